@@ -30,6 +30,7 @@ const TIMEOUT_MS = 30_000;
 const POLL_MS = 50;
 const LOG_LINES_MAX = 2_000;
 const VALUE_CHARS_MAX = 400;
+const ABORTED = /ERR_ABORTED|NS_BINDING_ABORTED/;
 
 const kept = new Map();
 let counter = 0;
@@ -56,9 +57,11 @@ class Tab {
     page.on('console', (message) => this.note(message.type(), message.text()));
     page.on('pageerror', (error) => this.note('pageerror', error.stack ?? String(error)));
     page.on('crash', () => this.note('crash', 'the page crashed'));
-    page.on('requestfailed', (request) =>
-      this.note('requestfailed', `${request.method()} ${request.url()} ${request.failure()?.errorText ?? ''}`),
-    );
+    page.on('requestfailed', (request) => {
+      const cause = request.failure()?.errorText ?? '';
+      // A media element gives up a range whenever it seeks or has read enough.
+      if (!ABORTED.test(cause)) this.note('requestfailed', `${request.method()} ${request.url()} ${cause}`);
+    });
   }
 
   note(kind, text) {

@@ -1,1 +1,4 @@
-//! Placeholder while the workspace is laid out.
+//! What the tests of Matinee stand on: films, real browsers, servers and peers started for one test.
+
+pub mod browser;
+pub mod film;
