@@ -1,0 +1,231 @@
+//! JSON bodies of the HTTP interface that the server writes and the native peer reads (PROTOCOL §5).
+
+use serde::{Deserialize, Serialize};
+
+use crate::id::{AccountId, EntitlementId, PlanId, PurchaseId, ReleaseId, SwarmId, TitleId, ViewId};
+use crate::license::License;
+use crate::token::Role;
+
+/// An amount in minor units of a currency (ISO 4217).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Money {
+    /// Minor units, cents for USD.
+    pub minor: i64,
+    /// Three-letter code.
+    pub currency: String,
+}
+
+/// Problem details (RFC 9457) with a stable code.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Problem {
+    /// URI of the kind; `about:blank` where there is no more to say.
+    #[serde(rename = "type", default)]
+    pub kind: String,
+    /// Short summary.
+    #[serde(default)]
+    pub title: String,
+    /// HTTP status.
+    pub status: u16,
+    /// What to do.
+    #[serde(default)]
+    pub detail: String,
+    /// Stable code for programs.
+    pub code: String,
+}
+
+/// An ICE server for `RTCConfiguration`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IceServer {
+    /// `stun:` and `turn:` URLs.
+    pub urls: Vec<String>,
+    /// For TURN.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub username: Option<String>,
+    /// For TURN.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub credential: Option<String>,
+}
+
+/// How the release may travel to this member.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Delivery {
+    /// Whether peers may be used at all.
+    pub peers: bool,
+    /// Whether connections must go through a relay, which hides addresses.
+    pub relay_only: bool,
+    /// Upload cap.
+    pub upload_bytes_per_s_max: Option<u64>,
+}
+
+/// Body of `POST /v1/views`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OpenViewRequest {
+    /// What to use.
+    pub entitlement: EntitlementId,
+    /// The device's X25519 public key, base64url.
+    pub agreement_key: String,
+}
+
+/// A view or a carry that was opened.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Opening {
+    /// The view, or the opaque id of a carry.
+    pub view: ViewId,
+    /// The release.
+    pub release: ReleaseId,
+    /// Its swarm.
+    pub swarm: SwarmId,
+    /// The role in it.
+    pub role: Role,
+    /// The first view token.
+    pub view_token: String,
+    /// When that token ends.
+    pub expires_at_ms: u64,
+    /// The first license; none for a carry.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub license: Option<License>,
+    /// `iss` of every token of this server.
+    pub issuer: String,
+    /// How the release may travel.
+    pub delivery: Delivery,
+    /// STUN and TURN servers.
+    pub ice_servers: Vec<IceServer>,
+}
+
+/// Body of `POST /v1/views/{view}/licenses`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LicenseRequest {
+    /// The file.
+    pub file: u32,
+    /// The epoch needed now; those after it come along.
+    pub epoch: u32,
+}
+
+/// Answer of `POST /v1/views/{view}/licenses`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LicenseAnswer {
+    /// The license.
+    pub license: License,
+}
+
+/// Answer of `POST /v1/views/{view}/renewals`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Renewal {
+    /// The next view token.
+    pub view_token: String,
+    /// When it ends.
+    pub expires_at_ms: u64,
+}
+
+/// A file of a release as shops list it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileSummary {
+    /// File name.
+    pub name: String,
+    /// Media type.
+    pub media_type: String,
+    /// Bytes of plaintext.
+    pub size_bytes: u64,
+    /// Playing time, where known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub duration_ms: Option<u64>,
+}
+
+/// The current release of a title.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReleaseSummary {
+    /// Its id.
+    pub id: ReleaseId,
+    /// Whether it is sealed.
+    pub sealed: bool,
+    /// Its files, by position.
+    pub files: Vec<FileSummary>,
+}
+
+/// A plan of a title.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlanSummary {
+    /// Its id.
+    pub id: PlanId,
+    /// `rental`.
+    pub kind: String,
+    /// The price.
+    pub price: Money,
+    /// Time after the purchase within which play must start.
+    pub start_within_ms: u64,
+    /// Time after the first start within which play may go on.
+    pub play_within_ms: u64,
+    /// Views; none means as many as fit the window.
+    pub views: Option<u32>,
+}
+
+/// A title as shops list it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TitleSummary {
+    /// Its id.
+    pub id: TitleId,
+    /// Its name.
+    pub name: String,
+    /// The publisher's name.
+    pub publisher: String,
+    /// What can be bought.
+    pub plans: Vec<PlanSummary>,
+    /// What would play.
+    pub release: Option<ReleaseSummary>,
+}
+
+/// A purchase.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PurchaseSummary {
+    /// Its id.
+    pub id: PurchaseId,
+    /// What was bought.
+    pub plan: PlanId,
+    /// What was paid.
+    pub amount: Money,
+    /// When.
+    pub created_at_ms: u64,
+}
+
+/// An entitlement.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EntitlementSummary {
+    /// Its id.
+    pub id: EntitlementId,
+    /// What it is for.
+    pub title: TitleId,
+    /// `ready`, `active`, `expired` or `revoked`.
+    pub status: String,
+    /// Views left; none means no limit.
+    pub views_left: Option<u32>,
+    /// Until when play may start.
+    pub start_before_ms: u64,
+    /// Until when it may go on, once it has started.
+    pub play_until_ms: Option<u64>,
+}
+
+/// Answer of `POST /v1/purchases`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PurchaseAnswer {
+    /// The purchase.
+    pub purchase: PurchaseSummary,
+    /// What it gave.
+    pub entitlement: EntitlementSummary,
+}
+
+/// The signed-in account.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AccountSummary {
+    /// Its id.
+    pub id: AccountId,
+    /// Sign-in name.
+    pub email: String,
+    /// Name shown.
+    pub name: String,
+    /// `viewer`, `publisher`, `carrier`, `operator`.
+    pub roles: Vec<String>,
+    /// What is left in the wallet.
+    pub wallet: Money,
+}
