@@ -1,1 +1,3 @@
-//! Placeholder while the workspace is laid out.
+//! The native peer: drivers around the swarm engine.
+
+pub mod net;

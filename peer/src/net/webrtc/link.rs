@@ -1,0 +1,134 @@
+//! The life of a connection: what its driver reports, who holds it, and its end.
+
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+
+use ::webrtc::data_channel::{DataChannel, DataChannelEvent};
+use ::webrtc::peer_connection::{
+    PeerConnection, PeerConnectionEventHandler, RTCIceGatheringState, RTCPeerConnectionState,
+    RTCSessionDescription,
+};
+use tokio::sync::{Notify, OwnedSemaphorePermit, watch};
+
+use super::GATHER_WAIT;
+use crate::net::Error;
+
+/// What the driver of a connection reports.
+#[derive(Debug, Default)]
+pub(super) struct State {
+    /// Every local candidate is known.
+    pub(super) gathered: bool,
+    /// Failed, closed, or its driver is gone: nothing will be sent or received any more.
+    pub(super) over: bool,
+}
+
+/// The parts of a connection that its halves share. Dropping the last of them closes it.
+pub(super) struct Link {
+    pub(super) connection: Arc<dyn PeerConnection>,
+    pub(super) channel: Arc<dyn DataChannel>,
+    pub(super) state: watch::Receiver<State>,
+    /// Candidates of the peer taken so far.
+    pub(super) candidates: AtomicUsize,
+    pub(super) closer: Closer,
+}
+
+/// Tells [`keep`] to close when dropped.
+#[derive(Debug)]
+pub(super) struct Closer(pub(super) Arc<Notify>);
+
+impl Drop for Closer {
+    fn drop(&mut self) {
+        self.0.notify_one();
+    }
+}
+
+impl fmt::Debug for Link {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("Link")
+            .field("state", &*self.state.borrow())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Link {
+    /// Sets a local description and gives it back with the candidates found.
+    pub(super) async fn describe(&self, description: RTCSessionDescription) -> Result<String, Error> {
+        self.connection
+            .set_local_description(description)
+            .await
+            .map_err(Error::Engine)?;
+        let mut state = self.state.clone();
+        // Some candidates are better than none, so running out of time is no error.
+        let _ = tokio::time::timeout(GATHER_WAIT, state.wait_for(|state| state.gathered || state.over)).await;
+        Ok(self
+            .connection
+            .local_description()
+            .await
+            .ok_or(Error::Closed)?
+            .sdp)
+    }
+
+    /// The next event; what had arrived before the end comes before it.
+    pub(super) async fn next(&self) -> Option<DataChannelEvent> {
+        tokio::select! {
+            biased;
+            event = self.channel.poll() => event,
+            () = self.over() => None,
+        }
+    }
+
+    pub(super) async fn over(&self) {
+        // An error means that the sending half is gone, which is the end as well.
+        let _ = self.state.clone().wait_for(|state| state.over).await;
+    }
+}
+
+/// Runs to its end even when the caller stops waiting, so that no connection is left behind half made: the
+/// result is dropped then, which closes it.
+pub(super) async fn finish<T: Send + 'static>(
+    work: impl Future<Output = Result<T, Error>> + Send + 'static,
+) -> Result<T, Error> {
+    tokio::spawn(work).await.unwrap_or(Err(Error::Closed))
+}
+
+/// Closes a connection when it fails or nobody holds it any more.
+pub(super) async fn keep(
+    connection: Arc<dyn PeerConnection>,
+    state: watch::Sender<State>,
+    closing: Arc<Notify>,
+    permit: OwnedSemaphorePermit,
+) {
+    let mut watched = state.subscribe();
+    tokio::select! {
+        () = closing.notified() => {}
+        _ = watched.wait_for(|state| state.over) => {}
+    }
+    state.send_modify(|state| state.over = true);
+    if let Err(error) = connection.close().await {
+        tracing::debug!(%error, "closing a connection");
+    }
+    drop(permit);
+}
+
+/// Takes the events of a connection's driver.
+pub(super) struct Events(pub(super) watch::Sender<State>);
+
+#[async_trait::async_trait]
+impl PeerConnectionEventHandler for Events {
+    async fn on_ice_gathering_state_change(&self, state: RTCIceGatheringState) {
+        if state == RTCIceGatheringState::Complete {
+            self.0.send_modify(|state| state.gathered = true);
+        }
+    }
+
+    async fn on_connection_state_change(&self, state: RTCPeerConnectionState) {
+        if matches!(
+            state,
+            RTCPeerConnectionState::Failed | RTCPeerConnectionState::Closed
+        ) {
+            self.0.send_modify(|state| state.over = true);
+        }
+    }
+}
