@@ -1,0 +1,52 @@
+//! Limits on sign-in attempts, for one account from one address.
+
+use std::net::IpAddr;
+use std::num::NonZeroU32;
+
+use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
+use matinee_protocol::encoding::sha256;
+
+use super::problem::Problem;
+
+/// Attempts from one address on all accounts, as a multiple of those on one.
+const ADDRESS_FACTOR: u32 = 6;
+/// Seconds that a refused client is asked to wait.
+const RETRY_AFTER_S: u64 = 60;
+
+/// Counts attempts. Keys that had their full allowance back are dropped by [`SignInLimits::forget_idle`].
+#[derive(Debug)]
+pub struct SignInLimits {
+    by_account: DefaultKeyedRateLimiter<[u8; 32]>,
+    by_address: DefaultKeyedRateLimiter<IpAddr>,
+}
+
+impl SignInLimits {
+    /// Limits of this many attempts a minute.
+    pub fn new(attempts_per_minute_max: u32) -> Self {
+        let attempts = NonZeroU32::new(attempts_per_minute_max).unwrap_or(NonZeroU32::MIN);
+        let all = attempts.saturating_mul(NonZeroU32::new(ADDRESS_FACTOR).unwrap_or(NonZeroU32::MIN));
+        Self {
+            by_account: RateLimiter::keyed(Quota::per_minute(attempts)),
+            by_address: RateLimiter::keyed(Quota::per_minute(all)),
+        }
+    }
+
+    /// Counts one attempt, before the password is looked at.
+    pub fn attempt(&self, email: &str, address: IpAddr) -> Result<(), Problem> {
+        let account = sha256(format!("{address}\n{email}").as_bytes());
+        if self.by_address.check_key(&address).is_err() || self.by_account.check_key(&account).is_err() {
+            return Err(Problem::too_many(
+                "sign_in_too_fast",
+                "too many sign-in attempts; wait a minute",
+                RETRY_AFTER_S,
+            ));
+        }
+        Ok(())
+    }
+
+    /// Drops what needs no counting any more.
+    pub fn forget_idle(&self) {
+        self.by_account.retain_recent();
+        self.by_address.retain_recent();
+    }
+}

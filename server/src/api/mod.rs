@@ -1,0 +1,40 @@
+//! One file an endpoint: extract, call, respond. Every handler is called `handle`; `router` names them all.
+
+pub mod attempt;
+pub mod authority;
+pub mod idempotent;
+pub mod json;
+pub mod problem;
+pub mod replay;
+pub mod token;
+
+pub mod account_create;
+pub mod account_show;
+pub mod carry_open;
+pub mod ciphertext;
+pub mod entitlement_list;
+pub mod entitlement_revoke;
+pub mod health;
+pub mod jwks;
+pub mod ledger_balance;
+pub mod license_issue;
+pub mod manifest;
+pub mod page;
+pub mod plan_create;
+pub mod purchase_create;
+pub mod receipts;
+pub mod release_create;
+pub mod release_delete;
+pub mod release_publish;
+pub mod session_create;
+pub mod session_end;
+pub mod signaling;
+pub mod title_create;
+pub mod title_list;
+pub mod title_show;
+pub mod top_up_create;
+pub mod upload_append;
+pub mod upload_offset;
+pub mod view_end;
+pub mod view_open;
+pub mod view_renew;

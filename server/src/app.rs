@@ -1,0 +1,173 @@
+//! The one place where implementations are chosen, and the state that every endpoint shares.
+
+use std::ops::Deref;
+use std::sync::Arc;
+
+use matinee_protocol::api::{Delivery, IceServer};
+use matinee_protocol::id::{ReleaseId, SwarmId};
+use zeroize::Zeroizing;
+
+use crate::api::attempt::SignInLimits;
+use crate::api::replay::SeenProofs;
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::keyring::{self, Keyring};
+use crate::license::secrets::ReleaseSecrets;
+use crate::origin::Origin;
+use crate::password::Passwords;
+use crate::payment::{self, simulated::Simulated};
+use crate::random;
+use crate::signaling::Hub;
+use crate::store::{self, Store, sealed};
+use crate::vault::{self, Vault};
+
+/// The name of the secret that swarm ids are derived from.
+const SWARM_SECRET: &str = "swarm";
+/// What the derivation of a swarm id begins with (PROTOCOL §3).
+const SWARM_LABEL: &[u8] = b"matinee/1 swarm";
+
+/// Shared state; cloning shares it.
+#[derive(Clone)]
+pub struct App(Arc<State>);
+
+/// What endpoints work with.
+pub struct State {
+    /// Configuration.
+    pub config: Config,
+    /// How the world names this server, without a slash at the end.
+    pub public_url: String,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// The database.
+    pub store: Store,
+    /// The key vault.
+    pub vault: Vault,
+    /// Signing keys.
+    pub keyring: Keyring,
+    /// Unsealed release secrets, for a while.
+    pub release_secrets: ReleaseSecrets,
+    /// Ciphertext.
+    pub origin: Origin,
+    /// Swarm memberships.
+    pub hub: Hub,
+    /// Where money comes from.
+    pub payment: Box<dyn payment::Provider>,
+    /// Password hashing, bounded.
+    pub passwords: Passwords,
+    /// Sign-in attempts.
+    pub sign_ins: SignInLimits,
+    /// Proofs seen on requests that do not touch the database.
+    pub seen_proofs: SeenProofs,
+    /// STUN and TURN servers told to members.
+    pub ice_servers: Vec<IceServer>,
+    swarm_secret: Zeroizing<[u8; 32]>,
+}
+
+impl Deref for App {
+    type Target = State;
+
+    fn deref(&self) -> &State {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for App {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("App").field("public_url", &self.public_url).finish_non_exhaustive()
+    }
+}
+
+/// Why the server does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The database.
+    #[error(transparent)]
+    Store(#[from] store::Error),
+    /// The vault.
+    #[error(transparent)]
+    Vault(#[from] vault::Error),
+    /// Signing keys.
+    #[error(transparent)]
+    Keyring(#[from] keyring::Error),
+    /// The object store.
+    #[error("origin: {0}")]
+    Origin(String),
+}
+
+/// What an [`App`] is made of.
+pub struct Parts {
+    /// Configuration.
+    pub config: Config,
+    /// How the world names this server, without a slash at the end.
+    pub public_url: String,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// The database, its schema up to date.
+    pub store: Store,
+    /// The key vault.
+    pub vault: Vault,
+    /// Ciphertext.
+    pub origin: Origin,
+    /// STUN and TURN servers told to members.
+    pub ice_servers: Vec<IceServer>,
+}
+
+impl App {
+    /// Puts the server together; makes signing keys and the swarm secret where there are none.
+    pub async fn open(parts: Parts) -> Result<Self, Error> {
+        let Parts { config, public_url, clock, store, vault, origin, ice_servers } = parts;
+        let issuer = if config.server.issuer.is_empty() { &public_url } else { &config.server.issuer };
+        let keyring = Keyring::open(&store, &vault, &*clock, issuer).await?;
+        let swarm_secret = swarm_secret(&store, &vault, &*clock).await?;
+        Ok(Self(Arc::new(State {
+            passwords: Passwords::new(config.account.password_hashings_max),
+            sign_ins: SignInLimits::new(config.account.sign_in_attempts_per_minute_max),
+            payment: Box::new(Simulated),
+            release_secrets: ReleaseSecrets::default(),
+            seen_proofs: SeenProofs::default(),
+            hub: Hub::default(),
+            config,
+            public_url,
+            clock,
+            store,
+            vault,
+            keyring,
+            origin,
+            ice_servers,
+            swarm_secret,
+        })))
+    }
+
+    /// The opaque name of a release's swarm: HMAC-SHA256 under the swarm secret, truncated.
+    pub fn swarm_id(&self, release: ReleaseId) -> SwarmId {
+        use hmac::{Hmac, KeyInit, Mac};
+        let mut mac = Hmac::<sha2::Sha256>::new_from_slice(&self.swarm_secret[..]).expect("HMAC takes any key");
+        mac.update(SWARM_LABEL);
+        mac.update(release.as_bytes());
+        let tag: [u8; 32] = mac.finalize().into_bytes().into();
+        let mut id = [0; 16];
+        id.copy_from_slice(&tag[..16]);
+        SwarmId::from_bytes(id)
+    }
+
+    /// How releases may travel to a member.
+    pub fn delivery(&self) -> Delivery {
+        let section = &self.config.delivery;
+        Delivery {
+            peers: section.peers,
+            relay_only: section.relay_only,
+            upload_bytes_per_s_max: Some(section.upload_bytes_per_s_max).filter(|cap| *cap > 0),
+        }
+    }
+}
+
+async fn swarm_secret(store: &Store, vault: &Vault, clock: &dyn Clock) -> Result<Zeroizing<[u8; 32]>, Error> {
+    let name = format!("secrets/{SWARM_SECRET}");
+    let mut tx = store.write().await?;
+    let fresh = Zeroizing::new(random::bytes::<32>());
+    sealed::insert_secret(&mut tx, SWARM_SECRET, &vault.seal(&name, &fresh[..]), clock.now_ms()).await?;
+    let kept = sealed::secret(&mut tx, SWARM_SECRET).await?;
+    tx.commit().await?;
+    let kept = kept.ok_or(store::Error::Corrupt("swarm secret"))?;
+    Ok(vault.open_secret(&name, &kept)?)
+}

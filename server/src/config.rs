@@ -1,0 +1,331 @@
+//! Configuration: a flag beats the environment, the environment beats the file, the file beats the default. Unknown keys
+//! are refused. `config.example.toml` is written from the comments below and tested to be current.
+//!
+//! Environment: `MATINEE_<SECTION>__<KEY>`, for example `MATINEE_STORE__ADDRESS`; with `_FILE` appended the value is read
+//! from the file named, for mounted secrets.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+/// Defines a section, its defaults, and its comments as data.
+macro_rules! section {
+    ($(#[doc = $about:literal])* $name:ident { $($(#[doc = $doc:literal])* $key:ident: $kind:ty = $default:expr,)* }) => {
+        $(#[doc = $about])*
+        #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+        #[serde(deny_unknown_fields, default)]
+        pub struct $name {
+            $($(#[doc = $doc])* pub $key: $kind,)*
+        }
+
+        impl Default for $name {
+            fn default() -> Self {
+                Self { $($key: $default,)* }
+            }
+        }
+
+        impl $name {
+            const ABOUT: &[&str] = &[$($about),*];
+            const KEYS: &[(&str, &[&str])] = &[$((stringify!($key), &[$($doc),*])),*];
+        }
+    };
+}
+
+section! {
+    /// Where the server listens and how the world names it.
+    Server {
+        /// Address and port; port 0 takes a free one.
+        listen: String = "127.0.0.1:8080".to_owned(),
+        /// How viewers reach this server, without a slash at the end; proofs and cookies are bound to it. Empty: the address
+        /// it listens on.
+        public_url: String = String::new(),
+        /// The issuer in view tokens. Empty: the public URL.
+        issuer: String = String::new(),
+        /// A folder to serve the storefront from instead of the embedded one, for development.
+        web_dir: String = String::new(),
+        /// Whether the last address in X-Forwarded-For is the client's: only behind a proxy that sets it.
+        trust_forwarded: bool = false,
+    }
+}
+
+section! {
+    /// The database.
+    StoreSection {
+        /// `sqlite:<path>` or `postgres://<host>/<database>`. Empty: matinee.db in the data folder.
+        address: String = String::new(),
+    }
+}
+
+section! {
+    /// The key vault.
+    VaultSection {
+        /// The key file, readable by its owner only. Empty: vault.json in the data folder.
+        key_file: String = String::new(),
+    }
+}
+
+section! {
+    /// Ciphertext.
+    OriginSection {
+        /// A folder, or `s3://<bucket>/<prefix>` with the usual AWS variables. Empty: objects in the data folder.
+        address: String = String::new(),
+    }
+}
+
+section! {
+    /// Money.
+    PaymentSection {
+        /// `simulated`: every top-up succeeds and says that it is simulated.
+        provider: String = "simulated".to_owned(),
+        /// The currency of wallets (ISO 4217).
+        currency: String = "USD".to_owned(),
+        /// The largest top-up, in minor units.
+        top_up_minor_max: i64 = 100_000,
+    }
+}
+
+section! {
+    /// Views and licenses.
+    LicenseSection {
+        /// Epochs of keys that one view may be given in a minute.
+        epochs_per_minute_max: u32 = 120,
+        /// A view that asked for nothing this long is over, in seconds.
+        view_idle_s_max: u32 = 900,
+    }
+}
+
+section! {
+    /// How releases may travel.
+    DeliverySection {
+        /// Whether viewers may use each other.
+        peers: bool = true,
+        /// Whether connections must go through a relay, which hides addresses.
+        relay_only: bool = false,
+        /// Upload cap of a viewer, in bytes a second; 0 is none.
+        upload_bytes_per_s_max: u64 = 0,
+        /// STUN and TURN servers beside the embedded one.
+        ice_urls: Vec<String> = Vec::new(),
+    }
+}
+
+section! {
+    /// The embedded STUN server.
+    StunSection {
+        /// UDP address and port; port 0 takes a free one, `off` is none.
+        listen: String = "127.0.0.1:0".to_owned(),
+        /// How viewers reach it, as `host:port`. Empty: the address it listens on.
+        public_address: String = String::new(),
+    }
+}
+
+section! {
+    /// Accounts.
+    AccountSection {
+        /// How long a login lasts, in days.
+        session_days: u32 = 30,
+        /// Sign-in attempts a minute for one account from one address.
+        sign_in_attempts_per_minute_max: u32 = 10,
+        /// Password hashings at once; each takes 19 MiB.
+        password_hashings_max: u32 = 4,
+        /// Whether anyone may open an account.
+        open: bool = true,
+    }
+}
+
+/// The whole configuration.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// `[server]`
+    pub server: Server,
+    /// `[store]`
+    pub store: StoreSection,
+    /// `[vault]`
+    pub vault: VaultSection,
+    /// `[origin]`
+    pub origin: OriginSection,
+    /// `[payment]`
+    pub payment: PaymentSection,
+    /// `[license]`
+    pub license: LicenseSection,
+    /// `[delivery]`
+    pub delivery: DeliverySection,
+    /// `[stun]`
+    pub stun: StunSection,
+    /// `[account]`
+    pub account: AccountSection,
+    /// The data folder; from the command line only.
+    #[serde(skip)]
+    pub data_dir: PathBuf,
+}
+
+/// Why there is no configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A key or a value is not understood.
+    #[error("configuration: {0}")]
+    Form(#[from] config::ConfigError),
+    /// A file named by a `_FILE` variable cannot be read.
+    #[error("configuration: {variable}: {source}")]
+    File {
+        /// The variable.
+        variable: String,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A value is out of its range.
+    #[error("configuration: {0}")]
+    Value(String),
+}
+
+impl Config {
+    /// Reads the file (if it is there) and the environment given as pairs.
+    pub fn load(
+        data_dir: &Path,
+        file: Option<&Path>,
+        environment: impl Iterator<Item = (String, String)>,
+    ) -> Result<Self, Error> {
+        let path = file.map_or_else(|| data_dir.join("config.toml"), Path::to_owned);
+        let source = config::File::from(path).format(config::FileFormat::Toml).required(file.is_some());
+        let mut pairs = config::Map::new();
+        for (name, value) in environment {
+            // A section and a key: what has no double underscore belongs to a flag.
+            let Some((_, _)) = name.strip_prefix("MATINEE_").and_then(|rest| rest.split_once("__")) else {
+                continue;
+            };
+            match name.strip_suffix("_FILE") {
+                Some(plain) if !name.ends_with("__KEY_FILE") => {
+                    let text = std::fs::read_to_string(&value)
+                        .map_err(|source| Error::File { variable: name.clone(), source })?;
+                    pairs.insert(plain.to_owned(), text.trim_end().to_owned());
+                }
+                _ => {
+                    pairs.insert(name, value);
+                }
+            }
+        }
+        let environment = config::Environment::with_prefix("MATINEE")
+            .prefix_separator("_")
+            .separator("__")
+            .list_separator(",")
+            .with_list_parse_key("delivery.ice_urls")
+            .try_parsing(true)
+            .source(Some(pairs));
+        let read = config::Config::builder().add_source(source).add_source(environment).build()?;
+        let mut config: Self = read.try_deserialize()?;
+        config.data_dir = data_dir.to_owned();
+        config.check()?;
+        Ok(config)
+    }
+
+    fn check(&self) -> Result<(), Error> {
+        let wrong = |text: &str| Err(Error::Value(text.to_owned()));
+        if self.payment.provider != "simulated" {
+            return wrong("payment.provider must be simulated");
+        }
+        if iso_currency::Currency::from_code(&self.payment.currency).is_none() {
+            return wrong("payment.currency must be an ISO 4217 code such as USD");
+        }
+        if self.account.password_hashings_max == 0 || self.account.sign_in_attempts_per_minute_max == 0 {
+            return wrong("limits in [account] must be at least 1");
+        }
+        if self.server.public_url.ends_with('/') {
+            return wrong("server.public_url must not end with a slash");
+        }
+        Ok(())
+    }
+
+    /// The database's address, with the default filled in.
+    pub fn store_address(&self) -> String {
+        if self.store.address.is_empty() {
+            format!("sqlite:{}", self.data_dir.join("matinee.db").display())
+        } else {
+            self.store.address.clone()
+        }
+    }
+
+    /// The key file's path, with the default filled in.
+    pub fn key_file(&self) -> PathBuf {
+        if self.vault.key_file.is_empty() {
+            self.data_dir.join("vault.json")
+        } else {
+            PathBuf::from(&self.vault.key_file)
+        }
+    }
+
+    /// The object store's address, with the default filled in.
+    pub fn origin_address(&self) -> String {
+        if self.origin.address.is_empty() {
+            self.data_dir.join("objects").display().to_string()
+        } else {
+            self.origin.address.clone()
+        }
+    }
+
+    /// The documented file with every default, as `config.example.toml` holds it.
+    pub fn example() -> String {
+        let defaults = toml::Table::try_from(Self::default()).expect("the defaults are a table");
+        let mut out = String::from("# Matinee's configuration. Every value here is the default.\n");
+        let sections: [(&str, &[&str], &[(&str, &[&str])]); 9] = [
+            ("server", Server::ABOUT, Server::KEYS),
+            ("store", StoreSection::ABOUT, StoreSection::KEYS),
+            ("vault", VaultSection::ABOUT, VaultSection::KEYS),
+            ("origin", OriginSection::ABOUT, OriginSection::KEYS),
+            ("payment", PaymentSection::ABOUT, PaymentSection::KEYS),
+            ("license", LicenseSection::ABOUT, LicenseSection::KEYS),
+            ("delivery", DeliverySection::ABOUT, DeliverySection::KEYS),
+            ("stun", StunSection::ABOUT, StunSection::KEYS),
+            ("account", AccountSection::ABOUT, AccountSection::KEYS),
+        ];
+        for (section, about, keys) in sections {
+            out.push('\n');
+            about.iter().for_each(|line| drop(writeln!(out, "#{line}")));
+            drop(writeln!(out, "[{section}]"));
+            for (key, lines) in keys {
+                lines.iter().for_each(|line| drop(writeln!(out, "#{line}")));
+                drop(writeln!(out, "{key} = {}", defaults[section][*key]));
+            }
+        }
+        out
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(pairs: &[(&str, &str)]) -> Result<Config, Error> {
+        let folder = tempfile::tempdir().unwrap();
+        let pairs: Vec<_> = pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        Config::load(folder.path(), None, pairs.into_iter())
+    }
+
+    #[test]
+    fn example_is_current_and_is_the_defaults() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("config.example.toml");
+        if std::env::var_os("UPDATE_EXAMPLES").is_some() {
+            std::fs::write(&path, Config::example()).unwrap();
+        }
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), Config::example(), "run with UPDATE_EXAMPLES=1");
+        let read: Config = toml::from_str(&Config::example()).unwrap();
+        assert_eq!(read, Config::default());
+    }
+
+    #[test]
+    fn environment_beats_file_and_unknown_keys_are_refused() {
+        let config = load(&[("MATINEE_LICENSE__EPOCHS_PER_MINUTE_MAX", "7"), ("MATINEE_DATA_DIR", "/x")]).unwrap();
+        assert_eq!(config.license.epochs_per_minute_max, 7);
+        assert!(load(&[("MATINEE_LICENSE__EPOCHS", "7")]).is_err());
+        assert!(load(&[("MATINEE_PAYMENT__CURRENCY", "XYZ1")]).is_err());
+
+        let folder = tempfile::tempdir().unwrap();
+        let secret = folder.path().join("address");
+        std::fs::write(&secret, "postgres://db/matinee\n").unwrap();
+        let config = load(&[("MATINEE_STORE__ADDRESS_FILE", secret.to_str().unwrap())]).unwrap();
+        assert_eq!(config.store_address(), "postgres://db/matinee");
+
+        std::fs::write(folder.path().join("config.toml"), "[server]\nlisten = \"0.0.0.0:1\"\nport = 3\n").unwrap();
+        assert!(Config::load(folder.path(), None, std::iter::empty()).is_err());
+    }
+}

@@ -1,0 +1,108 @@
+//! Every route with the authority it needs, on one screen.
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::routing::{MethodFilter, on};
+
+use crate::api;
+use crate::app::App;
+use crate::storefront;
+
+pub mod layer;
+
+/// Who may call a route.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Authority {
+    /// Anyone.
+    None,
+    /// A signed-in account.
+    Session,
+    /// A signed-in account with a device's proof.
+    SessionAndProof,
+    /// A signed-in publisher.
+    Publisher,
+    /// A signed-in operator.
+    Operator,
+    /// A view token of role viewer and its proof.
+    View,
+    /// A view token of either role and its proof.
+    Swarm,
+    /// A WebSocket that asks for a view token and a proof in its first message.
+    Signaling,
+}
+
+/// A route.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Route {
+    /// The method.
+    pub method: &'static str,
+    /// The path, with its parameters in braces.
+    pub path: &'static str,
+    /// Who may call it.
+    pub authority: Authority,
+}
+
+macro_rules! routes {
+    ($($method:ident $path:literal $authority:ident $handler:ident;)*) => {
+        /// Every route there is.
+        pub const ROUTES: &[Route] = &[
+            $(Route { method: stringify!($method), path: $path, authority: Authority::$authority },)*
+        ];
+
+        fn routed() -> Router<App> {
+            Router::new()$(.route($path, on(MethodFilter::$method, api::$handler::handle)))*
+        }
+    };
+}
+
+routes! {
+    GET    "/healthz"                                           None            health;
+    GET    "/v1/jwks"                                           None            jwks;
+
+    POST   "/v1/accounts"                                       None            account_create;
+    POST   "/v1/sessions"                                       None            session_create;
+    DELETE "/v1/sessions/current"                               Session         session_end;
+    GET    "/v1/account"                                        Session         account_show;
+    POST   "/v1/wallet/top-ups"                                 Session         top_up_create;
+
+    GET    "/v1/titles"                                         None            title_list;
+    GET    "/v1/titles/{title}"                                 None            title_show;
+    POST   "/v1/purchases"                                      Session         purchase_create;
+    GET    "/v1/entitlements"                                   Session         entitlement_list;
+
+    POST   "/v1/views"                                          SessionAndProof view_open;
+    POST   "/v1/views/{view}/licenses"                          View            license_issue;
+    POST   "/v1/views/{view}/renewals"                          View            view_renew;
+    DELETE "/v1/views/{view}"                                   View            view_end;
+
+    POST   "/v1/releases/{release}/carries"                     SessionAndProof carry_open;
+    GET    "/v1/releases/{release}/manifest"                    Swarm           manifest;
+    GET    "/v1/releases/{release}/files/{file}/pages/{page}"   Swarm           page;
+    GET    "/v1/releases/{release}/files/{file}/ciphertext"     Swarm           ciphertext;
+    GET    "/v1/signaling"                                      Signaling       signaling;
+    POST   "/v1/receipts"                                       Swarm           receipts;
+
+    POST   "/v1/titles"                                         Publisher       title_create;
+    POST   "/v1/titles/{title}/plans"                           Publisher       plan_create;
+    POST   "/v1/titles/{title}/releases"                        Publisher       release_create;
+    HEAD   "/v1/releases/{release}/files/{file}/upload"         Publisher       upload_offset;
+    PATCH  "/v1/releases/{release}/files/{file}/upload"         Publisher       upload_append;
+    POST   "/v1/releases/{release}/publication"                 Publisher       release_publish;
+    DELETE "/v1/releases/{release}"                             Publisher       release_delete;
+
+    POST   "/v1/entitlements/{entitlement}/revocation"          Operator        entitlement_revoke;
+    GET    "/v1/ledger/balance"                                 Operator        ledger_balance;
+}
+
+/// The whole server.
+pub fn router(app: App) -> Router {
+    let routed = routed()
+        .route("/v1", axum::routing::any(layer::unknown_endpoint))
+        .route("/v1/{*rest}", axum::routing::any(layer::unknown_endpoint))
+        .fallback(storefront::handle)
+        .method_not_allowed_fallback(layer::wrong_method)
+        // Bodies are bounded where they are read, each with its own limit.
+        .layer(DefaultBodyLimit::disable())
+        .with_state(app);
+    layer::around(routed)
+}

@@ -1,0 +1,81 @@
+//! The only SQL. One text serves SQLite and PostgreSQL: every statement is written once and expanded per database by
+//! the `on!` macro; what must differ lives in [`backend`] with its reason.
+//!
+//! A function takes `&mut Tx`, so that the caller decides what is one transaction.
+
+/// Expands an expression once per database, with `$conn` bound to that database's connection.
+macro_rules! on {
+    ($tx:expr, |$conn:ident| $body:expr) => {
+        match $tx {
+            $crate::store::Tx::Sqlite(link) => {
+                let $conn = &mut **link;
+                $body
+            }
+            $crate::store::Tx::Postgres(link) => {
+                let $conn = &mut **link;
+                $body
+            }
+        }
+    };
+}
+
+pub mod account;
+pub mod backend;
+pub mod carry;
+pub mod device;
+pub mod entitlement;
+pub mod idempotency;
+pub mod key_release;
+pub mod ledger;
+pub mod payment;
+pub mod plan;
+pub mod proof;
+pub mod purchase;
+pub mod receipt;
+pub mod release;
+pub mod report;
+pub mod sealed;
+pub mod session;
+pub mod signing_key;
+pub mod title;
+pub mod upload;
+pub mod view;
+
+pub use backend::{Store, Tx};
+
+/// Why the store did not do as asked.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The database failed or cannot be reached.
+    #[error("database: {0}")]
+    Database(#[from] sqlx::Error),
+    /// The schema could not be brought up to date.
+    #[error("migration: {0}")]
+    Migrate(#[from] sqlx::migrate::MigrateError),
+    /// The address names no database that is supported.
+    #[error("store {0:?}: write sqlite:<path> or postgres://<host>/<database>")]
+    Address(String),
+    /// A row holds what this program never wrote.
+    #[error("unreadable row: {0}")]
+    Corrupt(&'static str),
+}
+
+/// Reads an id out of a text column.
+fn id<T: std::str::FromStr>(text: &str) -> Result<T, Error> {
+    text.parse().map_err(|_| Error::Corrupt("id"))
+}
+
+/// A size as databases keep it.
+fn signed(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}
+
+/// A size as programs use it.
+fn unsigned(value: i64) -> u64 {
+    u64::try_from(value).unwrap_or(0)
+}
+
+/// An index as programs use it.
+fn index(value: i64) -> Result<u32, Error> {
+    u32::try_from(value).map_err(|_| Error::Corrupt("index"))
+}
