@@ -1,0 +1,268 @@
+// The HTTP API (docs/PROTOCOL.md §5), typed. Every failure is an `ApiError` with the server's stable code.
+import { type Bytes, utf8 } from './bytes.ts';
+import type { Device } from './device.ts';
+import { prove, ServerClock } from './dpop.ts';
+import { REQUEST_MS_MAX } from './limit.ts';
+
+export interface Money {
+  minor: number;
+  currency: string;
+}
+
+export interface Account {
+  id: string;
+  email: string;
+  name: string;
+  roles: string[];
+  wallet: Money;
+}
+
+export interface Plan {
+  id: string;
+  kind: string;
+  price: Money;
+  start_within_ms?: number | null;
+  play_within_ms?: number | null;
+  views?: number | null;
+}
+
+export interface ReleaseFile {
+  name: string;
+  media_type: string;
+  size_bytes: number;
+  duration_ms?: number | null;
+}
+
+export interface Title {
+  id: string;
+  name: string;
+  publisher: string;
+  plans: Plan[];
+  release: { id: string; files: ReleaseFile[]; sealed: boolean } | null;
+}
+
+export interface Entitlement {
+  id: string;
+  title: string;
+  /** `active`, or in a word why it is no longer. */
+  state?: string;
+  title_name?: string;
+  start_until_ms?: number | null;
+  play_until_ms?: number | null;
+  views_left?: number | null;
+  [field: string]: unknown;
+}
+
+/** docs/PROTOCOL.md §4. */
+export interface License {
+  license: string;
+  view: string;
+  release: string;
+  device: string;
+  issued_at_ms: number;
+  renew_at_ms: number;
+  play_until_ms: number;
+  epochs: { file: number; first: number; count: number }[];
+  encapsulated_key: string;
+  sealed_keys: string;
+}
+
+export interface IceServer {
+  urls: string[];
+  username?: string;
+  credential?: string;
+}
+
+/** The answer to opening a view. */
+export interface Opening {
+  view: string;
+  release: string;
+  swarm: string;
+  role: string;
+  view_token: string;
+  expires_at_ms: number;
+  license?: License | null;
+  issuer: string;
+  delivery: { peers: boolean; relay_only: boolean; upload_bytes_per_s_max: number | null };
+  ice_servers: IceServer[];
+}
+
+export interface Renewal {
+  view_token: string;
+  expires_at_ms: number;
+}
+
+/** The codes this side makes itself; all others come from the server. */
+export const CODE_UNREACHABLE = 'unreachable';
+export const CODE_MALFORMED = 'malformed_answer';
+
+/** Why a request was not answered with what was asked for. `detail` is fit for a person. */
+export class ApiError extends Error {
+  constructor(
+    /** HTTP status, 0 when nothing was answered. */
+    readonly status: number,
+    /** Stable, from the problem document (RFC 9457). */
+    readonly code: string,
+    readonly detail: string,
+    /** From `Retry-After`, in milliseconds. */
+    readonly retry_after_ms?: number,
+  ) {
+    super(detail);
+    this.name = 'ApiError';
+  }
+
+  /** Whether the same request may do better later without anybody doing anything. */
+  get passing(): boolean {
+    return this.status === 0 || this.status === 429 || this.status >= 500;
+  }
+}
+
+/** Reads a problem document; anything else gets a code made of the status. */
+export async function problem(response: Response): Promise<ApiError> {
+  const seconds = Number(response.headers.get('retry-after') ?? Number.NaN);
+  const retry_after_ms = Number.isFinite(seconds) ? seconds * 1000 : undefined;
+  let code = `http_${response.status}`;
+  let detail = `the server answered ${response.status}`;
+  if (/[/+]json/.test(response.headers.get('content-type') ?? '')) {
+    const body: unknown = await response.json().catch(() => undefined);
+    if (typeof body === 'object' && body !== null) {
+      const fields = body as Record<string, unknown>;
+      if (typeof fields.code === 'string') code = fields.code;
+      if (typeof fields.detail === 'string') detail = fields.detail;
+      else if (typeof fields.title === 'string') detail = fields.title;
+    }
+  }
+  return new ApiError(response.status, code, detail, retry_after_ms);
+}
+
+/** A view token and the device that it is bound to. */
+export interface Possession {
+  device: Device;
+  token?: string;
+}
+
+interface Call {
+  method: 'GET' | 'POST' | 'DELETE';
+  path: string;
+  body?: unknown;
+  /** Makes a POST that moves money or opens a view safe to repeat. */
+  idempotency_key?: string;
+  possession?: Possession;
+}
+
+export class Client {
+  constructor(
+    /** Where the server is, an origin. */
+    readonly server: string,
+    readonly clock = new ServerClock(),
+    private readonly send: typeof fetch = (input, init) => fetch(input, init),
+  ) {}
+
+  async jwks(): Promise<string> {
+    return JSON.stringify(await this.call({ method: 'GET', path: '/v1/jwks' }));
+  }
+
+  async account(): Promise<Account> {
+    return (await this.call<{ account: Account }>({ method: 'GET', path: '/v1/account' })).account;
+  }
+
+  async signUp(email: string, password: string, name: string): Promise<Account> {
+    const body = { email, password, name };
+    return (await this.call<{ account: Account }>({ method: 'POST', path: '/v1/accounts', body })).account;
+  }
+
+  async signIn(email: string, password: string): Promise<Account> {
+    const body = { email, password };
+    return (await this.call<{ account: Account }>({ method: 'POST', path: '/v1/sessions', body })).account;
+  }
+
+  async signOut(): Promise<void> {
+    await this.call({ method: 'DELETE', path: '/v1/sessions/current' });
+  }
+
+  async topUp(amount: Money, idempotency_key: string): Promise<Money> {
+    const call: Call = { method: 'POST', path: '/v1/wallet/top-ups', body: { amount }, idempotency_key };
+    return (await this.call<{ wallet: Money }>(call)).wallet;
+  }
+
+  async titles(): Promise<Title[]> {
+    return (await this.call<{ titles: Title[] }>({ method: 'GET', path: '/v1/titles' })).titles;
+  }
+
+  async title(id: string): Promise<Title> {
+    const path = `/v1/titles/${encodeURIComponent(id)}`;
+    return (await this.call<{ title: Title }>({ method: 'GET', path })).title;
+  }
+
+  async purchase(plan: string, idempotency_key: string): Promise<Entitlement> {
+    const call: Call = { method: 'POST', path: '/v1/purchases', body: { plan }, idempotency_key };
+    return (await this.call<{ entitlement: Entitlement }>(call)).entitlement;
+  }
+
+  async entitlements(): Promise<Entitlement[]> {
+    const answer = await this.call<{ entitlements: Entitlement[] }>({ method: 'GET', path: '/v1/entitlements' });
+    return answer.entitlements;
+  }
+
+  /** Opens a view, or goes on with the one that this device has open on the same entitlement. */
+  openView(device: Device, entitlement: string, idempotency_key: string): Promise<Opening> {
+    const body = { entitlement, agreement_key: device.agreementPublic };
+    return this.call({ method: 'POST', path: '/v1/views', body, idempotency_key, possession: { device } });
+  }
+
+  async license(possession: Possession, view: string, file: number, epoch: number): Promise<License> {
+    const call: Call = { method: 'POST', path: `/v1/views/${view}/licenses`, body: { file, epoch }, possession };
+    return (await this.call<{ license: License }>(call)).license;
+  }
+
+  renew(possession: Possession, view: string): Promise<Renewal> {
+    return this.call({ method: 'POST', path: `/v1/views/${view}/renewals`, body: {}, possession });
+  }
+
+  async endView(possession: Possession, view: string): Promise<void> {
+    await this.call({ method: 'DELETE', path: `/v1/views/${view}`, possession });
+  }
+
+  private async call<Answer>(call: Call): Promise<Answer> {
+    const url = new URL(call.path, this.server).href;
+    const body = call.body === undefined ? undefined : utf8(JSON.stringify(call.body));
+    const response = await this.exchange(url, {
+      method: call.method,
+      headers: await this.headers(call, url, body),
+      body: body ?? null,
+      credentials: 'same-origin',
+      cache: 'no-store',
+      // A page that is being left still ends its view.
+      keepalive: call.method === 'DELETE',
+      signal: AbortSignal.timeout(REQUEST_MS_MAX),
+    });
+    this.clock.observe(response.headers.get('date'));
+    if (!response.ok) throw await problem(response);
+    if (response.status === 204) return undefined as Answer;
+    try {
+      return (await response.json()) as Answer;
+    } catch {
+      throw new ApiError(response.status, CODE_MALFORMED, 'the server answered with something that is not JSON');
+    }
+  }
+
+  private async headers(call: Call, url: string, body: Bytes | undefined): Promise<Headers> {
+    const headers = new Headers({ accept: 'application/json' });
+    if (body !== undefined) headers.set('content-type', 'application/json');
+    if (call.idempotency_key !== undefined) headers.set('idempotency-key', call.idempotency_key);
+    if (call.possession !== undefined) {
+      const { device, token } = call.possession;
+      if (token !== undefined) headers.set('authorization', `DPoP ${token}`);
+      headers.set('dpop', await prove(device, this.clock, { method: call.method, url, token, body }));
+    }
+    return headers;
+  }
+
+  private async exchange(url: string, init: RequestInit): Promise<Response> {
+    try {
+      return await this.send(url, init);
+    } catch {
+      throw new ApiError(0, CODE_UNREACHABLE, 'the server cannot be reached at the moment');
+    }
+  }
+}

@@ -1,0 +1,95 @@
+// Everything that crosses between service worker, page and engine worker. Keys never do, except as handles.
+import type { IceServer, License } from './api.ts';
+import type { Bytes } from './bytes.ts';
+import type { Device } from './device.ts';
+
+/** Service worker to page: somebody reads a file. A port for the answer comes along. */
+export interface ReadRequest {
+  matinee: 'read';
+  release: string;
+  file: number;
+  method: 'GET' | 'HEAD';
+  /** The `Range` header. */
+  range: string | null;
+}
+
+/** Page to service worker: take this page over even though it was loaded around you (a hard reload). */
+export interface ClaimRequest {
+  matinee: 'claim';
+}
+
+/** On the port of a read, towards the service worker. `owned` may come first, `head` once, then one for each pull. */
+export type ReadAnswer =
+  | { kind: 'owned' }
+  | { kind: 'foreign' }
+  | { kind: 'head'; status: number; headers: [string, string][]; body: boolean }
+  | { kind: 'bytes'; bytes: Bytes }
+  | { kind: 'end' }
+  | { kind: 'error'; detail: string };
+
+/** On the port of a read, from the service worker. */
+export type ReadOrder = { kind: 'pull' } | { kind: 'cancel' };
+
+/** What the engine needs to begin. */
+export interface Start {
+  kind: 'start';
+  server: string;
+  device: Device;
+  release: string;
+  swarm: string;
+  issuer: string;
+  jwks: string;
+  token: string;
+  clock_offset_ms: number;
+  cache: boolean;
+  upload_bytes_per_s_max: number | null;
+}
+
+/** Page to engine worker. */
+export type ToEngine =
+  | Start
+  | { kind: 'token'; token: string; clock_offset_ms: number }
+  | { kind: 'license'; license: License }
+  | { kind: 'license failed'; file: number; epoch: number; code: string; detail: string; passing: boolean }
+  | { kind: 'read'; request: ReadRequest; port: MessagePort }
+  | { kind: 'playhead'; file: number; byte: number; bytes_per_s: number; playing: boolean }
+  | { kind: 'channel'; peer: string; channel: RTCDataChannel; near: boolean; offered: boolean }
+  | { kind: 'fingerprints'; peer: string; local: Bytes; remote: Bytes }
+  | { kind: 'peer gone'; peer: string }
+  | { kind: 'revoked' }
+  | { kind: 'stop' };
+
+/** A file of the release, as the signed manifest has it. */
+export interface FileFacts {
+  name: string;
+  media_type: string;
+  size_bytes: number;
+  duration_ms: number | null;
+  chunks: number;
+}
+
+/** Figures of the engine. Bytes are ciphertext whose hash was right, except where they say otherwise. */
+export interface EngineStats {
+  bytes_from_peers: number;
+  bytes_from_origin: number;
+  bytes_from_cache: number;
+  bytes_to_peers: number;
+  /** Peers whose hello was accepted. */
+  peers: number;
+  /** Chunks held, of the file that is played. */
+  chunks_held: number;
+  chunks: number;
+  cache: 'disk' | 'memory' | 'off';
+}
+
+/** Engine worker to page. */
+export type FromEngine =
+  | { kind: 'ready'; title: string; publisher: string; files: FileFacts[] }
+  | { kind: 'stats'; stats: EngineStats }
+  | { kind: 'license wanted'; file: number; epoch: number }
+  | { kind: 'drop peer'; peer: string; reason: string }
+  | { kind: 'report'; peer: string; reason: string }
+  | { kind: 'token refused' }
+  | { kind: 'failed'; code: string; detail: string };
+
+export type IceServers = IceServer[];
