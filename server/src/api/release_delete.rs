@@ -1,8 +1,21 @@
-//! Laid by the router; its author fills it in.
+//! `DELETE /v1/releases/{release}`: removes an unpublished release and every byte of it.
 
+use axum::extract::State;
+use axum::http::StatusCode;
+use matinee_protocol::id::ReleaseId;
+
+use super::authority::Publisher;
+use super::json::Path;
 use super::problem::Problem;
+use crate::app::App;
 
-/// Refuses.
-pub async fn handle() -> Problem {
-    Problem::not_found("endpoint yet")
+/// Stops its uploads, then removes objects and rows.
+pub async fn handle(
+    State(app): State<App>,
+    Path(release): Path<ReleaseId>,
+    Publisher(session): Publisher,
+) -> Result<StatusCode, Problem> {
+    let found = app.desk.release_of(session.account, release).await?;
+    app.desk.remove(&found).await?;
+    Ok(StatusCode::NO_CONTENT)
 }

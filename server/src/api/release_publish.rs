@@ -1,8 +1,34 @@
-//! Laid by the router; its author fills it in.
+//! `POST /v1/releases/{release}/publication`: signs the manifest of a whole release. Doing it again changes nothing.
 
+use axum::Json;
+use axum::extract::State;
+use matinee_protocol::id::ReleaseId;
+use serde::Serialize;
+
+use super::authority::Publisher;
+use super::json::Path;
 use super::problem::Problem;
+use crate::app::App;
 
-/// Refuses.
-pub async fn handle() -> Problem {
-    Problem::not_found("endpoint yet")
+/// What was published.
+#[derive(Debug, Serialize)]
+pub struct Answer {
+    release: ReleaseId,
+    manifest_url: String,
+}
+
+/// Publishes.
+pub async fn handle(
+    State(app): State<App>,
+    Path(release): Path<ReleaseId>,
+    Publisher(session): Publisher,
+) -> Result<Json<Answer>, Problem> {
+    let found = app.desk.release_of(session.account, release).await?;
+    // In a task of its own: a client that goes away does not leave it half done.
+    let (desk, keyring, clock) = (app.desk.clone(), app.keyring.clone(), app.clock.clone());
+    tokio::spawn(async move { desk.publish(&found, &keyring, &*clock).await })
+        .await
+        .map_err(|error| Problem::internal(&error))??;
+    let manifest_url = format!("{}/v1/releases/{release}/manifest", app.public_url);
+    Ok(Json(Answer { release, manifest_url }))
 }

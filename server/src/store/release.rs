@@ -232,10 +232,17 @@ pub async fn insert(
     Ok(())
 }
 
-/// Makes an open release immutable, with its signed manifest. False if it was not open.
+/// Makes a whole open release immutable, with its signed manifest. False if it was not open or a file is not whole.
 pub async fn publish(tx: &mut Tx, release: ReleaseId, manifest: &str, now_ms: i64) -> Result<bool, Error> {
+    // The row's lock comes first, in a statement of its own: the next one then sees what a removal left.
+    on!(tx, |db| sqlx::query("update releases set state = state where id = $1")
+        .bind(release.to_string())
+        .execute(db)
+        .await
+        .map(drop))?;
     let changed = on!(tx, |db| sqlx::query(
-        "update releases set state = 'published', manifest = $1, published_at_ms = $2 where id = $3 and state = 'open'"
+        "update releases set state = 'published', manifest = $1, published_at_ms = $2 where id = $3 and state = 'open' \
+         and not exists (select 1 from files where release_id = $3 and uploaded_bytes <> size_bytes)"
     )
     .bind(manifest)
     .bind(now_ms)

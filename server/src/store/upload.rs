@@ -65,3 +65,20 @@ pub async fn forget(tx: &mut Tx, release: ReleaseId) -> Result<(), Error> {
         .map(drop))?;
     Ok(())
 }
+
+/// Sets an open release back to nothing uploaded, before its objects are removed. False if it is not open.
+pub async fn reset(tx: &mut Tx, release: ReleaseId) -> Result<bool, Error> {
+    // The release's row is locked first, as publishing and removing do.
+    let locked = on!(tx, |db| sqlx::query("update releases set state = state where id = $1 and state = 'open'")
+        .bind(release.to_string())
+        .execute(db)
+        .await?
+        .rows_affected());
+    if locked == 0 {
+        return Ok(false);
+    }
+    for sql in ["delete from uploads where release_id = $1", "update files set uploaded_bytes = 0 where release_id = $1"] {
+        on!(tx, |db| sqlx::query(sql).bind(release.to_string()).execute(db).await.map(drop))?;
+    }
+    Ok(true)
+}

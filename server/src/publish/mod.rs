@@ -1,0 +1,16 @@
+//! Publishing: plaintext in, sealed and hashed segments out, a signed manifest at the end.
+//!
+//! [`intake`] takes a file's bytes; [`seal`] is the computation in it; [`buffer`] bounds its memory; [`release`] is the life
+//! of a release around it. The command writes straight to the stores and HTTP uploads go through the same code.
+
+pub mod buffer;
+pub mod intake;
+pub mod layout;
+pub mod lock;
+pub mod name;
+pub mod probe;
+pub mod release;
+pub mod seal;
+
+pub use intake::Intake;
+pub use release::{Desk, Error, NewFile};
