@@ -23,6 +23,8 @@ pub mod receipt;
 pub mod seal;
 pub mod signaling;
 pub mod token;
+#[cfg(feature = "vectors")]
+pub mod vectors;
 
 /// The traits of random number generators that [`license::seal_keys`] accepts.
 pub use hpke::rand_core;

@@ -47,7 +47,7 @@ pub const TOKEN_GRACE_MS: u64 = 30_000;
 /// Verified bytes after which a downloader signs a receipt.
 pub const RECEIPT_BYTES: u64 = 8 * 1024 * 1024;
 /// Bytes of a view token.
-pub const VIEW_TOKEN_BYTES_MAX: usize = 512;
+pub const VIEW_TOKEN_BYTES_MAX: usize = 640;
 /// Lifetime of a view token.
 pub const VIEW_TOKEN_S: u64 = 300;
 /// Leeway for the expiry of a view token.
