@@ -1,0 +1,180 @@
+//! What the other tasks need of this machine, installed when it is missing. A second run is quick: it only looks.
+
+use std::fs::OpenOptions;
+use std::path::{Path, PathBuf};
+
+use crate::house;
+use crate::progress::{Done, Step};
+use crate::run::{Failure, Program};
+use crate::stamp::Stamp;
+
+/// What a task may ask for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Group {
+    /// Chromium and Firefox, and the driver's Node packages.
+    Browsers,
+    /// ffmpeg and the font of the burnt-in time code.
+    Film,
+    /// PostgreSQL's programs; tests start servers of their own.
+    Postgres,
+    /// A compiler for WebAssembly.
+    Wasm,
+    /// Node and the packages of `web/`.
+    Node,
+}
+
+impl Group {
+    /// Everything, in the order it is looked at.
+    pub(crate) const ALL: [Self; 5] = [Self::Node, Self::Wasm, Self::Film, Self::Browsers, Self::Postgres];
+}
+
+/// A Debian package, and the file that shows it is there (from whatever source).
+struct Package {
+    name: &'static str,
+    proof: &'static str,
+}
+
+const fn package(name: &'static str, proof: &'static str) -> Package {
+    Package { name, proof }
+}
+
+const NODE: &[Package] = &[package("nodejs", "node"), package("npm", "npm")];
+const FILM: &[Package] = &[
+    package("ffmpeg", "ffmpeg"),
+    package(
+        "fonts-dejavu-core",
+        "/usr/share/fonts/truetype/dejavu/DejaVuSansMono-Bold.ttf",
+    ),
+];
+const BROWSERS: &[Package] = &[
+    package("chromium", "/usr/bin/chromium"),
+    package("firefox-esr", "/usr/bin/firefox-esr"),
+];
+const POSTGRES: &[Package] = &[package("postgresql", "/usr/lib/postgresql")];
+/// The compiler Debian builds its browsers with, and the library source to build for WebAssembly from.
+pub(crate) const DEBIAN_RUST: [(&str, &str); 2] = [
+    ("rustc-web", "/usr/bin/rustc"),
+    ("rust-web-src", "/usr/lib/rustlib/src/rust/library/std/Cargo.toml"),
+];
+
+/// Sees to all the groups, and says what it did.
+pub(crate) fn ensure(groups: &[Group], step: &Step) -> Result<Done, Failure> {
+    let mut did = Vec::new();
+    let mut missing = Vec::new();
+    for group in groups {
+        let packages = match group {
+            Group::Node => NODE,
+            Group::Film => FILM,
+            Group::Browsers => BROWSERS,
+            Group::Postgres => POSTGRES,
+            // Looked at by the build itself: the road by rustup needs no package.
+            Group::Wasm => &[],
+        };
+        missing.extend(
+            packages
+                .iter()
+                .filter(|package| !is_there(package.proof))
+                .map(|package| package.name),
+        );
+    }
+    if groups.contains(&Group::Browsers) && !is_there("node") && !groups.contains(&Group::Node) {
+        missing.extend(NODE.iter().map(|package| package.name));
+    }
+    install(&missing, step)?;
+    did.extend(missing.iter().map(|name| (*name).to_owned()));
+    if groups.contains(&Group::Node) {
+        did.extend(node_packages("web", step)?);
+    }
+    if groups.contains(&Group::Browsers) {
+        did.extend(node_packages("tests/browser", step)?);
+    }
+    if groups.contains(&Group::Wasm) {
+        did.extend(crate::wasm::road(step)?.did);
+    }
+    Ok(Done::one(if did.is_empty() {
+        "all there".to_owned()
+    } else {
+        format!("installed {}", did.join(", "))
+    }))
+}
+
+/// Installs Debian packages; nothing to do for none.
+pub(crate) fn install(names: &[&str], step: &Step) -> Result<(), Failure> {
+    if names.is_empty() {
+        return Ok(());
+    }
+    let list = names.join(" ");
+    if !is_there("apt-get") {
+        return Err(Failure::new(format!(
+            "no apt-get here: install what Debian calls {list} by hand"
+        )));
+    }
+    let sudo = if rustix::process::getuid().is_root() {
+        None
+    } else if Program::new("sudo").args(["-n", "true"]).succeeds() {
+        Some("sudo")
+    } else {
+        return Err(Failure::new(format!(
+            "neither root nor sudo: have `apt-get install {list}` run once"
+        )));
+    };
+    step.tell(&format!("apt-get update, then install {list}"));
+    let apt = |arguments: &[&str]| {
+        let program = sudo.map_or_else(
+            || Program::new("apt-get"),
+            |sudo| Program::new(sudo).args(["apt-get"]),
+        );
+        program
+            .args(arguments)
+            .env("DEBIAN_FRONTEND", "noninteractive")
+            .run(step)
+    };
+    apt(&["update"])?;
+    let mut arguments = vec!["install", "-y", "--no-install-recommends"];
+    arguments.extend_from_slice(names);
+    apt(&arguments)?;
+    Ok(())
+}
+
+/// `npm ci` in a folder whose lock file has changed since the last time.
+fn node_packages(folder: &str, step: &Step) -> Result<Option<String>, Failure> {
+    let path = house::root().join(folder);
+    let lock = path.join("package-lock.json");
+    if !lock.exists() {
+        return Err(Failure::new(format!(
+            "{folder}/package-lock.json is missing: run npm install there once"
+        )));
+    }
+    let name = format!("npm-{}", folder.replace('/', "-"));
+    let stamp = Stamp::of(&name, &[lock], &[])?;
+    if stamp.is_fresh(&path.join("node_modules")) {
+        return Ok(None);
+    }
+    // Two tasks started at once must not empty the folder under each other.
+    std::fs::create_dir_all(house::state())?;
+    let guard = OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(house::state().join(format!("{name}.lock")))?;
+    guard.lock()?;
+    if stamp.is_fresh(&path.join("node_modules")) {
+        return Ok(None);
+    }
+    step.tell(&format!("npm ci in {folder}"));
+    Program::new("npm")
+        .args(["ci", "--no-audit", "--no-fund"])
+        .env("PLAYWRIGHT_SKIP_BROWSER_DOWNLOAD", "1")
+        .within(&path)
+        .run(step)?;
+    stamp.keep()?;
+    Ok(Some(format!("the Node packages of {folder}")))
+}
+
+/// Whether a program is on the path, or a file is there.
+pub(crate) fn is_there(proof: &str) -> bool {
+    if proof.starts_with('/') {
+        return Path::new(proof).exists();
+    }
+    let folders = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&folders).any(|folder: PathBuf| folder.join(proof).is_file())
+}
