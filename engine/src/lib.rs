@@ -21,11 +21,24 @@
 //!   engine cancels it. `FetchPage` is answered by one `PageArrived` or `PageFailed` (from the driver's disk if it kept
 //!   what [`Output::StorePage`] gave it). Pages found on disk at start may be given unasked: they are verified anyway.
 
-mod config;
+mod assembly;
+mod chunk;
+pub mod config;
+mod exchange;
 mod input;
+mod inventory;
+mod membership;
+mod origin;
 mod output;
+mod page;
+mod peer;
+mod receipt;
+mod reputation;
+mod schedule;
 mod stats;
 mod swarm;
+mod timer;
+mod upload;
 
 pub use config::{Config, Identity, OriginPolicy, SEND_WINDOW_BYTES};
 pub use input::{Input, OriginError, Playhead, Want};

@@ -1,9 +1,14 @@
 //! Figures for people and for the laboratory.
 
 use matinee_protocol::id::{PeerId, Thumbprint};
+use matinee_protocol::limit::CHUNK_BYTES;
+use serde::Serialize;
+
+use crate::peer::Peer;
+use crate::swarm::Swarm;
 
 /// Totals of this run.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Stats {
     /// Verified chunk bytes from peers.
     pub peer_bytes: u64,
@@ -44,7 +49,7 @@ impl Stats {
 }
 
 /// One peer.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct PeerStats {
     /// Membership id.
     pub peer: PeerId,
@@ -64,4 +69,64 @@ pub struct PeerStats {
     pub chunks_held: u64,
     /// Strikes against it.
     pub strikes: u32,
+}
+
+/// Counters behind [`Stats`].
+#[derive(Debug, Default)]
+pub(crate) struct Totals {
+    pub(crate) peer_bytes: u64,
+    pub(crate) origin_bytes: u64,
+    pub(crate) uploaded_bytes: u64,
+    pub(crate) wasted_bytes: u64,
+    pub(crate) origin_corrupt_chunks: u64,
+    pub(crate) origin_failures: u64,
+}
+
+impl Swarm {
+    /// Figures so far. Walks all peers: call it a few times a second, not per frame.
+    pub fn stats(&self) -> Stats {
+        let (chunks_held, chunks_missing, chunks_total) = self.chunks.counts();
+        let (buffered_bytes, buffered_ms) = self.buffered();
+        Stats {
+            peer_bytes: self.totals.peer_bytes,
+            origin_bytes: self.totals.origin_bytes,
+            uploaded_bytes: self.totals.uploaded_bytes,
+            wasted_bytes: self.totals.wasted_bytes,
+            chunks_held,
+            chunks_total,
+            chunks_in_flight: self.chunks.requested_count() as u64,
+            chunks_missing,
+            buffered_bytes,
+            buffered_ms,
+            origin_corrupt_chunks: self.totals.origin_corrupt_chunks,
+            origin_failures: self.totals.origin_failures,
+            devices_refused: self.reputation.count(),
+            peers: self.peers.iter().map(|(id, peer)| PeerStats::of(*id, peer)).collect(),
+        }
+    }
+
+    fn buffered(&self) -> (u64, u64) {
+        let ahead = self.readers.values().filter_map(|reader| {
+            let gap = self.chunks.held_set(reader.file)?.next_gap(reader.first);
+            let bytes = u64::from(gap.saturating_sub(reader.first)) * u64::from(CHUNK_BYTES);
+            Some((bytes, reader.duration_ms(bytes)))
+        });
+        ahead.min_by_key(|(_, ms)| *ms).unwrap_or_default()
+    }
+}
+
+impl PeerStats {
+    fn of(id: PeerId, peer: &Peer) -> Self {
+        Self {
+            peer: id,
+            thumbprint: peer.member.as_ref().map(|member| member.thumbprint),
+            downloaded_bytes: peer.downloaded_bytes,
+            uploaded_bytes: peer.upload.sent_bytes,
+            bytes_per_s: peer.rate.bytes_per_s().unwrap_or(0.0) as u64,
+            requests_in_flight: peer.requests.len() as u64,
+            uploads_waiting: peer.upload.waiting() as u64,
+            chunks_held: peer.chunks_held(),
+            strikes: peer.strikes,
+        }
+    }
 }

@@ -1,0 +1,345 @@
+//! The HTTP origin: runs of chunks, verified like anyone's, with patience where peers may still deliver.
+//!
+//! Who fetches what, so that many viewers together take about one copy: a chunk that no connected peer holds is fetched
+//! well ahead only by the device that ranks first for it among those connected to each other (rendezvous hashing of
+//! thumbprints over groups of chunks). The second in rank waits until the chunk is urgent, the others still longer. Near the
+//! deadline everyone fetches, so that the player never depends on anybody's good will.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bytes::Bytes;
+use matinee_protocol::id::{ChunkAddress, ChunkIndex, FileIndex, Thumbprint};
+use matinee_protocol::limit::CHUNK_BYTES;
+
+use crate::chunk::Source;
+use crate::config::{Config, OriginPolicy};
+use crate::input::OriginError;
+use crate::output::Output;
+use crate::peer::RateMeter;
+use crate::swarm::Swarm;
+
+const LATENCY_GUESS_MS: f64 = 300.0;
+const RATE_GUESS_BYTES_PER_S: f64 = 2_000_000.0;
+const RETRY_MS: u64 = 500;
+const RETRY_MS_MAX: u64 = 30_000;
+/// After a corrupt chunk, the origin is asked for it again this much later, doubling.
+const CORRUPT_RETRY_MS: u64 = 1_000;
+/// Chunks for which corruption is remembered.
+const CORRUPT_MAX: usize = 4_096;
+/// Chunks that rank together.
+const GROUP_CHUNKS: u32 = 4;
+/// Chunks of a window looked at for the origin in one go.
+const LOOKED_AT_MAX: usize = 256;
+/// The same without a playhead, a tick.
+const BACKGROUND_LOOKED_AT_MAX: u32 = 2_048;
+
+/// A run being fetched.
+#[derive(Debug)]
+pub(crate) struct Run {
+    file: u32,
+    first: u32,
+    /// Bit `i`: chunk `first + i` has not come yet.
+    pending: u64,
+    asked_ms: u64,
+    progress_ms: u64,
+    heard: bool,
+}
+
+impl Run {
+    fn bit(&self, at: ChunkAddress) -> Option<u64> {
+        let offset = at.chunk.get().checked_sub(self.first).filter(|offset| *offset < 64)?;
+        let bit = 1 << offset;
+        (at.file.get() == self.file && self.pending & bit != 0).then_some(bit)
+    }
+
+    fn pending(&self) -> impl Iterator<Item = ChunkAddress> + use<> {
+        let (file, first, pending) = (self.file, self.first, self.pending);
+        (0..64).filter(move |bit| pending >> bit & 1 == 1).map(move |bit| ChunkAddress::new(file, first + bit))
+    }
+}
+
+/// What is known about the origin.
+#[derive(Debug, Default)]
+pub(crate) struct Origin {
+    pub(crate) runs: BTreeMap<u64, Run>,
+    next_request: u64,
+    retry_at_ms: u64,
+    failures: u32,
+    latency_ms: Option<f64>,
+    rate: RateMeter,
+    corrupt: BTreeMap<ChunkAddress, (u32, u64)>,
+    cursor: ChunkAddressCursor,
+}
+
+/// Where the search for background chunks goes on.
+#[derive(Debug, Default)]
+struct ChunkAddressCursor {
+    file: u32,
+    chunk: u32,
+}
+
+impl Origin {
+    pub(crate) fn is_usable(&self, config: &Config, now_ms: u64) -> bool {
+        config.origin != OriginPolicy::Never && now_ms >= self.retry_at_ms
+    }
+
+    /// Milliseconds until a chunk asked for now would be there.
+    pub(crate) fn expected_ms(&self) -> u64 {
+        let owed = self.runs.values().map(|run| u64::from(run.pending.count_ones())).sum::<u64>() + 1;
+        let rate = self.rate.bytes_per_s().unwrap_or(RATE_GUESS_BYTES_PER_S).max(10_000.0);
+        (self.latency_ms.unwrap_or(LATENCY_GUESS_MS) + owed as f64 * f64::from(CHUNK_BYTES) * 1000.0 / rate) as u64
+    }
+
+    /// How long before its deadline a chunk is asked for here at the latest.
+    pub(crate) fn lead_ms(&self, config: &Config) -> u64 {
+        let rate = self.rate.bytes_per_s().unwrap_or(RATE_GUESS_BYTES_PER_S).max(10_000.0);
+        let one = self.latency_ms.unwrap_or(LATENCY_GUESS_MS) + f64::from(CHUNK_BYTES) * 1000.0 / rate;
+        config.origin_lead_ms.max((one * 3.0) as u64).min(config.urgent_ms.max(config.origin_lead_ms))
+    }
+
+    fn is_refused(&self, at: ChunkAddress, now_ms: u64) -> bool {
+        self.corrupt.get(&at).is_some_and(|(_, until_ms)| *until_ms > now_ms)
+    }
+
+    fn fail(&mut self, now_ms: u64) {
+        let wait = RETRY_MS.saturating_mul(1 << self.failures.min(8)).min(RETRY_MS_MAX);
+        self.failures += 1;
+        self.retry_at_ms = now_ms + wait;
+    }
+}
+
+impl Swarm {
+    /// Chunks of readers' windows for the origin that no peer holds; those which peers hold are judged with the urgent ones.
+    pub(crate) fn origin_candidates(&self, candidates: &mut BTreeSet<(u64, ChunkAddress)>) {
+        if !self.origin.is_usable(&self.config, self.now_ms) {
+            return;
+        }
+        let alone = self.is_alone();
+        let nobody_yet = self.peers.values().all(|peer| !peer.is_ready());
+        let lead_ms = self.origin.lead_ms(&self.config);
+        for reader in self.readers.values() {
+            let Some(open) = self.chunks.open_set(reader.file) else { continue };
+            let mut from = reader.first;
+            for _ in 0..LOOKED_AT_MAX {
+                let Some(chunk) = open.next(from, reader.end) else { break };
+                from = chunk + 1;
+                let at = ChunkAddress::new(reader.file, chunk);
+                if self.available(at) > 0 {
+                    continue;
+                }
+                let deadline = reader.deadline_ms(chunk);
+                let slack = deadline.saturating_sub(self.now_ms);
+                let ahead_ms = match (alone, nobody_yet) {
+                    (true, _) => u64::MAX,
+                    (false, true) => lead_ms,
+                    (false, false) => match self.rank(at) {
+                        0 => u64::MAX,
+                        rank => lead_ms + self.config.urgent_ms.saturating_sub(lead_ms) / rank,
+                    },
+                };
+                if slack <= ahead_ms {
+                    candidates.insert((deadline, at));
+                }
+            }
+        }
+    }
+
+    /// No peers, and none to be waited for.
+    pub(crate) fn is_alone(&self) -> bool {
+        if self.config.origin == OriginPolicy::Only {
+            return true;
+        }
+        let waited = self.demand_ms.is_some_and(|since| self.now_ms >= since + self.config.peer_grace_ms);
+        (self.peers_expected == Some(0) || waited) && self.peers.values().all(|peer| !peer.is_ready())
+    }
+
+    /// How many connected devices come before this one for a group of chunks.
+    fn rank(&self, at: ChunkAddress) -> u64 {
+        let own = weight(self.identity.thumbprint, at);
+        let others = self.peers.values().filter_map(|peer| peer.member.as_ref());
+        others.filter(|member| weight(member.thumbprint, at) < own).count() as u64
+    }
+
+    /// Fetches candidates, earliest deadline first, neighbors together.
+    pub(crate) fn fetch_runs(&mut self, mut candidates: BTreeSet<(u64, ChunkAddress)>) {
+        let mut chunks: BTreeSet<ChunkAddress> = candidates.iter().map(|(_, at)| *at).collect();
+        while self.origin.runs.len() < self.config.origin_runs_max {
+            let Some((_, first)) = candidates.pop_first() else { return };
+            if !chunks.remove(&first) {
+                continue;
+            }
+            let mut run = vec![first];
+            let mut next = first;
+            while run.len() < self.config.origin_run_chunks_max.min(64) as usize {
+                next.chunk = ChunkIndex(next.chunk.get().saturating_add(1));
+                if !chunks.remove(&next) {
+                    break;
+                }
+                run.push(next);
+            }
+            self.fetch_run(&run);
+        }
+    }
+
+    fn fetch_run(&mut self, wished: &[ChunkAddress]) {
+        let request = self.origin.next_request;
+        let now_ms = self.now_ms;
+        let mut count = 0;
+        for at in wished {
+            if self.origin.is_refused(*at, now_ms) || !self.chunks.request(*at, Source::Origin(request)) {
+                break;
+            }
+            count += 1;
+        }
+        let Some(first) = wished.first().filter(|_| count > 0) else { return };
+        self.origin.next_request += 1;
+        let pending = if count == 64 { !0 } else { (1 << count) - 1 };
+        let (file, chunk) = (first.file.get(), first.chunk.get());
+        let run = Run { file, first: chunk, pending, asked_ms: now_ms, progress_ms: now_ms, heard: false };
+        if self.origin.runs.is_empty() {
+            self.origin.rate.start(now_ms);
+        }
+        self.origin.runs.insert(request, run);
+        self.outputs.push_back(Output::FetchOrigin { request, file: first.file, first: first.chunk, count });
+    }
+
+    pub(crate) fn on_origin_chunk(&mut self, request: u64, at: ChunkAddress, bytes: Bytes) {
+        let now_ms = self.now_ms;
+        let count = bytes.len() as u64;
+        let Some(run) = self.origin.runs.get_mut(&request).filter(|run| run.bit(at).is_some()) else {
+            self.totals.wasted_bytes += count;
+            return;
+        };
+        run.progress_ms = now_ms;
+        self.progress_ms = now_ms;
+        if !run.heard {
+            run.heard = true;
+            let sample = now_ms.saturating_sub(run.asked_ms) as f64;
+            self.origin.latency_ms = Some(self.origin.latency_ms.map_or(sample, |old| old * 0.7 + sample * 0.3));
+        }
+        self.origin.rate.add(count, now_ms);
+        self.chunks.release(at, Source::Origin(request));
+        if self.is_genuine(at, &bytes) {
+            self.origin.corrupt.remove(&at);
+            self.totals.origin_bytes += count;
+            self.accept(at, bytes);
+        } else {
+            self.totals.wasted_bytes += count;
+            self.totals.origin_corrupt_chunks += 1;
+            let times = self.origin.corrupt.get(&at).map_or(0, |(times, _)| *times);
+            let until_ms = now_ms + CORRUPT_RETRY_MS.saturating_mul(1 << times.min(8));
+            if times > 0 || self.origin.corrupt.len() < CORRUPT_MAX {
+                self.origin.corrupt.insert(at, (times + 1, until_ms));
+            }
+            self.dirty = true;
+        }
+        self.settle_origin(request, at);
+    }
+
+    pub(crate) fn on_origin_ended(&mut self, request: u64, error: Option<OriginError>) {
+        let Some(run) = self.origin.runs.remove(&request) else { return };
+        for at in run.pending() {
+            self.chunks.release(at, Source::Origin(request));
+        }
+        if error.is_some() || run.pending != 0 {
+            self.totals.origin_failures += 1;
+            self.origin.fail(self.now_ms);
+        }
+        self.rest_origin();
+        self.dirty = true;
+    }
+
+    /// A chunk is no longer waited for in this run. A run that has none left is over.
+    pub(crate) fn settle_origin(&mut self, request: u64, at: ChunkAddress) {
+        let Some(run) = self.origin.runs.get_mut(&request) else { return };
+        let Some(bit) = run.bit(at) else { return };
+        run.pending &= !bit;
+        if run.pending == 0 {
+            let whole = run.heard;
+            self.origin.runs.remove(&request);
+            if whole {
+                self.origin.failures = 0;
+            }
+            self.outputs.push_back(Output::CancelOrigin { request });
+            self.rest_origin();
+            self.dirty = true;
+        }
+    }
+
+    fn rest_origin(&mut self) {
+        if self.origin.runs.is_empty() {
+            self.origin.rate.stop(self.now_ms);
+        }
+    }
+
+    /// How long a run has brought nothing.
+    pub(crate) fn origin_waited_ms(&self, request: u64) -> u64 {
+        self.origin.runs.get(&request).map_or(0, |run| self.now_ms.saturating_sub(run.progress_ms))
+    }
+
+    /// Gives up silent runs.
+    pub(crate) fn tend_origin(&mut self) {
+        let now_ms = self.now_ms;
+        self.origin.rate.roll(now_ms);
+        let limit = self.config.origin_timeout_ms;
+        let silent = self.origin.runs.iter().filter(|(_, run)| now_ms >= run.progress_ms + limit);
+        for request in silent.map(|(request, _)| *request).collect::<Vec<_>>() {
+            self.outputs.push_back(Output::CancelOrigin { request });
+            self.on_origin_ended(request, Some(OriginError::Unreachable("silent".to_owned())));
+        }
+    }
+
+    /// What is wanted without a playhead comes from the origin only where peers do not get on.
+    pub(crate) fn schedule_background_origin(&mut self) {
+        let runs_max = self.config.origin_runs_max.saturating_sub(usize::from(!self.readers.is_empty())).max(1);
+        if !self.origin.is_usable(&self.config, self.now_ms) || self.origin.runs.len() >= runs_max {
+            return;
+        }
+        let alone = self.is_alone();
+        if !alone && self.peers.values().all(|peer| !peer.is_ready()) {
+            return;
+        }
+        let quiet_ms = self.now_ms.saturating_sub(self.peer_progress_ms.max(self.demand_ms.unwrap_or(self.now_ms)));
+        let stalled = quiet_ms >= self.config.origin_patience_ms;
+        let from = std::mem::take(&mut self.origin.cursor);
+        let mut candidates = BTreeSet::new();
+        let mut looked_at = 0;
+        let later = self.chunks.open_files(from.file);
+        let files: Vec<u32> = later.chain(self.chunks.open_files(0)).take(8).collect();
+        for (turn, file) in files.into_iter().enumerate() {
+            let Some(open) = self.chunks.open_set(file) else { continue };
+            let mut chunk = if turn == 0 && file == from.file { from.chunk } else { 0 };
+            while let Some(found) = open.next(chunk, u32::MAX) {
+                chunk = found + 1;
+                looked_at += 1;
+                let at = ChunkAddress::new(file, found);
+                let fetch = alone || stalled || (self.available(at) == 0 && self.is_own_turn(at, quiet_ms));
+                if fetch && !self.origin.is_refused(at, self.now_ms) {
+                    candidates.insert((u64::MAX, at));
+                }
+                if looked_at >= BACKGROUND_LOOKED_AT_MAX || candidates.len() >= 32 {
+                    self.origin.cursor = ChunkAddressCursor { file, chunk };
+                    return self.fetch_runs(candidates);
+                }
+            }
+        }
+        self.fetch_runs(candidates);
+    }
+
+    fn is_own_turn(&self, at: ChunkAddress, quiet_ms: u64) -> bool {
+        quiet_ms >= self.rank(at) * self.config.origin_patience_ms
+    }
+}
+
+/// Rendezvous weight of a device for a group of chunks: the least one fetches.
+fn weight(thumbprint: Thumbprint, at: ChunkAddress) -> u64 {
+    let bytes = thumbprint.as_bytes();
+    let mut name = [0; 8];
+    name.copy_from_slice(&bytes[..8]);
+    let place = u64::from(FileIndex::get(at.file)) << 32 | u64::from(at.chunk.get() / GROUP_CHUNKS);
+    // The finalizer of SplitMix64 (Steele, Lea, Flood 2014).
+    let mut mixed = u64::from_le_bytes(name) ^ place.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    mixed ^ (mixed >> 31)
+}
