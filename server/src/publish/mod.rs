@@ -14,3 +14,6 @@ pub mod seal;
 
 pub use intake::Intake;
 pub use release::{Desk, Error, NewFile};
+
+#[cfg(test)]
+mod tests;

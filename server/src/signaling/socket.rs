@@ -94,10 +94,10 @@ impl Writer {
 }
 
 /// Serves one connection to its end.
-pub async fn serve(socket: WebSocket, hub: Hub, gate: Arc<impl Gate>, address: IpAddr) {
+pub async fn serve(socket: WebSocket, hub: Hub, gate: impl Gate, address: IpAddr) {
     let (writer, reader) = socket.split();
     let mut writer = Writer(writer);
-    let Err(end) = run(&mut writer, reader, &hub, &*gate, address).await;
+    let Err(end) = run(&mut writer, reader, &hub, &gate, address).await;
     let (code, reason, last) = match end {
         End::Gone => return,
         End::Revoked(reason) => (4403, "revoked", ToPeer::Revoked { reason: reason.to_string() }),

@@ -1,0 +1,235 @@
+//! Publishing straight into the stores of the data folder. A server may run beside it.
+
+use std::fs::File;
+use std::sync::Arc;
+
+use indicatif::ProgressBar;
+use matinee_protocol::api::Money;
+use matinee_protocol::id::{AccountId, FileIndex, PlanId, ReleaseId, TitleId};
+
+use super::plan::Source;
+use super::{Args, Error, Published, interrupted};
+use crate::app::{App, Parts};
+use crate::clock::SystemClock;
+use crate::config::Config;
+use crate::origin::{self, Origin};
+use crate::publish::{NewFile, intake};
+use crate::random;
+use crate::store::account::{self, Account, Role};
+use crate::store::plan::{self, Plan};
+use crate::store::release::{self, Release, State};
+use crate::store::{Store, title};
+use crate::vault::Vault;
+
+/// Domain of the addresses of accounts that were made by name; mail to it goes nowhere (RFC 2606).
+const NO_MAIL_DOMAIN: &str = "publisher.invalid";
+/// No password has this hash, so the account cannot be signed in to until an operator sets one.
+const NO_PASSWORD: &str = "!";
+
+/// Opens the stores of the data folder.
+async fn open(config: &Config) -> Result<App, Error> {
+    let store = Store::open(&config.store_address()).await?;
+    store.migrate().await?;
+    let origin = Origin::open(&config.origin_address())?;
+    let parts = Parts {
+        public_url: config.server.public_url.clone(),
+        clock: Arc::new(SystemClock),
+        vault: Vault::open(&config.key_file())?,
+        store,
+        origin,
+        ice_servers: Vec::new(),
+        config: config.clone(),
+    };
+    Ok(App::open(parts).await?)
+}
+
+/// Publishes into the stores; stopped or failed, it leaves nothing behind unless it was resuming.
+pub(super) async fn publish(
+    args: &Args,
+    config: &Config,
+    sources: &[Source],
+    bar: &ProgressBar,
+) -> Result<Published, Error> {
+    if args.rental.as_ref().is_some_and(|price| price.currency != config.payment.currency) {
+        return Err(Error::Currency(config.payment.currency.clone()));
+    }
+    let app = open(config).await?;
+    let begun = match args.resume {
+        Some(release) => Begun { found: resumable(&app, release, sources).await?, new_title: false },
+        None => begin(&app, args, sources).await?,
+    };
+    let work = async {
+        let bytes = take_in(&app, &begun.found, sources, bar).await?;
+        bar.set_message("publishing");
+        app.desk.publish(&begun.found, &app.keyring, &*app.clock).await?;
+        Ok::<u64, Error>(bytes)
+    };
+    let (title, release) = (begun.found.title_id, begun.found.id);
+    let outcome = tokio::select! {
+        outcome = work => outcome,
+        () = interrupted() => Err(Error::Cancelled),
+    };
+    let bytes = match outcome {
+        Ok(bytes) => bytes,
+        Err(error) => {
+            if args.resume.is_none() || matches!(error, Error::Cancelled) {
+                remove(&app, &begun).await?;
+            }
+            return Err(error);
+        }
+    };
+    let plan = match &args.rental {
+        Some(price) => Some(add_plan(&app, args, title, price.clone()).await?),
+        None => None,
+    };
+    app.store.close().await;
+    Ok(Published { title: Some(title), release, plan, bytes })
+}
+
+/// A release to be filled.
+struct Begun {
+    found: Release,
+    new_title: bool,
+}
+
+async fn begin(app: &App, args: &Args, sources: &[Source]) -> Result<Begun, Error> {
+    let publisher = publisher(app, &args.publisher).await?;
+    let now_ms = app.clock.now_ms();
+    let (title, new_title) = match args.title_id {
+        Some(known) => {
+            let mut tx = app.store.read().await?;
+            let found = title::by_id(&mut tx, known).await?;
+            found.filter(|found| found.publisher_id == publisher).ok_or(Error::NoTitle(known))?;
+            (known, false)
+        }
+        None => {
+            let title = TitleId::from_bytes(random::id(now_ms));
+            let mut tx = app.store.write().await?;
+            title::insert(&mut tx, title, publisher, args.title.as_deref().unwrap_or_default(), now_ms).await?;
+            tx.commit().await?;
+            (title, true)
+        }
+    };
+    let announced: Vec<NewFile> = sources.iter().map(|source| source.announced.clone()).collect();
+    match app.desk.create(title, !args.open, &announced, now_ms).await {
+        Ok(release) => {
+            let found = app.desk.release_of(publisher, release).await?;
+            Ok(Begun { found, new_title })
+        }
+        Err(error) => {
+            if new_title {
+                remove_title(app, title).await?;
+            }
+            Err(error.into())
+        }
+    }
+}
+
+/// An unpublished release with these very files.
+async fn resumable(app: &App, release: ReleaseId, sources: &[Source]) -> Result<Release, Error> {
+    let mut tx = app.store.read().await?;
+    let found = release::by_id(&mut tx, release).await?.filter(|found| found.state == State::Open);
+    let files = release::files(&mut tx, release).await?;
+    let same = files.len() == sources.len()
+        && files.iter().zip(sources).all(|(file, source)| {
+            file.name == source.announced.name && file.size_bytes == source.announced.size_bytes
+        });
+    found.filter(|_| same).ok_or(Error::Resume(release))
+}
+
+/// Seals every file, each from where it stands.
+async fn take_in(app: &App, found: &Release, sources: &[Source], bar: &ProgressBar) -> Result<u64, Error> {
+    let mut before = 0;
+    for (at, source) in (0..).zip(sources) {
+        bar.set_message(source.announced.name.clone());
+        let file = File::open(&source.path)
+            .map_err(|error| Error::File { path: source.path.clone(), source: error })?;
+        let mut intake = app.desk.intake(found, FileIndex(at), None).await?;
+        let read = move |start: u64, run: usize, into: &mut Vec<u8>| origin::read_into(&file, start, run, into);
+        let taken = intake.read_rest(Arc::new(read), |bytes| bar.set_position(before + bytes)).await;
+        let acknowledged = intake.finish(false).await;
+        taken.map_err(|error| unreadable(error, source))?;
+        acknowledged.map_err(|error| unreadable(error, source))?;
+        before += source.announced.size_bytes;
+        bar.set_position(before);
+    }
+    Ok(before)
+}
+
+fn unreadable(error: intake::Error, source: &Source) -> Error {
+    match error {
+        intake::Error::Read(error) => Error::File { path: source.path.clone(), source: error },
+        other => other.into(),
+    }
+}
+
+async fn remove(app: &App, begun: &Begun) -> Result<(), Error> {
+    app.desk.remove(&begun.found).await?;
+    if begun.new_title {
+        remove_title(app, begun.found.title_id).await?;
+    }
+    app.store.close().await;
+    Ok(())
+}
+
+async fn remove_title(app: &App, title: TitleId) -> Result<(), Error> {
+    let mut tx = app.store.write().await?;
+    title::delete_unused(&mut tx, title).await?;
+    Ok(tx.commit().await?)
+}
+
+async fn add_plan(app: &App, args: &Args, title: TitleId, price: Money) -> Result<PlanId, Error> {
+    let now_ms = app.clock.now_ms();
+    let plan = Plan {
+        id: PlanId::from_bytes(random::id(now_ms)),
+        title_id: title,
+        price,
+        start_within_ms: args.start_within,
+        play_within_ms: args.play_within,
+        views: args.views,
+        created_at_ms: now_ms,
+    };
+    let mut tx = app.store.write().await?;
+    plan::insert(&mut tx, &plan).await?;
+    tx.commit().await?;
+    Ok(plan.id)
+}
+
+/// The publisher's account: by e-mail address, or by a name that is given an address of its own.
+async fn publisher(app: &App, name: &str) -> Result<AccountId, Error> {
+    let email = if name.contains('@') { name.to_owned() } else { format!("{}@{NO_MAIL_DOMAIN}", slug(name)) };
+    let now_ms = app.clock.now_ms();
+    let mut tx = app.store.write().await?;
+    let id = match account::by_email(&mut tx, &email).await? {
+        Some(found) => {
+            if !found.roles.contains(&Role::Publisher) {
+                let roles: Vec<Role> = found.roles.iter().copied().chain([Role::Publisher]).collect();
+                account::set_roles(&mut tx, found.id, &roles).await?;
+            }
+            found.id
+        }
+        None if name.contains('@') => return Err(Error::NoAccount(email)),
+        None => {
+            let id = AccountId::from_bytes(random::id(now_ms));
+            let roles = vec![Role::Publisher];
+            let account = Account { id, email, name: name.to_owned(), roles, created_at_ms: now_ms };
+            account::insert(&mut tx, &account, NO_PASSWORD).await?;
+            id
+        }
+    };
+    tx.commit().await?;
+    Ok(id)
+}
+
+/// Letters and digits of a name in lower case, runs of anything else as one dash.
+fn slug(name: &str) -> String {
+    let mut slug = String::new();
+    for c in name.to_lowercase().chars() {
+        if c.is_alphanumeric() {
+            slug.push(c);
+        } else if !slug.is_empty() && !slug.ends_with('-') {
+            slug.push('-');
+        }
+    }
+    slug.trim_end_matches('-').to_owned()
+}
