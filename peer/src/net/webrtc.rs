@@ -2,7 +2,7 @@
 //!
 //! One connection carries one data channel: negotiated, id 0, unordered, reliable, as a browser opens it by
 //! `createDataChannel("matinee", {negotiated: true, id: 0, ordered: false})`. Everything that is particular to
-//! the `webrtc` and `rtc` crates stays in this file, its workarounds included:
+//! the `webrtc` and `rtc` crates stays in this module, its workarounds included:
 //!
 //! - Socket buffers are never set, so bursts overflow the system's default and cost a retransmission timeout of
 //!   at least a second. [`TunedRuntime`] sets them.
@@ -14,11 +14,14 @@
 //! - The driver waits for DNS inside its loop, so an unreachable resolver would delay the other candidates.
 //! - A peer-reflexive pair is only accepted after a second, which is how every browser behind mDNS appears.
 //!
-//! What cannot be bounded from here: while [`Receiver::recv`] is not called, the crate holds 256 frames for the
-//! application and about as many behind that (webrtc-rs/webrtc #858), some 40 MB of full frames, before SCTP
-//! stops the peer. A driver that reads on and drops peers that send what was not asked for never gets there.
+//! - An SCTP message that never ends is held whatever its size, beyond the window (since the remedy for
+//!   webrtc-rs/webrtc #822). [`Intake`] ends connections that take in much and deliver little.
+//! - A peer may open channels that nobody reads, each with a queue of its own. [`Events`] ends such connections.
+//!
+//! While [`Receiver::recv`] is not called, the crate holds 256 frames for the application and about as many
+//! behind that (webrtc-rs/webrtc #858), some 40 MB of full frames, before SCTP stops the peer. A driver that
+//! reads on and drops peers that send what was not asked for never gets there.
 
-use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -26,20 +29,19 @@ use std::time::Duration;
 
 use ::webrtc::data_channel::{DataChannelEvent, RTCDataChannelInit};
 use ::webrtc::peer_connection::{
-    PeerConnection, PeerConnectionBuilder, RTCConfiguration, RTCConfigurationBuilder, RTCIceCandidateInit,
-    RTCIceServer, RTCIceTransportPolicy, RTCSessionDescription, SettingEngine, SettingEngineBuilder,
+    PeerConnection, PeerConnectionBuilder, RTCIceCandidateInit, RTCSessionDescription,
 };
 use bytes::{Bytes, BytesMut};
-use rtc::ice::mdns::MulticastDnsMode;
-use rtc::peer_connection::configuration::setting_engine::SctpMaxMessageSize;
 use tokio::sync::{Notify, Semaphore, watch};
 
 use super::{Error, FRAME_BYTES_MAX, FrameReceiver, FrameSender, sdp};
 use link::{Closer, Events, Link, State, finish, keep};
-use runtime::{TunedRuntime, enlarge_buffers};
+use runtime::{Intake, TunedRuntime, enlarge_buffers};
+pub use settings::{CONNECTIONS_MAX, Settings, Turn};
 
 mod link;
 mod runtime;
+mod settings;
 
 /// Label of the data channel.
 pub const CHANNEL_LABEL: &str = "matinee";
@@ -51,75 +53,15 @@ pub const SEND_BUFFER_BYTES_MAX: usize = 1 << 20;
 pub const GATHER_WAIT: Duration = Duration::from_millis(2_000);
 /// Longest time that `close` waits for buffered frames to be acknowledged.
 pub const CLOSE_WAIT: Duration = Duration::from_millis(500);
-/// Connections of one endpoint unless set otherwise.
-pub const CONNECTIONS_MAX: usize = 256;
-
-/// SCTP window when the socket can hold it; a larger window than socket only loses packets.
-const SCTP_WINDOW_BYTES: usize = 1 << 20;
-/// SCTP window over a socket with the system's default buffer.
-const SCTP_WINDOW_BYTES_SMALL: usize = 256 << 10;
-const ICE_CHECK_INTERVAL: Duration = Duration::from_millis(20);
-const ICE_CHECKS_MAX: u16 = 50;
-const ICE_KEEPALIVE_INTERVAL: Duration = Duration::from_millis(500);
-/// Silence until a path counts as disconnected; it may come back.
-const ICE_DISCONNECTED_AFTER: Duration = Duration::from_secs(2);
-/// Further silence until the connection is given up.
-const ICE_FAILED_AFTER: Duration = Duration::from_secs(5);
 const CLOSE_POLL_INTERVAL: Duration = Duration::from_millis(5);
-
-/// A TURN server and the credential for it.
-#[derive(Clone)]
-pub struct Turn {
-    /// `turn:host:port` URLs.
-    pub urls: Vec<String>,
-    /// User name, usually with an expiry time in it.
-    pub username: String,
-    /// Password; never shown by `Debug`.
-    pub credential: String,
-}
-
-impl fmt::Debug for Turn {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.debug_struct("Turn")
-            .field("urls", &self.urls)
-            .finish_non_exhaustive()
-    }
-}
-
-/// How connections of an [`Endpoint`] are made.
-#[derive(Debug, Clone)]
-pub struct Settings {
-    /// Local UDP addresses. A wildcard stands for every interface except loopback; port 0 for a free port,
-    /// and with another port only one connection can exist at a time.
-    pub bind: Vec<SocketAddr>,
-    /// `stun:host:port` URLs asked for this machine's public address.
-    pub stun_urls: Vec<String>,
-    /// Relay for peers that cannot be reached directly.
-    pub turn: Option<Turn>,
-    /// Tell peers only the relay's address.
-    pub relay_only: bool,
-    /// Connections that may exist at a time, those being set up included.
-    pub connections_max: usize,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self {
-            bind: vec![SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0))],
-            stun_urls: Vec::new(),
-            turn: None,
-            relay_only: false,
-            connections_max: CONNECTIONS_MAX,
-        }
-    }
-}
 
 /// Makes connections. Clones share the connection limit.
 #[derive(Debug, Clone)]
 pub struct Endpoint {
     settings: Arc<Settings>,
     permits: Arc<Semaphore>,
-    sctp_window_bytes: usize,
+    /// Receive buffer that the system grants a socket.
+    granted_bytes: usize,
 }
 
 /// A connection whose offer awaits the peer's answer.
@@ -186,21 +128,15 @@ impl Endpoint {
             .first()
             .map_or(Ipv4Addr::UNSPECIFIED.into(), SocketAddr::ip);
         let probe = std::net::UdpSocket::bind((address, 0)).map_err(Error::Socket)?;
-        let granted = enlarge_buffers(&probe).map_err(Error::Socket)?;
-        let enough = granted >= SCTP_WINDOW_BYTES;
-        if !enough {
-            tracing::warn!(granted, "small udp receive buffer; raise net.core.rmem_max");
+        let granted_bytes = enlarge_buffers(&probe).map_err(Error::Socket)?;
+        if granted_bytes < settings::SCTP_WINDOW_BYTES {
+            tracing::warn!(granted_bytes, "small udp receive buffer; raise net.core.rmem_max");
         }
+        let places = settings.connections_max.min(Semaphore::MAX_PERMITS);
         Ok(Self {
-            permits: Arc::new(Semaphore::new(
-                settings.connections_max.min(Semaphore::MAX_PERMITS),
-            )),
+            permits: Arc::new(Semaphore::new(places)),
             settings: Arc::new(settings),
-            sctp_window_bytes: if enough {
-                SCTP_WINDOW_BYTES
-            } else {
-                SCTP_WINDOW_BYTES_SMALL
-            },
+            granted_bytes,
         })
     }
 
@@ -267,11 +203,12 @@ impl Endpoint {
             .try_acquire_owned()
             .map_err(|_| Error::TooManyConnections(self.settings.connections_max))?;
         let state = watch::Sender::new(State::default());
+        let intake = Arc::new(Intake::default());
         let connection: Arc<dyn PeerConnection> = Arc::new(
             PeerConnectionBuilder::new()
-                .with_configuration(self.configuration())
-                .with_setting_engine(self.engine())
-                .with_runtime(Arc::new(TunedRuntime::new(state.clone())))
+                .with_configuration(self.settings.configuration())
+                .with_setting_engine(settings::engine(self.granted_bytes))
+                .with_runtime(Arc::new(TunedRuntime::new(state.clone(), Arc::clone(&intake))))
                 .with_handler(Arc::new(Events(state.clone())))
                 .with_udp_addrs(self.settings.bind.clone())
                 .with_data_channel_send_buffer_limit(SEND_BUFFER_BYTES_MAX)
@@ -301,49 +238,9 @@ impl Endpoint {
             channel,
             state: watched,
             candidates: AtomicUsize::new(0),
+            intake,
             closer,
         })
-    }
-
-    fn configuration(&self) -> RTCConfiguration {
-        let mut servers = Vec::new();
-        if !self.settings.stun_urls.is_empty() {
-            servers.push(RTCIceServer {
-                urls: self.settings.stun_urls.clone(),
-                ..Default::default()
-            });
-        }
-        if let Some(turn) = &self.settings.turn {
-            servers.push(RTCIceServer {
-                urls: turn.urls.clone(),
-                username: turn.username.clone(),
-                credential: turn.credential.clone(),
-            });
-        }
-        let policy = if self.settings.relay_only {
-            RTCIceTransportPolicy::Relay
-        } else {
-            RTCIceTransportPolicy::All
-        };
-        RTCConfigurationBuilder::default()
-            .with_ice_servers(servers)
-            .with_ice_transport_policy(policy)
-            .build()
-    }
-
-    fn engine(&self) -> SettingEngine {
-        SettingEngineBuilder::new()
-            .with_sctp_max_message_size(SctpMaxMessageSize::Bounded(FRAME_BYTES_MAX as u32))
-            .with_sctp_max_receive_buffer_size(self.sctp_window_bytes as u32)
-            .with_ice_connection_attempts(Some(ICE_CHECK_INTERVAL), Some(ICE_CHECKS_MAX))
-            .with_prflx_acceptance_min_wait(Some(Duration::ZERO))
-            .with_ice_timeouts(
-                Some(ICE_DISCONNECTED_AFTER),
-                Some(ICE_FAILED_AFTER),
-                Some(ICE_KEEPALIVE_INTERVAL),
-            )
-            .with_multicast_dns_mode(MulticastDnsMode::Disabled)
-            .build()
     }
 }
 
@@ -474,11 +371,11 @@ impl FrameSender for Sender {
             .unwrap_or_else(|shared| BytesMut::from(shared.as_ref()));
         tokio::select! {
             biased;
+            () = self.link.over() => Err(Error::Closed),
             sent = self.link.channel.send(frame) => sent.map_err(|error| match error {
                 ::webrtc::error::Error::ErrDataChannelClosed => Error::Closed,
                 other => Error::Engine(other),
             }),
-            () = self.link.over() => Err(Error::Closed),
         }
     }
 
@@ -504,6 +401,7 @@ impl FrameReceiver for Receiver {
         while !self.ended {
             match self.link.next().await {
                 Some(DataChannelEvent::OnMessage(message)) if !message.is_string => {
+                    self.link.intake.delivered(message.data.len());
                     return Some(message.data.freeze());
                 }
                 Some(DataChannelEvent::OnClose) | None => {

@@ -13,6 +13,7 @@ use ::webrtc::peer_connection::{
 use tokio::sync::{Notify, OwnedSemaphorePermit, watch};
 
 use super::GATHER_WAIT;
+use super::runtime::Intake;
 use crate::net::Error;
 
 /// What the driver of a connection reports.
@@ -31,6 +32,7 @@ pub(super) struct Link {
     pub(super) state: watch::Receiver<State>,
     /// Candidates of the peer taken so far.
     pub(super) candidates: AtomicUsize,
+    pub(super) intake: Arc<Intake>,
     pub(super) closer: Closer,
 }
 
@@ -130,5 +132,10 @@ impl PeerConnectionEventHandler for Events {
         ) {
             self.0.send_modify(|state| state.over = true);
         }
+    }
+
+    async fn on_data_channel(&self, _channel: Arc<dyn DataChannel>) {
+        // Only channels that the peer opened by itself are announced, and there is no use for one.
+        self.0.send_modify(|state| state.over = true);
     }
 }

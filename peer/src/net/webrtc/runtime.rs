@@ -1,15 +1,17 @@
 //! Tokio as the WebRTC engine sees it, and the sockets it gets.
 
 use std::future::Future;
-use std::io;
+use std::io::{self, IoSliceMut};
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use ::webrtc::runtime::{
-    AsyncInterval, AsyncTcpListener, AsyncTcpStream, AsyncUdpSocket, JoinHandle, Runtime, TokioRuntime,
+    AsyncInterval, AsyncTcpListener, AsyncTcpStream, AsyncUdpSocket, JoinHandle, RecvMeta, Runtime,
+    TokioRuntime, Transmit,
 };
 use socket2::SockRef;
 use tokio::sync::watch;
@@ -18,6 +20,11 @@ use super::link::State;
 
 /// Asked of the system for each direction of a UDP socket; `net.core.rmem_max` and `wmem_max` may grant less.
 const SOCKET_BUFFER_BYTES: usize = 4 << 20;
+/// Received for frames that were not delivered, until a connection is ended. The engine's own queues hold some
+/// 40 MB of this when the application does not read.
+const UNDELIVERED_BYTES_MAX: i64 = 64 << 20;
+/// Shorter datagrams are acknowledgements and checks, which a side that only sends receives without end.
+const DATA_DATAGRAM_BYTES_MIN: usize = 1_000;
 /// A host name not resolved by then gives no candidate.
 const RESOLVE_WAIT: Duration = Duration::from_millis(1_000);
 
@@ -40,13 +47,15 @@ pub(super) fn enlarge_buffers(socket: &std::net::UdpSocket) -> io::Result<usize>
 #[derive(Debug)]
 pub(super) struct TunedRuntime {
     state: watch::Sender<State>,
+    intake: Arc<Intake>,
     driven: AtomicBool,
 }
 
 impl TunedRuntime {
-    pub(super) fn new(state: watch::Sender<State>) -> Self {
+    pub(super) fn new(state: watch::Sender<State>, intake: Arc<Intake>) -> Self {
         Self {
             state,
+            intake,
             driven: AtomicBool::new(false),
         }
     }
@@ -58,6 +67,74 @@ struct DriverWatch(watch::Sender<State>);
 impl Drop for DriverWatch {
     fn drop(&mut self) {
         self.0.send_modify(|state| state.over = true);
+    }
+}
+
+/// How much a connection has received that did not become frames for the application.
+#[derive(Debug, Default)]
+pub(super) struct Intake {
+    undelivered_bytes: AtomicI64,
+}
+
+impl Intake {
+    /// Whether there is room for what was received.
+    fn received(&self, bytes: usize) -> bool {
+        let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
+        self.undelivered_bytes.fetch_add(bytes, Ordering::Relaxed) < UNDELIVERED_BYTES_MAX
+    }
+
+    /// A frame accounts for a quarter more than its size: headers take 6 %, repeated packets some of the rest.
+    pub(super) fn delivered(&self, bytes: usize) {
+        let bytes = i64::try_from(bytes + bytes / 4).unwrap_or(i64::MAX);
+        let rest = |undelivered: i64| Some(undelivered.saturating_sub(bytes).max(0));
+        let _ = self
+            .undelivered_bytes
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, rest);
+    }
+}
+
+/// A socket that reports what it receives to [`Intake`].
+#[derive(Debug)]
+struct CountedSocket {
+    inner: Arc<dyn AsyncUdpSocket>,
+    state: watch::Sender<State>,
+    intake: Arc<Intake>,
+}
+
+impl AsyncUdpSocket for CountedSocket {
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.inner.local_addr()
+    }
+
+    fn poll_send(&self, cx: &mut Context<'_>, transmit: &Transmit<'_>) -> Poll<io::Result<usize>> {
+        self.inner.poll_send(cx, transmit)
+    }
+
+    fn poll_recv(
+        &self,
+        cx: &mut Context<'_>,
+        bufs: &mut [IoSliceMut<'_>],
+        meta: &mut [RecvMeta],
+    ) -> Poll<io::Result<usize>> {
+        let received = self.inner.poll_recv(cx, bufs, meta);
+        if let Poll::Ready(Ok(messages)) = &received {
+            let data = meta
+                .iter()
+                .take(*messages)
+                .filter(|one| one.stride >= DATA_DATAGRAM_BYTES_MIN);
+            if !self.intake.received(data.map(|one| one.len).sum()) {
+                self.state.send_modify(|state| state.over = true);
+            }
+        }
+        received
+    }
+
+    fn max_gso_segments(&self) -> usize {
+        self.inner.max_gso_segments()
+    }
+
+    fn max_gro_segments(&self) -> usize {
+        self.inner.max_gro_segments()
     }
 }
 
@@ -79,7 +156,12 @@ impl Runtime for TunedRuntime {
 
     fn wrap_udp_socket(&self, socket: std::net::UdpSocket) -> io::Result<Arc<dyn AsyncUdpSocket>> {
         enlarge_buffers(&socket)?;
-        TokioRuntime.wrap_udp_socket(socket)
+        let inner = TokioRuntime.wrap_udp_socket(socket)?;
+        Ok(Arc::new(CountedSocket {
+            inner,
+            state: self.state.clone(),
+            intake: Arc::clone(&self.intake),
+        }))
     }
 
     fn wrap_tcp_listener(&self, listener: std::net::TcpListener) -> io::Result<Arc<dyn AsyncTcpListener>> {

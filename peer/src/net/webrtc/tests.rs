@@ -1,5 +1,14 @@
+#![expect(
+    clippy::disallowed_methods,
+    reason = "what takes real time on real sockets is measured with a real clock"
+)]
+
 use std::collections::BTreeSet;
 use std::time::Instant;
+
+use ::webrtc::data_channel::DataChannel;
+use ::webrtc::peer_connection::SettingEngineBuilder;
+use rtc::peer_connection::configuration::setting_engine::SctpMaxMessageSize;
 
 use super::*;
 
@@ -398,19 +407,17 @@ async fn an_unanswered_connection_times_out() {
     assert!(matches!(answered.opened(wait).await, Err(Error::OpenTimeout(limit)) if limit == wait));
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_message_over_the_limit_harms_nothing() {
-    // What a hostile peer does: the bare crate, told that we take anything.
-    use ::webrtc::peer_connection::{PeerConnectionBuilder, RTCSessionDescription, SettingEngineBuilder};
+/// What a hostile peer may use: the bare crate, made to believe that we take messages of any size.
+async fn hostile() -> (Box<dyn PeerConnection>, Arc<dyn DataChannel>, Sender, Receiver) {
     let state = watch::Sender::new(State::default());
+    let engine = SettingEngineBuilder::new()
+        .with_sctp_max_message_size(SctpMaxMessageSize::Unbounded)
+        .build();
     let hostile = PeerConnectionBuilder::new()
-        .with_setting_engine(
-            SettingEngineBuilder::new()
-                .with_sctp_max_message_size(SctpMaxMessageSize::Unbounded)
-                .build(),
-        )
+        .with_setting_engine(engine)
         .with_handler(Arc::new(Events(state.clone())))
         .with_udp_addrs(vec!["127.0.0.1:0"])
+        .with_data_channel_send_buffer_limit(SEND_BUFFER_BYTES_MAX)
         .build()
         .await
         .unwrap();
@@ -432,7 +439,13 @@ async fn a_message_over_the_limit_harms_nothing() {
         .await
         .unwrap();
     connection.opened(OPEN_WAIT).await.unwrap();
-    let (_tx, mut rx) = connection.split();
+    let (tx, rx) = connection.split();
+    (Box::new(hostile), channel, tx, rx)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_message_over_the_limit_harms_nothing() {
+    let (hostile, channel, _tx, mut rx) = hostile().await;
     for bytes in [FRAME_BYTES_MAX + 1, 262_144] {
         channel.send(BytesMut::from(&frame(1, bytes)[..])).await.unwrap();
     }
@@ -443,6 +456,39 @@ async fn a_message_over_the_limit_harms_nothing() {
         frame(2, 500)
     );
     hostile.close().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_peer_that_sends_what_is_no_frame_is_cut_off() {
+    let (_hostile, channel, _tx, mut rx) = hostile().await;
+    let text = "x".repeat(FRAME_BYTES_MAX);
+    let sent = tokio::spawn(async move {
+        for number in 0..4_000 {
+            if channel.send_text(&text).await.is_err() {
+                return number;
+            }
+        }
+        4_000
+    });
+    assert!(
+        tokio::time::timeout(Duration::from_secs(30), rx.recv())
+            .await
+            .unwrap()
+            .is_none()
+    );
+    let sent = tokio::time::timeout(WAIT, sent).await.unwrap().unwrap();
+    assert!(
+        (900..1_400).contains(&sent),
+        "cut off after {sent} texts of 64 KiB"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_peer_that_opens_another_channel_is_cut_off() {
+    let (hostile, _channel, tx, mut rx) = hostile().await;
+    let _other = hostile.create_data_channel("other", None).await.unwrap();
+    assert!(tokio::time::timeout(WAIT, rx.recv()).await.unwrap().is_none());
+    assert!(matches!(tx.send(frame(0, 1)).await, Err(Error::Closed)));
 }
 
 #[tokio::test]
