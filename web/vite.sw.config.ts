@@ -7,6 +7,11 @@ export default defineConfig({
     outDir: 'dist',
     emptyOutDir: false,
     target: 'es2022',
-    lib: { entry: 'src/player/sw.ts', formats: ['iife'], name: 'matineeServiceWorker', fileName: () => 'sw.js' },
+    lib: {
+      entry: 'src/player/sw.ts',
+      formats: ['iife'],
+      name: 'matineeServiceWorker',
+      fileName: () => 'sw.js',
+    },
   },
 });

@@ -44,13 +44,12 @@ export interface Title {
 export interface Entitlement {
   id: string;
   title: string;
-  /** `active`, or in a word why it is no longer. */
-  state?: string;
-  title_name?: string;
-  start_until_ms?: number | null;
-  play_until_ms?: number | null;
+  /** `ready`, `active`, `expired` or `revoked`. */
+  status: string;
+  /** Undefined or null: no limit. */
   views_left?: number | null;
-  [field: string]: unknown;
+  start_before_ms: number;
+  play_until_ms?: number | null;
 }
 
 /** docs/PROTOCOL.md §4. */
@@ -200,7 +199,10 @@ export class Client {
   }
 
   async entitlements(): Promise<Entitlement[]> {
-    const answer = await this.call<{ entitlements: Entitlement[] }>({ method: 'GET', path: '/v1/entitlements' });
+    const answer = await this.call<{ entitlements: Entitlement[] }>({
+      method: 'GET',
+      path: '/v1/entitlements',
+    });
     return answer.entitlements;
   }
 
@@ -211,7 +213,12 @@ export class Client {
   }
 
   async license(possession: Possession, view: string, file: number, epoch: number): Promise<License> {
-    const call: Call = { method: 'POST', path: `/v1/views/${view}/licenses`, body: { file, epoch }, possession };
+    const call: Call = {
+      method: 'POST',
+      path: `/v1/views/${view}/licenses`,
+      body: { file, epoch },
+      possession,
+    };
     return (await this.call<{ license: License }>(call)).license;
   }
 
@@ -242,7 +249,11 @@ export class Client {
     try {
       return (await response.json()) as Answer;
     } catch {
-      throw new ApiError(response.status, CODE_MALFORMED, 'the server answered with something that is not JSON');
+      throw new ApiError(
+        response.status,
+        CODE_MALFORMED,
+        'the server answered with something that is not JSON',
+      );
     }
   }
 

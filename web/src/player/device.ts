@@ -119,6 +119,7 @@ function keepFirst(database: IDBDatabase, fresh: StoredKeys): Promise<StoredKeys
       else kept = found;
     };
     transaction.oncomplete = () => resolve(kept);
-    transaction.onabort = () => reject(transaction.error ?? new DOMException('cannot write the device store'));
+    transaction.onabort = () =>
+      reject(transaction.error ?? new DOMException('cannot write the device store'));
   });
 }

@@ -1,7 +1,8 @@
 // Everything that crosses between service worker, page and engine worker. Keys never do, except as handles.
-import type { IceServer, License } from './api.ts';
+import type { License } from './api.ts';
 import type { Bytes } from './bytes.ts';
 import type { Device } from './device.ts';
+import type { Shown } from './engine/readers.ts';
 
 /** Service worker to page: somebody reads a file. A port for the answer comes along. */
 export interface ReadRequest {
@@ -41,22 +42,29 @@ export interface Start {
   jwks: string;
   token: string;
   clock_offset_ms: number;
+  /** Whether peers may be used. */
+  peers: boolean;
+  /** Whether the disk may be used. */
   cache: boolean;
   upload_bytes_per_s_max: number | null;
+  /** Devices that sent wrong data in earlier runs, by thumbprint. */
+  banned: string[];
 }
 
 /** Page to engine worker. */
 export type ToEngine =
   | Start
-  | { kind: 'token'; token: string; clock_offset_ms: number }
+  | { kind: 'token'; token: string }
   | { kind: 'license'; license: License }
-  | { kind: 'license failed'; file: number; epoch: number; code: string; detail: string; passing: boolean }
+  | { kind: 'license failed'; file: number; epoch: number; detail: string }
+  | { kind: 'jwks'; jwks: string }
   | { kind: 'read'; request: ReadRequest; port: MessagePort }
-  | { kind: 'playhead'; file: number; byte: number; bytes_per_s: number; playing: boolean }
-  | { kind: 'channel'; peer: string; channel: RTCDataChannel; near: boolean; offered: boolean }
+  | { kind: 'shown'; shown: Shown }
+  | { kind: 'channel'; peer: string; channel: RTCDataChannel }
   | { kind: 'fingerprints'; peer: string; local: Bytes; remote: Bytes }
   | { kind: 'peer gone'; peer: string }
-  | { kind: 'revoked' }
+  | { kind: 'peers expected'; count: number }
+  | { kind: 'over'; detail: string }
   | { kind: 'stop' };
 
 /** A file of the release, as the signed manifest has it. */
@@ -74,12 +82,25 @@ export interface EngineStats {
   bytes_from_origin: number;
   bytes_from_cache: number;
   bytes_to_peers: number;
+  /** Of no use: duplicates, wrong, cancelled. */
+  bytes_wasted: number;
   /** Peers whose hello was accepted. */
   peers: number;
-  /** Chunks held, of the file that is played. */
   chunks_held: number;
   chunks: number;
+  /** Playback held without a gap from the playhead on. */
+  buffered_ms: number;
   cache: 'disk' | 'memory' | 'off';
+}
+
+/** A receipt for what this device uploaded, as the downloader signed it. */
+export interface ReceiptReceived {
+  kind: 'receipt received';
+  peer: string;
+  downloader: string;
+  total_bytes: number;
+  at_ms: number;
+  signature: string;
 }
 
 /** Engine worker to page. */
@@ -89,7 +110,7 @@ export type FromEngine =
   | { kind: 'license wanted'; file: number; epoch: number }
   | { kind: 'drop peer'; peer: string; reason: string }
   | { kind: 'report'; peer: string; reason: string }
+  | { kind: 'ban'; thumbprint: string }
+  | ReceiptReceived
   | { kind: 'token refused' }
   | { kind: 'failed'; code: string; detail: string };
-
-export type IceServers = IceServer[];

@@ -1,7 +1,8 @@
 // Addresses that the service worker answers: `/play/<release>/<file>`, and anything after that is a name to be read by
 // people.
 
-const PLAY = /^\/play\/([0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})\/(\d{1,5})(?:\/[^/]*)?$/;
+const PLAY =
+  /^\/play\/([0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})\/(\d{1,5})(?:\/[^/]*)?$/;
 
 export interface PlayPath {
   release: string;

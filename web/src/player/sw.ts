@@ -90,7 +90,10 @@ class Exchange {
         if (part?.kind === 'bytes') return controller.enqueue(part.bytes);
         this.close();
         if (part?.kind === 'end') controller.close();
-        else controller.error(new Error(part?.kind === 'error' ? part.detail : 'the page did not answer in time'));
+        else
+          controller.error(
+            new Error(part?.kind === 'error' ? part.detail : 'the page did not answer in time'),
+          );
       },
       cancel: () => this.close(),
     };

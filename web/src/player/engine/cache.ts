@@ -129,7 +129,8 @@ export class DiskCache implements ChunkCache {
     if (entry === undefined) return undefined;
     const bytes = new Uint8Array(entry.record.length);
     try {
-      if (this.slots.read(bytes, { at: entry.slot * SLOT_BYTES }) !== bytes.byteLength) throw new Error('short');
+      if (this.slots.read(bytes, { at: entry.slot * SLOT_BYTES }) !== bytes.byteLength)
+        throw new Error('short');
     } catch {
       this.drop(file, chunk);
       return undefined;

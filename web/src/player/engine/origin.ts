@@ -95,7 +95,11 @@ export class Origin {
     }
   }
 
-  private async get(path: string, signal: AbortSignal, extra: Record<string, string> = {}): Promise<Response> {
+  private async get(
+    path: string,
+    signal: AbortSignal,
+    extra: Record<string, string> = {},
+  ): Promise<Response> {
     const url = new URL(path, this.server).href;
     const token = this.token();
     const dpop = await prove(this.device, this.clock, { method: 'GET', url, token });

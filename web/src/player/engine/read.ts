@@ -1,9 +1,10 @@
 // Answers one read of the gateway: status and headers first, then bytes, a chunk's share for each pull. Knows HTTP and
 // ranges, nothing of peers or keys.
+
+import type { Bytes } from '../bytes.ts';
 import { ANSWER_BYTES_MAX } from '../limit.ts';
 import type { FileFacts, ReadAnswer, ReadOrder, ReadRequest } from '../messages.ts';
 import { chunkPart, contentRange, firstPart, parseRange, type Range } from '../range.ts';
-import type { Bytes } from '../bytes.ts';
 
 /** Where opened chunks come from. */
 export interface Source {
@@ -11,8 +12,6 @@ export interface Source {
   file(index: number): Promise<FileFacts | undefined>;
   /** The plaintext of a chunk in a buffer of its own. Rejects with words for the viewer. */
   chunk(file: number, chunk: number, signal: AbortSignal): Promise<Bytes>;
-  /** A read is about to begin at this byte. */
-  begins(file: number, byte: number): void;
 }
 
 const PLAIN: [string, string][] = [
@@ -31,7 +30,12 @@ export async function answerRead(source: Source, request: ReadRequest, port: Mes
     const type: [string, string] = ['content-type', facts.media_type];
     const asked = parseRange(request.range, size);
     if (asked === 'unsatisfiable') {
-      return head(port, 416, [...PLAIN, ['content-range', `bytes */${size}`], ['content-length', '0']], false);
+      return head(
+        port,
+        416,
+        [...PLAIN, ['content-range', `bytes */${size}`], ['content-length', '0']],
+        false,
+      );
     }
     // Without a range the whole file was asked for, and a 200 has to be whole.
     const range: Range = asked === undefined ? { start: 0, end: size } : firstPart(asked, ANSWER_BYTES_MAX);
@@ -58,7 +62,6 @@ async function stream(
   let at = range.start;
   while (await pulls.next()) {
     if (at >= range.end) return post(port, { kind: 'end' });
-    source.begins(file, at);
     const part = chunkPart(at, range.end);
     const opened = await source.chunk(file, part.chunk, pulls.signal);
     if (pulls.signal.aborted) return;

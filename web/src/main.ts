@@ -1,0 +1,2 @@
+import './player/element.ts';
+import './storefront/storefront.ts';

@@ -1,0 +1,255 @@
+// `<matinee-player entitlement="…">`: a video with the browser's own controls, and a panel that says where the bytes
+// come from. `server` is the server's origin when it is not this page's, `file` the file to play when it is not the first
+// that can be.
+import { css, html, LitElement, nothing, type PropertyValues, type TemplateResult } from 'lit';
+import { position } from './gateway.ts';
+import { register } from './inspection.ts';
+import type { FileFacts } from './messages.ts';
+import { Player, type Snapshot } from './player.ts';
+import { Backoff } from './retry.ts';
+import { bytes, seconds } from './wording.ts';
+
+const REPORT_MS = 500;
+/** MediaError codes (HTML §4.8.11.1). */
+const MEDIA_NETWORK = 2;
+const MEDIA_DECODE = 3;
+
+export class MatineePlayer extends LitElement {
+  static override properties = {
+    entitlement: { type: String },
+    server: { type: String },
+    file: { type: Number },
+    snapshot: { state: true },
+    buffered_s: { state: true },
+    media_error: { state: true },
+  };
+
+  static override styles = css`
+    :host { display: block; }
+    .stage { position: relative; background: #000; border-radius: 8px; overflow: hidden; aspect-ratio: 16 / 9; }
+    video { width: 100%; height: 100%; display: block; background: #000; }
+    .words { position: absolute; inset: 0; display: grid; place-items: center; padding: 2rem; text-align: center;
+      color: #fff; background: #000c; }
+    .words[data-over] { background: #000; }
+    .notice { position: absolute; left: 0; right: 0; top: 0; padding: 0.5rem 1rem; color: #fff; background: #000a; margin: 0; }
+    dl { display: grid; grid-template-columns: repeat(auto-fit, minmax(9rem, 1fr)); gap: 0.75rem; margin: 1rem 0 0; }
+    dl > div { border: 1px solid color-mix(in srgb, currentcolor 20%, transparent); border-radius: 8px; padding: 0.5rem 0.75rem; }
+    dt { font-size: 0.8rem; opacity: 0.75; }
+    dd { margin: 0; font-variant-numeric: tabular-nums; font-weight: 600; }
+  `;
+
+  declare entitlement: string;
+  declare server: string;
+  declare file: number | undefined;
+  declare snapshot: Snapshot | undefined;
+  declare buffered_s: number;
+  declare media_error: string;
+
+  private player: Player | undefined;
+  private unregister: (() => void) | undefined;
+  private timer: ReturnType<typeof setInterval> | undefined;
+  private retry: ReturnType<typeof setTimeout> | undefined;
+  private readonly backoff = new Backoff();
+  private resume_s = 0;
+  private readonly leaving = (): void => this.player?.close();
+
+  constructor() {
+    super();
+    this.entitlement = '';
+    this.server = location.origin;
+    this.buffered_s = 0;
+    this.media_error = '';
+  }
+
+  /** Ends the view at the server. */
+  async end(): Promise<void> {
+    this.video?.removeAttribute('src');
+    this.video?.load();
+    await this.player?.end();
+  }
+
+  override connectedCallback(): void {
+    super.connectedCallback();
+    this.timer = setInterval(() => this.report(), REPORT_MS);
+    addEventListener('pagehide', this.leaving);
+    if (this.hasUpdated) this.open();
+  }
+
+  override disconnectedCallback(): void {
+    super.disconnectedCallback();
+    clearInterval(this.timer);
+    removeEventListener('pagehide', this.leaving);
+    this.shut();
+  }
+
+  protected override updated(changed: PropertyValues<this>): void {
+    if (changed.has('entitlement') || changed.has('server')) this.open();
+    if (changed.has('snapshot')) this.attach();
+  }
+
+  private get video(): HTMLVideoElement | null {
+    return this.renderRoot.querySelector('video');
+  }
+
+  private open(): void {
+    this.shut();
+    if (this.entitlement === '') return;
+    const player = new Player(this.server, (snapshot) => {
+      this.snapshot = snapshot;
+      this.dispatchEvent(new CustomEvent('matinee-change', { detail: snapshot }));
+    });
+    this.player = player;
+    this.unregister = register(() => ({ ...player.snapshot, file: this.chosen() }));
+    void player.open(this.entitlement);
+  }
+
+  private shut(): void {
+    clearTimeout(this.retry);
+    this.unregister?.();
+    this.player?.close();
+    this.player = undefined;
+    this.snapshot = undefined;
+  }
+
+  /** The file to play: the one asked for, else the first with picture or sound. */
+  private chosen(): number {
+    if (this.file !== undefined) return this.file;
+    const files = this.snapshot?.files ?? [];
+    return Math.max(
+      0,
+      files.findIndex(({ media_type }) => /^(video|audio)\//.test(media_type)),
+    );
+  }
+
+  private facts(): FileFacts | undefined {
+    return this.snapshot?.files[this.chosen()];
+  }
+
+  private attach(): void {
+    const { video, player, snapshot } = this;
+    if (video === null || player === undefined || snapshot === undefined) return;
+    if (snapshot.state === 'playable') {
+      if (!video.hasAttribute('src')) video.setAttribute('src', player.address(this.chosen()));
+    } else if (snapshot.state === 'over' || snapshot.state === 'failed') {
+      video.pause();
+      video.removeAttribute('src');
+      video.load();
+    }
+  }
+
+  private report(): void {
+    const { video, player } = this;
+    const facts = this.facts();
+    if (video === null || player === undefined || facts === undefined) return;
+    const { currentTime, duration, paused, ended, seeking } = video;
+    this.buffered_s = seeking ? 0 : ahead(video);
+    const { bytes_per_s } = position(currentTime, duration, facts.size_bytes);
+    const playing = !paused && !ended;
+    player.shown({ file: this.chosen(), bytes_per_s, buffered_s: this.buffered_s, playing });
+    if (playing && video.readyState >= HTMLMediaElement.HAVE_FUTURE_DATA) {
+      this.resume_s = currentTime;
+      this.backoff.reset();
+    }
+  }
+
+  /** A connection cut beyond the browser's own patience: go on from the same place as soon as it works. */
+  private failedMedia(): void {
+    const { video } = this;
+    const error = video?.error;
+    if (video === null || error == null || this.snapshot?.state !== 'playable') return;
+    if (error.code === MEDIA_DECODE) {
+      this.media_error = 'This browser cannot play the format of this file.';
+      return;
+    }
+    this.media_error =
+      error.code === MEDIA_NETWORK ? 'Waiting for the film to arrive…' : 'Waiting for the film…';
+    clearTimeout(this.retry);
+    this.retry = setTimeout(() => {
+      const address = this.player?.address(this.chosen());
+      if (address === undefined || this.snapshot?.state !== 'playable') return;
+      video.src = address;
+      video.currentTime = this.resume_s;
+      void video.play().catch(() => undefined);
+    }, this.backoff.next());
+  }
+
+  protected override render(): TemplateResult {
+    return html`
+      <div class="stage">
+        <video
+          controls
+          autoplay
+          playsinline
+          preload="auto"
+          @error=${this.failedMedia}
+          @loadeddata=${() => {
+            this.media_error = '';
+          }}
+          @seeking=${this.report}
+          @seeked=${this.report}
+          @pause=${this.report}
+          @play=${this.report}
+        ></video>
+        ${this.words()}
+      </div>
+      ${this.panel()}
+    `;
+  }
+
+  private words(): TemplateResult | typeof nothing {
+    const { snapshot } = this;
+    const state = snapshot?.state ?? 'idle';
+    if (state === 'failed' || state === 'over') {
+      return html`<div class="words" data-over role="alert">${snapshot?.detail}</div>`;
+    }
+    if (state !== 'playable') {
+      const words = snapshot?.waiting ? 'Waiting for the server…' : 'Opening…';
+      return html`<div class="words" role="status">${words}</div>`;
+    }
+    const notice =
+      this.media_error || snapshot?.detail || (snapshot?.waiting ? 'Waiting for the server…' : '');
+    return notice === '' ? nothing : html`<p class="notice" role="status">${notice}</p>`;
+  }
+
+  private panel(): TemplateResult | typeof nothing {
+    const { snapshot } = this;
+    if (snapshot === undefined) return nothing;
+    const { stats } = snapshot;
+    const figures: [id: string, name: string, value: string][] = [
+      ['peer-bytes', 'From peers', bytes(stats.bytes_from_peers)],
+      ['origin-bytes', 'From the origin', bytes(stats.bytes_from_origin)],
+      ['cache-bytes', 'From this device', bytes(stats.bytes_from_cache)],
+      ['upload-bytes', 'Given to peers', bytes(stats.bytes_to_peers)],
+      ['peers', 'Peers', String(stats.peers)],
+      ['buffered', 'Buffered', seconds(this.buffered_s)],
+      ['state', 'State', stateInWords(snapshot)],
+    ];
+    return html`<dl part="panel" aria-label="Where the bytes come from">
+      ${figures.map(([id, name, value]) => html`<div><dt>${name}</dt><dd id=${id}>${value}</dd></div>`)}
+    </dl>`;
+  }
+}
+
+function stateInWords(snapshot: Snapshot): string {
+  if (snapshot.waiting) return 'waiting for the server';
+  return snapshot.state;
+}
+
+/** Seconds of playback buffered from the current position on. */
+function ahead(video: HTMLVideoElement): number {
+  const { buffered, currentTime } = video;
+  for (let at = 0; at < buffered.length; at += 1) {
+    if (buffered.start(at) <= currentTime + 0.1 && currentTime <= buffered.end(at)) {
+      return buffered.end(at) - currentTime;
+    }
+  }
+  return 0;
+}
+
+customElements.define('matinee-player', MatineePlayer);
+
+declare global {
+  interface HTMLElementTagNameMap {
+    'matinee-player': MatineePlayer;
+  }
+}

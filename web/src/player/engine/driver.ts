@@ -1,0 +1,424 @@
+// Drives the engine: tells it what happened and carries out what it asks, with channels, HTTP, disk and clock. One
+// driver, one release, one worker.
+import type { Engine } from '../../../wasm/pkg/matinee_web.js';
+import { ApiError, type License } from '../api.ts';
+import type { Bytes } from '../bytes.ts';
+import { sign } from '../device.ts';
+import type { ServerClock } from '../dpop.ts';
+import type { EngineStats, FileFacts, FromEngine, Start } from '../messages.ts';
+import { runs } from '../range.ts';
+import { Backoff, pause } from '../retry.ts';
+import { Channels } from './channels.ts';
+import { EpochKeys } from './keys.ts';
+import { openLicense } from './license_keys.ts';
+import type { EngineFigures, ManifestFacts, Order } from './orders.ts';
+import type { Origin } from './origin.ts';
+import type { Source } from './read.ts';
+import { Readers, type Shown } from './readers.ts';
+import type { Store } from './store.ts';
+
+const STATS_MS = 500;
+const FLUSH_MS = 10_000;
+/** Playheads move on by themselves this often. */
+const PLAYHEAD_MS = 1_000;
+/** Rechecking the cache may hold up the start this long; the rest is done beside playing. */
+const RECHECK_MS_MAX = 400;
+
+/** Everything a driver is made of. */
+export interface Parts {
+  start: Start;
+  clock: ServerClock;
+  engine: Engine;
+  facts: ManifestFacts;
+  origin: Origin;
+  store: Store;
+  /** `Engine.hello_frame`. */
+  helloFrame(token: string, device: Bytes, signature: Bytes): Uint8Array;
+  post(message: FromEngine): void;
+}
+
+export class Driver implements Source {
+  private readonly stopped = new AbortController();
+  private readonly engine: Engine;
+  private readonly channels: Channels;
+  private readonly readers: Readers;
+  private readonly keys: EpochKeys;
+  private readonly transfers = new Map<number, AbortController>();
+  private readonly waiting = new Map<string, Set<(bytes: Bytes) => void>>();
+  private readonly moved = new Map<number, string>();
+  private readonly timers: ReturnType<typeof setInterval>[] = [];
+  private wakeup: ReturnType<typeof setTimeout> | undefined;
+  private pumping = false;
+  private token: string;
+  private bytes_from_cache = 0;
+  private over: string | undefined;
+
+  constructor(private readonly parts: Parts) {
+    const { engine, facts, post, start } = parts;
+    this.engine = engine;
+    this.token = start.token;
+    this.readers = new Readers((file) => facts.files[file]);
+    this.keys = new EpochKeys(engine, (file, epoch) => post({ kind: 'license wanted', file, epoch }));
+    this.channels = new Channels({
+      ready: (peer, local, remote) => void this.admit(peer, local, remote),
+      message: (peer, bytes) => this.tell((now) => engine.frame(now, peer, bytes)),
+      drained: (peer) => this.tell((now) => engine.drained(now, peer)),
+      closed: (peer) => {
+        this.tell((now) => engine.peer_closed(now, peer));
+        post({ kind: 'drop peer', peer, reason: 'closed' });
+      },
+    });
+    for (const thumbprint of start.banned) engine.remember(this.now(), thumbprint);
+  }
+
+  /** Rechecks what the cache holds, then gets to work. */
+  async begin(): Promise<void> {
+    const { files, title, publisher } = this.parts.facts;
+    const right = (file: number, chunks: number[]): void => {
+      const held = runs(chunks, chunks.length).flatMap(({ first, count }) => [first, count]);
+      this.tell((now) => this.engine.held(now, file, Uint32Array.from(held)));
+    };
+    const page = (file: number, number: number): Promise<boolean> => this.fetchPage(file, number);
+    const recheck = this.parts.store.recheck(page, right, () => this.stopped.signal.aborted);
+    await Promise.race([recheck, pause(RECHECK_MS_MAX)]);
+    this.timers.push(
+      setInterval(() => this.parts.post({ kind: 'stats', stats: this.stats() }), STATS_MS),
+      setInterval(() => this.movePlayheads(), PLAYHEAD_MS),
+      setInterval(() => this.parts.store.flush(), FLUSH_MS),
+    );
+    this.pump();
+    this.parts.post({ kind: 'ready', title, publisher, files });
+  }
+
+  // What the page says.
+
+  async license(license: License): Promise<void> {
+    try {
+      const keys = await openLicense(this.parts.start.device.agreement, license);
+      if (!this.stopped.signal.aborted) this.engine.import_keys(keys);
+      keys.fill(0);
+      this.keys.imported();
+    } catch {
+      const detail = 'the license that came does not open with the keys of this device';
+      for (const { file, first } of license.epochs) this.keys.failed(file, first, detail);
+      this.parts.post({ kind: 'failed', code: 'license_does_not_open', detail });
+    }
+  }
+
+  licenseFailed(file: number, epoch: number, detail: string): void {
+    this.keys.failed(file, epoch, detail);
+  }
+
+  /** A newer token: every channel hears of it by a hello. */
+  async renew(token: string): Promise<void> {
+    this.token = token;
+    for (const peer of this.channels.peers()) {
+      const binding = this.channels.binding(peer);
+      if (binding === undefined) continue;
+      const hello = await this.hello(binding.local, binding.remote);
+      if (this.channels.open(peer)) this.tell((now) => this.engine.hello_renewed(now, peer, hello));
+    }
+  }
+
+  keysChanged(jwks: string): void {
+    this.tell((now) => this.engine.keys_changed(now, jwks));
+  }
+
+  shown(shown: Shown): void {
+    this.readers.shows(shown, performance.now());
+    this.movePlayheads();
+  }
+
+  addChannel(peer: string, channel: RTCDataChannel): void {
+    this.channels.add(peer, channel);
+  }
+
+  fingerprints(peer: string, local: Bytes, remote: Bytes): void {
+    this.channels.fingerprints(peer, local, remote);
+  }
+
+  peerGone(peer: string): void {
+    this.channels.drop(peer);
+  }
+
+  peersExpected(count: number): void {
+    this.tell((now) => this.engine.peers_expected(now, count));
+  }
+
+  /** The view is over: nothing is opened any more, and peers are told. */
+  end(detail: string): void {
+    this.over = detail;
+    this.engine.forget_keys();
+    this.keys.over(detail);
+    this.tell((now) => this.engine.leave(now));
+  }
+
+  get currentToken(): string {
+    return this.token;
+  }
+
+  /** Lets go of everything; the worker ends after that. */
+  stop(): void {
+    for (const timer of this.timers) clearInterval(timer);
+    clearTimeout(this.wakeup);
+    this.stopped.abort();
+    for (const transfer of this.transfers.values()) transfer.abort();
+    this.engine.forget_keys();
+    this.parts.store.close();
+  }
+
+  // What the gateway reads.
+
+  file(index: number): Promise<FileFacts | undefined> {
+    return Promise.resolve(this.parts.facts.files[index]);
+  }
+
+  async chunk(file: number, chunk: number, signal: AbortSignal): Promise<Bytes> {
+    if (this.over !== undefined) throw new Error(this.over);
+    const facts = this.parts.facts.files[file];
+    if (facts === undefined || chunk >= facts.chunks) throw new Error('there is no such part of the file');
+    const handed = this.readers.asks(file, chunk, performance.now());
+    this.movePlayheads();
+    try {
+      const key = this.keys.need(file, Math.floor(chunk / facts.epoch_chunks), signal);
+      // Both are waited for together; a refused key ends the read at once.
+      const [sealed] = await Promise.all([this.sealed(file, chunk, signal), key]);
+      return this.engine.open(file, chunk, sealed) as Bytes;
+    } finally {
+      handed();
+    }
+  }
+
+  private async sealed(file: number, chunk: number, signal: AbortSignal): Promise<Bytes> {
+    const { store } = this.parts;
+    const kept = store.get(file, chunk);
+    if (kept !== undefined) {
+      this.bytes_from_cache += kept.byteLength;
+      if (!this.engine.holds(file, chunk)) {
+        this.tell((now) => this.engine.held(now, file, Uint32Array.of(chunk, 1)));
+      }
+      return kept;
+    }
+    if (this.engine.holds(file, chunk)) this.tell((now) => this.engine.lost(now, file, chunk));
+    return this.arrival(file, chunk, signal);
+  }
+
+  private arrival(file: number, chunk: number, signal: AbortSignal): Promise<Bytes> {
+    const name = `${file}.${chunk}`;
+    return new Promise((resolve, reject) => {
+      const waiters = this.waiting.get(name) ?? new Set();
+      const arrived = (bytes: Bytes): void => {
+        signal.removeEventListener('abort', given);
+        resolve(bytes);
+      };
+      const given = (): void => {
+        waiters.delete(arrived);
+        if (waiters.size === 0) this.waiting.delete(name);
+        reject(new Error('the read was cancelled'));
+      };
+      waiters.add(arrived);
+      this.waiting.set(name, waiters);
+      signal.addEventListener('abort', given, { once: true });
+    });
+  }
+
+  // The engine's clockwork.
+
+  private now(): number {
+    return this.parts.clock.now();
+  }
+
+  private tell(what: (now: number) => void): void {
+    if (this.stopped.signal.aborted) return;
+    what(this.now());
+    this.pump();
+  }
+
+  /** Carries out everything the engine has to say, then sets the alarm it asks for. */
+  private pump(): void {
+    if (this.pumping) return;
+    this.pumping = true;
+    try {
+      for (;;) {
+        const order = this.engine.poll() as Order | undefined;
+        if (order !== undefined) this.carryOut(order);
+        else if (!this.settled()) break;
+      }
+    } finally {
+      this.pumping = false;
+    }
+    clearTimeout(this.wakeup);
+    const at = this.engine.next_wakeup();
+    if (at === undefined || this.stopped.signal.aborted) return;
+    this.wakeup = setTimeout(
+      () => this.tell((now) => this.engine.tick(now)),
+      Math.max(0, Math.ceil(at - this.now())),
+    );
+  }
+
+  /** Whether channels that are short again made the engine say something. */
+  private settled(): boolean {
+    const before = this.drained;
+    this.channels.settleAll();
+    return this.drained !== before;
+  }
+
+  private get drained(): number {
+    return this.channels.drained_count;
+  }
+
+  private carryOut(order: Order): void {
+    const { post } = this.parts;
+    switch (order.kind) {
+      case 'send':
+        return this.channels.send(order.peer, order.frame);
+      case 'close':
+        void this.channels
+          .close(order.peer)
+          .then(() => post({ kind: 'drop peer', peer: order.peer, reason: `goodbye ${order.reason}` }));
+        return;
+      case 'store':
+        return this.keep(order.file, order.chunk, order.bytes);
+      case 'read': {
+        const bytes = this.parts.store.get(order.file, order.chunk);
+        return this.engine.read_done(this.now(), order.peer, order.file, order.chunk, bytes);
+      }
+      case 'fetch origin':
+        return void this.fetchRun(order);
+      case 'cancel origin':
+        return this.transfers.get(order.request)?.abort();
+      case 'fetch page':
+        return void this.fetchPage(order.file, order.page);
+      case 'sign receipt':
+        return void this.signReceipt(order);
+      case 'remembered':
+        if (order.fault === 'bad_data') post({ kind: 'ban', thumbprint: order.thumbprint });
+        return;
+      case 'report':
+        return post({ kind: 'report', peer: order.peer, reason: order.fault });
+      case 'receipt received':
+        return post(order);
+      case 'peer ready':
+      case 'page kept':
+        return;
+    }
+  }
+
+  private keep(file: number, chunk: number, bytes: Bytes): void {
+    for (const left of this.parts.store.keep(file, chunk, bytes)) {
+      this.engine.lost(this.now(), left.file, left.chunk);
+    }
+    const name = `${file}.${chunk}`;
+    const waiters = this.waiting.get(name);
+    this.waiting.delete(name);
+    for (const arrived of waiters ?? []) arrived(bytes);
+  }
+
+  private movePlayheads(): void {
+    const playheads = this.readers.playheads(performance.now());
+    this.tell((now) => {
+      const present = new Set<number>();
+      for (const { reader, file, chunk, bytes_per_s, ahead_chunks } of playheads) {
+        present.add(reader);
+        const place = `${file}.${chunk}.${bytes_per_s}.${ahead_chunks}`;
+        if (this.moved.get(reader) === place) continue;
+        this.moved.set(reader, place);
+        this.engine.playhead(now, reader, file, chunk, bytes_per_s, ahead_chunks);
+      }
+      for (const reader of this.moved.keys()) {
+        if (present.has(reader)) continue;
+        this.moved.delete(reader);
+        this.engine.playhead_gone(now, reader);
+      }
+    });
+  }
+
+  // Peers.
+
+  private async hello(local: Bytes, remote: Bytes): Promise<Uint8Array> {
+    const { device } = this.parts.start;
+    const { token } = this;
+    const signed = this.engine.hello_signed_bytes(local, remote, token) as Bytes;
+    return this.parts.helloFrame(token, device.signingPublic, await sign(device, signed));
+  }
+
+  private async admit(peer: string, local: Bytes, remote: Bytes): Promise<void> {
+    const hello = await this.hello(local, remote);
+    if (!this.channels.open(peer) || this.over !== undefined || this.stopped.signal.aborted) return;
+    this.tell((now) => this.engine.peer_opened(now, peer, local, remote, hello));
+    this.channels.admitted(peer);
+    this.pump();
+  }
+
+  private async signReceipt(order: Extract<Order, { kind: 'sign receipt' }>): Promise<void> {
+    const signature = await sign(this.parts.start.device, order.signed_bytes);
+    this.tell((now) =>
+      this.engine.receipt_signed(now, order.peer, order.total_bytes, order.at_ms, signature),
+    );
+  }
+
+  // The origin.
+
+  private async fetchRun(order: Extract<Order, { kind: 'fetch origin' }>): Promise<void> {
+    const { request, file, first, count } = order;
+    const transfer = new AbortController();
+    this.transfers.set(request, transfer);
+    const lengths = Array.from({ length: count }, (_, at) => this.engine.travel_bytes(file, first + at) ?? 0);
+    const offset = this.engine.travel_offset(file, first) ?? 0;
+    let error: string | undefined;
+    try {
+      await this.parts.origin.run({ file, offset, lengths }, transfer.signal, (at, bytes) =>
+        this.tell((now) => this.engine.origin_chunk(now, request, file, first + at, bytes)),
+      );
+    } catch (cause) {
+      error = this.originError(cause);
+    }
+    this.transfers.delete(request);
+    if (!transfer.signal.aborted) this.tell((now) => this.engine.origin_ended(now, request, error));
+  }
+
+  /** Gets a page and gives it to the engine; whether it was right. */
+  private async fetchPage(file: number, page: number): Promise<boolean> {
+    const backoff = new Backoff();
+    const { signal } = this.stopped;
+    for (let attempt = 0; attempt < 3 && !signal.aborted; attempt += 1) {
+      try {
+        const bytes = await this.parts.origin.page(file, page, signal);
+        let right = false;
+        this.tell((now) => {
+          right = this.engine.page_arrived(now, file, page, bytes);
+        });
+        return right;
+      } catch (cause) {
+        this.originError(cause);
+        if (cause instanceof ApiError && cause.status === 404) break;
+        await pause(backoff.next(), signal);
+      }
+    }
+    this.tell((now) => this.engine.page_failed(now, file, page));
+    return false;
+  }
+
+  private originError(cause: unknown): string {
+    if (!(cause instanceof ApiError)) return cause instanceof Error ? cause.message : String(cause);
+    if (cause.status === 401) this.parts.post({ kind: 'token refused' });
+    if (cause.status === 401 || cause.status === 403) return 'not_authorized';
+    return cause.status === 404 || cause.status === 416 ? 'not_found' : cause.detail;
+  }
+
+  private stats(): EngineStats {
+    const figures = this.engine.stats() as EngineFigures;
+    return {
+      bytes_from_peers: figures.peer_bytes,
+      bytes_from_origin: figures.origin_bytes,
+      bytes_from_cache: this.bytes_from_cache,
+      bytes_to_peers: figures.uploaded_bytes,
+      bytes_wasted: figures.wasted_bytes,
+      peers: figures.peers,
+      chunks_held: figures.chunks_held,
+      chunks: figures.chunks_total,
+      buffered_ms: figures.buffered_ms,
+      cache: this.parts.store.kind,
+    };
+  }
+}

@@ -1,0 +1,88 @@
+// The engine worker's entry: loads the engine, then passes messages on. It is the only place where content keys are.
+import init from '../../wasm/pkg/matinee_web.js';
+import engine from '../../wasm/pkg/matinee_web_bg.wasm?url';
+import { ApiError } from './api.ts';
+import type { Driver } from './engine/driver.ts';
+import { launch, type TokenHolder } from './engine/launch.ts';
+import { answerRead } from './engine/read.ts';
+import type { FromEngine, Start, ToEngine } from './messages.ts';
+import type { DedicatedWorkerScope } from './worker_scope.ts';
+
+declare const self: DedicatedWorkerScope;
+
+/** Peers are told goodbye and last receipts are signed within this time. */
+const LEAVE_MS = 400;
+
+const holder: TokenHolder = { token: '' };
+let launching: Promise<Driver> | undefined;
+let driver: Driver | undefined;
+
+function post(message: FromEngine): void {
+  self.postMessage(message);
+}
+
+async function begin(start: Start): Promise<Driver> {
+  await init({ module_or_path: engine });
+  driver = await launch(start, holder, post);
+  // It may have been renewed while the manifest was on its way.
+  if (driver.currentToken !== holder.token) await driver.renew(holder.token);
+  return driver;
+}
+
+function failed(cause: unknown): void {
+  const code = cause instanceof ApiError ? cause.code : 'engine_failed';
+  const detail = cause instanceof Error ? cause.message : String(cause);
+  post({ kind: 'failed', code, detail });
+}
+
+self.onmessage = ({ data }: MessageEvent<ToEngine>): void => {
+  if (data.kind === 'start') {
+    holder.token = data.token;
+    launching = begin(data);
+    launching.catch(failed);
+    return;
+  }
+  if (data.kind === 'token') holder.token = data.token;
+  if (data.kind === 'channel' && driver !== undefined) {
+    // In this very task: a channel's messages are lost on whoever listens later.
+    return driver.addChannel(data.peer, data.channel);
+  }
+  if (data.kind === 'stop' && driver === undefined) return self.close();
+  void launching?.then((running) => pass(running, data)).catch(() => undefined);
+};
+
+function pass(running: Driver, message: ToEngine): void {
+  switch (message.kind) {
+    case 'token':
+      return void running.renew(message.token);
+    case 'license':
+      return void running.license(message.license);
+    case 'license failed':
+      return running.licenseFailed(message.file, message.epoch, message.detail);
+    case 'jwks':
+      return running.keysChanged(message.jwks);
+    case 'read':
+      return void answerRead(running, message.request, message.port);
+    case 'shown':
+      return running.shown(message.shown);
+    case 'channel':
+      return running.addChannel(message.peer, message.channel);
+    case 'fingerprints':
+      return running.fingerprints(message.peer, message.local, message.remote);
+    case 'peer gone':
+      return running.peerGone(message.peer);
+    case 'peers expected':
+      return running.peersExpected(message.count);
+    case 'over':
+      return running.end(message.detail);
+    case 'stop':
+      running.end('this player was closed');
+      setTimeout(() => {
+        running.stop();
+        self.close();
+      }, LEAVE_MS);
+      return;
+    case 'start':
+      return;
+  }
+}
