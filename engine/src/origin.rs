@@ -115,7 +115,7 @@ impl Swarm {
             return;
         }
         let alone = self.is_alone();
-        let nobody_yet = self.peers.values().all(|peer| !peer.is_ready());
+        let early = self.is_early();
         let lead_ms = self.origin.lead_ms(&self.config);
         for reader in self.readers.values() {
             let Some(open) = self.chunks.open_set(reader.file) else { continue };
@@ -129,7 +129,7 @@ impl Swarm {
                 }
                 let deadline = reader.deadline_ms(chunk);
                 let slack = deadline.saturating_sub(self.now_ms);
-                let ahead_ms = match (alone, nobody_yet) {
+                let ahead_ms = match (alone, early) {
                     (true, _) => u64::MAX,
                     (false, true) => lead_ms,
                     (false, false) => match self.rank(at) {
@@ -144,13 +144,16 @@ impl Swarm {
         }
     }
 
+    /// Peers are still expected to appear, so only what is needed soon comes from the origin.
+    fn is_early(&self) -> bool {
+        self.peers_expected != Some(0)
+            && self.demand_ms.is_some_and(|since| self.now_ms < since + self.config.peer_grace_ms)
+    }
+
     /// No peers, and none to be waited for.
     pub(crate) fn is_alone(&self) -> bool {
-        if self.config.origin == OriginPolicy::Only {
-            return true;
-        }
-        let waited = self.demand_ms.is_some_and(|since| self.now_ms >= since + self.config.peer_grace_ms);
-        (self.peers_expected == Some(0) || waited) && self.peers.values().all(|peer| !peer.is_ready())
+        self.config.origin == OriginPolicy::Only
+            || (!self.is_early() && self.peers.values().all(|peer| !peer.is_ready()))
     }
 
     /// How many connected devices come before this one for a group of chunks.
@@ -296,7 +299,7 @@ impl Swarm {
             return;
         }
         let alone = self.is_alone();
-        if !alone && self.peers.values().all(|peer| !peer.is_ready()) {
+        if !alone && self.is_early() {
             return;
         }
         let quiet_ms = self.now_ms.saturating_sub(self.peer_progress_ms.max(self.demand_ms.unwrap_or(self.now_ms)));

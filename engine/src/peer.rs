@@ -15,8 +15,8 @@ use crate::upload::Upload;
 
 /// Speed taken for granted of a peer that has not shown its own yet.
 const RATE_GUESS_BYTES_PER_S: f64 = 400_000.0;
-/// No peer is taken to be slower than this, so that estimates stay finite.
-const RATE_FLOOR_BYTES_PER_S: f64 = 1_000.0;
+/// No peer is taken to be slower than this: otherwise it would never be asked again and could not show that it got faster.
+const RATE_FLOOR_BYTES_PER_S: f64 = 16_000.0;
 const LATENCY_GUESS_MS: f64 = 150.0;
 const RATE_BUCKET_MS: u64 = 250;
 /// How long a peer may send nothing at first before its speed counts as measured.
@@ -134,7 +134,7 @@ impl Peer {
         if !self.is_ready() || self.busy_until_ms > now_ms {
             return 0;
         }
-        let target = match self.rate.bytes_per_s() {
+        let target = match self.rate.expected_bytes_per_s(now_ms) {
             Some(rate) => (rate / f64::from(CHUNK_BYTES)).ceil() as usize,
             None => config.requests_in_flight_min,
         };
@@ -145,18 +145,19 @@ impl Peer {
     /// Milliseconds until it would have delivered `bytes` more than it owes.
     pub(crate) fn expected_ms(&self, now_ms: u64, bytes: u32) -> u64 {
         let owed: u64 = self.requests.values().map(|request| u64::from(request.assembly.missing())).sum();
-        self.busy_until_ms.saturating_sub(now_ms) + self.delivery_ms(owed + u64::from(bytes))
+        self.busy_until_ms.saturating_sub(now_ms) + self.delivery_ms(owed + u64::from(bytes), now_ms)
     }
 
     /// Milliseconds until a chunk that it owes is whole, by what it owes from before.
-    pub(crate) fn remaining_ms(&self, at: ChunkAddress) -> u64 {
+    pub(crate) fn remaining_ms(&self, at: ChunkAddress, now_ms: u64) -> u64 {
         let Some(asked) = self.requests.get(&at) else { return u64::MAX };
         let before = self.requests.values().filter(|request| request.sent_ms <= asked.sent_ms);
-        self.delivery_ms(before.map(|request| u64::from(request.assembly.missing())).sum())
+        self.delivery_ms(before.map(|request| u64::from(request.assembly.missing())).sum(), now_ms)
     }
 
-    fn delivery_ms(&self, bytes: u64) -> u64 {
-        let rate = self.rate.bytes_per_s().unwrap_or(RATE_GUESS_BYTES_PER_S).max(RATE_FLOOR_BYTES_PER_S);
+    fn delivery_ms(&self, bytes: u64, now_ms: u64) -> u64 {
+        let rate = self.rate.expected_bytes_per_s(now_ms).unwrap_or(RATE_GUESS_BYTES_PER_S);
+        let rate = rate.max(RATE_FLOOR_BYTES_PER_S);
         (self.latency_ms.unwrap_or(LATENCY_GUESS_MS) + bytes as f64 * 1000.0 / rate) as u64
     }
 
@@ -206,15 +207,29 @@ pub(crate) struct RateMeter {
     since_ms: Option<u64>,
     bytes: u64,
     rate: Option<f64>,
+    idle_since_ms: u64,
 }
 
 impl RateMeter {
+    /// As last measured.
     pub(crate) fn bytes_per_s(&self) -> Option<f64> {
         self.rate
     }
 
+    /// What to count on now: a bad measurement is forgotten while nothing is owed, doubling every second up to the guess
+    /// for strangers, for it may have been busy with others.
+    pub(crate) fn expected_bytes_per_s(&self, now_ms: u64) -> Option<f64> {
+        let rate = self.rate?;
+        let idle_ms = if self.since_ms.is_none() { now_ms.saturating_sub(self.idle_since_ms) } else { 0 };
+        let recovered = rate.max(RATE_FLOOR_BYTES_PER_S) * (idle_ms as f64 / 1000.0).exp2();
+        Some(rate.max(recovered.min(RATE_GUESS_BYTES_PER_S)))
+    }
+
     pub(crate) fn start(&mut self, now_ms: u64) {
-        self.since_ms.get_or_insert(now_ms);
+        if self.since_ms.is_none() {
+            self.rate = self.expected_bytes_per_s(now_ms);
+            self.since_ms = Some(now_ms);
+        }
     }
 
     pub(crate) fn add(&mut self, bytes: u64, now_ms: u64) {
@@ -236,6 +251,7 @@ impl RateMeter {
     /// Nothing is owed any more: idle time is not held against it.
     pub(crate) fn stop(&mut self, now_ms: u64) {
         let Some(since) = self.since_ms.take() else { return };
+        self.idle_since_ms = now_ms;
         if self.bytes >= u64::from(CHUNK_BYTES) / 4 {
             self.close(now_ms.saturating_sub(since).max(1), 0.3);
         }

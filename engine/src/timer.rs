@@ -132,6 +132,6 @@ impl Swarm {
     fn progress_of(&self, peer: PeerId, at: ChunkAddress) -> Option<(u64, u64)> {
         let peer = self.peers.get(&peer)?;
         let request = peer.requests.get(&at)?;
-        Some((self.now_ms.saturating_sub(request.sent_ms), peer.remaining_ms(at)))
+        Some((self.now_ms.saturating_sub(request.sent_ms), peer.remaining_ms(at, self.now_ms)))
     }
 }
