@@ -126,16 +126,21 @@ async function drain(
 ): Promise<void> {
   const reader = response.body?.getReader();
   if (reader === undefined) return;
+  let ended = false;
   try {
     for (;;) {
       const { done, value } = await reader.read();
+      ended = done;
       if (done || signal.aborted) return;
       alive();
-      if (!take(value)) return;
+      if (take(value)) continue;
+      // All is there; a body that ends here too lets its connection be used again.
+      ended = (await reader.read()).done;
+      return;
     }
   } finally {
     // Nothing is left to be told to a body that is not wanted any more.
-    reader.cancel().catch(() => undefined);
+    if (!ended) reader.cancel().catch(() => undefined);
   }
 }
 
