@@ -12,13 +12,15 @@ use crate::api::replay::SeenProofs;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::keyring::{self, Keyring};
-use crate::license::secrets::ReleaseSecrets;
+use crate::secrets::ReleaseSecrets;
 use crate::origin::Origin;
 use crate::password::Passwords;
 use crate::payment::{self, simulated::Simulated};
 use crate::random;
 use crate::signaling::Hub;
-use crate::store::{self, Store, sealed};
+use crate::publish::Desk;
+use crate::store::sealed::{self, Shelf};
+use crate::store::{self, Store};
 use crate::vault::{self, Vault};
 
 /// The name of the secret that swarm ids are derived from.
@@ -48,6 +50,8 @@ pub struct State {
     pub release_secrets: ReleaseSecrets,
     /// Ciphertext.
     pub origin: Origin,
+    /// Publishing.
+    pub desk: Desk,
     /// Swarm memberships.
     pub hub: Hub,
     /// Where money comes from.
@@ -126,6 +130,7 @@ impl App {
             release_secrets: ReleaseSecrets::default(),
             seen_proofs: SeenProofs::default(),
             hub: Hub::default(),
+            desk: Desk::new(store.clone(), origin.clone(), vault.clone()),
             config,
             public_url,
             clock,
@@ -162,7 +167,7 @@ impl App {
 }
 
 async fn swarm_secret(store: &Store, vault: &Vault, clock: &dyn Clock) -> Result<Zeroizing<[u8; 32]>, Error> {
-    let name = format!("secrets/{SWARM_SECRET}");
+    let name = Shelf::Secrets.vault_name(SWARM_SECRET);
     let mut tx = store.write().await?;
     let fresh = Zeroizing::new(random::bytes::<32>());
     sealed::insert_secret(&mut tx, SWARM_SECRET, &vault.seal(&name, &fresh[..]), clock.now_ms()).await?;

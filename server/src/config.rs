@@ -4,7 +4,6 @@
 //! Environment: `MATINEE_<SECTION>__<KEY>`, for example `MATINEE_STORE__ADDRESS`; with `_FILE` appended the value is read
 //! from the file named, for mounted secrets.
 
-use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -280,11 +279,11 @@ impl Config {
         ];
         for (section, about, keys) in sections {
             out.push('\n');
-            about.iter().for_each(|line| drop(writeln!(out, "#{line}")));
-            drop(writeln!(out, "[{section}]"));
+            about.iter().for_each(|line| out.push_str(&format!("#{line}\n")));
+            out.push_str(&format!("[{section}]\n"));
             for (key, lines) in keys {
-                lines.iter().for_each(|line| drop(writeln!(out, "#{line}")));
-                drop(writeln!(out, "{key} = {}", defaults[section][*key]));
+                lines.iter().for_each(|line| out.push_str(&format!("#{line}\n")));
+                out.push_str(&format!("{key} = {}\n", defaults[section][*key]));
             }
         }
         out

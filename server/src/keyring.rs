@@ -13,6 +13,7 @@ use matinee_protocol::token::{self, ViewTokenClaims};
 
 use crate::clock::Clock;
 use crate::random;
+use crate::store::sealed::Shelf;
 use crate::store::signing_key::{self, SigningKey, State};
 use crate::store::{self, Store};
 use crate::vault::{self, Vault};
@@ -183,9 +184,8 @@ pub async fn rotate(store: &Store, vault: &Vault, clock: &dyn Clock, key_use: Ke
     Ok(next.kid)
 }
 
-/// The name under which the vault seals a signing key.
-pub fn vault_name(kid: &str) -> String {
-    format!("signing_keys/{kid}")
+fn vault_name(kid: &str) -> String {
+    Shelf::SigningKeys.vault_name(kid)
 }
 
 fn generate(vault: &Vault, key_use: KeyUse, state: State, now_ms: i64) -> SigningKey {

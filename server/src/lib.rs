@@ -17,6 +17,7 @@ pub mod payment;
 pub mod publish;
 pub mod random;
 pub mod router;
+pub mod secrets;
 pub mod signaling;
 pub mod storefront;
 pub mod store;

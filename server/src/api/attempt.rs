@@ -1,12 +1,16 @@
 //! Limits on sign-in attempts, for one account from one address.
 
-use std::net::IpAddr;
+use std::convert::Infallible;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::num::NonZeroU32;
 
+use axum::extract::{ConnectInfo, FromRequestParts};
+use axum::http::request::Parts;
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use matinee_protocol::encoding::sha256;
 
 use super::problem::Problem;
+use crate::app::App;
 
 /// Attempts from one address on all accounts, as a multiple of those on one.
 const ADDRESS_FACTOR: u32 = 6;
@@ -48,5 +52,23 @@ impl SignInLimits {
     pub fn forget_idle(&self) {
         self.by_account.retain_recent();
         self.by_address.retain_recent();
+    }
+}
+
+/// Where a request comes from.
+#[derive(Debug, Clone, Copy)]
+pub struct Address(pub IpAddr);
+
+impl FromRequestParts<App> for Address {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Infallible> {
+        // The last address is the one that the proxy itself saw; those before it are the client's own words.
+        let forwarded = parts.headers.get_all("x-forwarded-for").iter().next_back();
+        let forwarded = forwarded.and_then(|value| value.to_str().ok()).and_then(|value| value.rsplit(',').next());
+        let forwarded = forwarded.and_then(|address| address.trim().parse::<IpAddr>().ok());
+        let connected = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip());
+        let address = forwarded.filter(|_| app.config.server.trust_forwarded).or(connected);
+        Ok(Self(address.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)).to_canonical()))
     }
 }

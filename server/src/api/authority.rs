@@ -315,7 +315,7 @@ async fn whole(request: Request) -> Result<(Parts, Bytes), Problem> {
 }
 
 async fn path_id<T: FromStr>(mut parts: Parts, app: &App) -> Result<T, Problem> {
-    let Path(id) = Path::<String>::from_request_parts(&mut parts, app)
+    let Path(id) = <Path<String> as FromRequestParts<App>>::from_request_parts(&mut parts, app)
         .await
         .map_err(|_| Problem::malformed("the path names no id"))?;
     id.parse().map_err(|_| Problem::not_found("view"))

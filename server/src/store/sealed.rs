@@ -25,6 +25,16 @@ pub enum Shelf {
 impl Shelf {
     /// Every shelf.
     pub const ALL: [Self; 3] = [Self::Releases, Self::SigningKeys, Self::Secrets];
+
+    /// The name under which the vault seals the secret of a row.
+    pub fn vault_name(self, row: &str) -> String {
+        let table = match self {
+            Self::Releases => "releases",
+            Self::SigningKeys => "signing_keys",
+            Self::Secrets => "secrets",
+        };
+        format!("{table}/{row}")
+    }
 }
 
 /// Secrets on `shelf` that another vault key than `key_id` sealed: row key and secret, at most `rows_max`.

@@ -1,0 +1,15 @@
+//! `GET /v1/account`: the signed-in account and what is in its wallet.
+
+use axum::Json;
+use axum::extract::State;
+use serde_json::{Value, json};
+
+use super::authority::{Session, summary};
+use super::problem::Problem;
+use crate::app::App;
+
+/// Answers.
+pub async fn handle(State(app): State<App>, session: Session) -> Result<Json<Value>, Problem> {
+    let mut tx = app.store.read().await?;
+    Ok(Json(json!({ "account": summary(&app, &mut tx, session.account).await? })))
+}

@@ -1,0 +1,48 @@
+//! `POST /v1/releases/{release}/carries`: membership in a swarm without a license.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use matinee_protocol::api::Opening;
+use matinee_protocol::id::{ReleaseId, ViewId};
+use matinee_protocol::token::Role as TokenRole;
+
+use super::authority::{Proof, Session};
+use super::json::Path;
+use super::problem::Problem;
+use super::token;
+use crate::app::App;
+use crate::license::NO_LIMIT_MS;
+use crate::random;
+use crate::store::account::Role;
+use crate::store::{carry, release};
+
+/// Answers 201 with an opening, 200 if this device carries the release already. For the release's publisher, carriers
+/// and operators.
+pub async fn handle(
+    State(app): State<App>,
+    session: Session,
+    Path(release): Path<ReleaseId>,
+    proof: Proof,
+) -> Result<(StatusCode, Json<Opening>), Problem> {
+    if !proof.body.is_empty() {
+        proof.json::<serde_json::Map<String, serde_json::Value>>()?;
+    }
+    let now_ms = app.clock.now_ms();
+    let mut tx = app.store.write().await?;
+    proof.spend(&mut tx, now_ms).await?;
+    let found = release::by_id(&mut tx, release).await?;
+    let found = found
+        .filter(|found| found.state == release::State::Published)
+        .ok_or_else(|| Problem::not_found("release"))?;
+    let own = session.has(Role::Publisher) && found.publisher_id == session.account;
+    if !own && !session.has(Role::Carrier) && !session.has(Role::Operator) {
+        return Err(Problem::forbidden("role_required", "this needs the role carrier"));
+    }
+    let id = ViewId::from_bytes(random::id(now_ms));
+    let (carry, new) = carry::open(&mut tx, id, session.account, release, proof.device, now_ms).await?;
+    tx.commit().await?;
+    let opening =
+        token::opening(&app, (carry, release), proof.device, TokenRole::Carrier, NO_LIMIT_MS, None)?;
+    Ok((if new { StatusCode::CREATED } else { StatusCode::OK }, Json(opening)))
+}

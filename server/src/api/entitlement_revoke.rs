@@ -1,0 +1,51 @@
+//! `POST /v1/entitlements/{entitlement}/revocation`: takes an entitlement back; its views end and their peers are told.
+
+use axum::Json as JsonResponse;
+use axum::extract::State;
+use axum::http::StatusCode;
+use matinee_protocol::id::EntitlementId;
+use matinee_protocol::limit::REASON_BYTES_MAX;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::authority::Operator;
+use super::json::{Json, Path};
+use super::problem::Problem;
+use crate::app::App;
+use crate::license;
+use crate::store::{entitlement, view};
+
+/// Body.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Body {
+    reason: String,
+}
+
+/// Answers with the entitlement and how many views ended. Revoking again changes nothing.
+pub async fn handle(
+    State(app): State<App>,
+    _: Operator,
+    Path(entitlement): Path<EntitlementId>,
+    Json { value: body, .. }: Json<Body>,
+) -> Result<JsonResponse<Value>, Problem> {
+    let reason = body.reason.trim();
+    if reason.len() > REASON_BYTES_MAX {
+        let detail = format!("a reason has at most {REASON_BYTES_MAX} bytes");
+        return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "reason_too_long", detail));
+    }
+    let now_ms = app.clock.now_ms();
+    let mut tx = app.store.write().await?;
+    entitlement::revoke(&mut tx, entitlement, reason, now_ms).await?;
+    let found = entitlement::by_id(&mut tx, entitlement).await?;
+    let found = found.ok_or_else(|| Problem::not_found("entitlement"))?;
+    let ended = view::revoke_all(&mut tx, entitlement, reason, now_ms).await?;
+    tx.commit().await?;
+    for view in &ended {
+        app.hub.revoke_view(*view, reason);
+    }
+    Ok(JsonResponse(json!({
+        "entitlement": license::summary(&found, now_ms),
+        "views_ended": ended.len(),
+    })))
+}

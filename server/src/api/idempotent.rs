@@ -1,0 +1,111 @@
+//! Requests that happen once: `Idempotency-Key`.
+
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use matinee_protocol::encoding::sha256;
+use matinee_protocol::id::AccountId;
+use serde::Serialize;
+
+use super::problem::Problem;
+use crate::app::App;
+use crate::store::Tx;
+use crate::store::idempotency::{self, Begun, Name};
+
+/// Characters of a key.
+pub const KEY_CHARS_MAX: usize = 64;
+/// Says that an answer was given before.
+pub const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
+
+/// The key of a request.
+#[derive(Debug, Clone)]
+pub struct Key(String);
+
+impl FromRequestParts<App> for Key {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &App) -> Result<Self, Problem> {
+        let value = parts.headers.get("idempotency-key").ok_or_else(|| {
+            Problem::new(StatusCode::BAD_REQUEST, "idempotency_key_missing", "send an Idempotency-Key header")
+        })?;
+        let text = value.to_str().ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_graphic()));
+        let text = text.filter(|text| (1..=KEY_CHARS_MAX).contains(&text.len())).ok_or_else(|| {
+            let detail = format!("an Idempotency-Key has 1 to {KEY_CHARS_MAX} visible ASCII characters");
+            Problem::new(StatusCode::BAD_REQUEST, "idempotency_key_invalid", detail)
+        })?;
+        Ok(Self(text.to_owned()))
+    }
+}
+
+/// A request whose key is taken in a transaction. Dropped without [`Once::answer`], nothing has happened and the key
+/// is free again.
+#[derive(Debug)]
+pub struct Once {
+    /// The transaction of everything that the request does.
+    pub tx: Tx,
+    account: AccountId,
+    operation: &'static str,
+    key: String,
+}
+
+/// What there is to do for a request.
+pub enum Begin {
+    /// Everything.
+    Do(Once),
+    /// Nothing: this is the first answer.
+    Replay(Response),
+}
+
+impl Once {
+    /// Takes the key of `operation`, or finds its answer. `body` is all that makes the request what it is.
+    pub async fn begin(
+        mut tx: Tx,
+        account: AccountId,
+        operation: &'static str,
+        key: Key,
+        body: &[&[u8]],
+        now_ms: i64,
+    ) -> Result<Begin, Problem> {
+        let name = Name { account, operation, key: &key.0 };
+        match idempotency::begin(&mut tx, name, &digest(body), now_ms).await? {
+            Begun::Fresh => Ok(Begin::Do(Self { tx, account, operation, key: key.0 })),
+            Begun::OtherBody => Err(Problem::new(
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "idempotency_key_reused",
+                "this Idempotency-Key came with another body; use a new key",
+            )),
+            Begun::Answered { status, answer } => {
+                // What else the transaction holds, a spent proof, is kept.
+                tx.commit().await?;
+                let status = StatusCode::from_u16(status).unwrap_or(StatusCode::OK);
+                let mut response = json_text(status, answer);
+                response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
+                Ok(Begin::Replay(response))
+            }
+        }
+    }
+
+    /// Keeps the answer with everything that was done, and gives it.
+    pub async fn answer(mut self, status: StatusCode, answer: &impl Serialize) -> Result<Response, Problem> {
+        let text = serde_json::to_string(answer).map_err(|error| Problem::internal(&error))?;
+        let name = Name { account: self.account, operation: self.operation, key: &self.key };
+        idempotency::finish(&mut self.tx, name, status.as_u16(), &text).await?;
+        self.tx.commit().await?;
+        Ok(json_text(status, text))
+    }
+}
+
+fn json_text(status: StatusCode, text: String) -> Response {
+    (status, [(header::CONTENT_TYPE, "application/json")], text).into_response()
+}
+
+/// SHA-256 over the parts, each with its length before it.
+fn digest(parts: &[&[u8]]) -> [u8; 32] {
+    let mut all = Vec::new();
+    for part in parts {
+        all.extend_from_slice(&(part.len() as u64).to_be_bytes());
+        all.extend_from_slice(part);
+    }
+    sha256(&all)
+}

@@ -1,0 +1,52 @@
+//! `POST /v1/purchases`: buys a plan out of the wallet.
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::Response;
+use matinee_protocol::api::PurchaseAnswer;
+use matinee_protocol::id::{EntitlementId, PlanId, PurchaseId};
+use serde::Deserialize;
+
+use super::authority::Session;
+use super::idempotent::{Begin, Key, Once};
+use super::json::Json;
+use super::problem::Problem;
+use crate::app::App;
+use crate::store::{plan, purchase};
+use crate::{license, random};
+
+/// Body.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Body {
+    plan: PlanId,
+}
+
+/// Answers 201 with the purchase and its entitlement; 402 `wallet_too_low`. Debit, credit, entitlement and the kept
+/// answer are one transaction.
+pub async fn handle(
+    State(app): State<App>,
+    session: Session,
+    key: Key,
+    Json { value: body, bytes }: Json<Body>,
+) -> Result<Response, Problem> {
+    let now_ms = app.clock.now_ms();
+    let tx = app.store.write().await?;
+    let mut once = match Once::begin(tx, session.account, "purchase", key, &[&bytes], now_ms).await? {
+        Begin::Do(once) => once,
+        Begin::Replay(response) => return Ok(response),
+    };
+    let plan = plan::by_id(&mut once.tx, body.plan).await?.ok_or_else(|| Problem::not_found("plan"))?;
+    let purchase = PurchaseId::from_bytes(random::id(now_ms));
+    let entitlement = EntitlementId::from_bytes(random::id(now_ms));
+    let bought = purchase::buy(&mut once.tx, session.account, &plan, purchase, entitlement, now_ms).await?;
+    let (purchase, entitlement) = bought.ok_or_else(|| {
+        Problem::new(
+            StatusCode::PAYMENT_REQUIRED,
+            "wallet_too_low",
+            "there is too little in the wallet; top it up first",
+        )
+    })?;
+    let answer = PurchaseAnswer { purchase, entitlement: license::summary(&entitlement, now_ms) };
+    once.answer(StatusCode::CREATED, &answer).await
+}

@@ -1,0 +1,95 @@
+//! `POST /v1/sessions`: signs an account in.
+
+use axum::Json as JsonResponse;
+use axum::extract::State;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum_extra::extract::cookie::{Cookie, SameSite};
+use matinee_protocol::encoding::b64u;
+use matinee_protocol::id::AccountId;
+use serde::Deserialize;
+use serde_json::json;
+use zeroize::Zeroizing;
+
+use super::attempt::Address;
+use super::authority::{COOKIE, summary};
+use super::json::Json;
+use super::problem::Problem;
+use crate::app::App;
+use crate::password::Password;
+use crate::random;
+use crate::store::account::canonical_email;
+use crate::store::{Tx, account, session};
+
+const DAY_MS: i64 = 24 * 60 * 60 * 1000;
+
+/// Body.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Body {
+    email: String,
+    password: Password,
+    #[serde(default)]
+    bearer: bool,
+}
+
+/// Answers 201; 401 `wrong_credentials` for an unknown account and a wrong password alike, after the same work.
+pub async fn handle(
+    State(app): State<App>,
+    address: Address,
+    Json { value: body, .. }: Json<Body>,
+) -> Result<Response, Problem> {
+    app.sign_ins.attempt(&canonical_email(&body.email), address.0)?;
+    let mut tx = app.store.read().await?;
+    let found = account::password_hash(&mut tx, &body.email).await?;
+    drop(tx);
+    let (account, hash) = found.unzip();
+    let right = app.passwords.verify(body.password, hash).await?;
+    let Some(account) = account.filter(|_| right) else {
+        return Err(Problem::new(
+            StatusCode::UNAUTHORIZED,
+            "wrong_credentials",
+            "no account has this email and password",
+        ));
+    };
+    let tx = app.store.write().await?;
+    respond(&app, tx, SignedIn { account, bearer: body.bearer }, StatusCode::CREATED).await
+}
+
+/// Who signed in, and how the login is handed over.
+pub struct SignedIn {
+    /// The account.
+    pub account: AccountId,
+    /// In the answer rather than in a cookie.
+    pub bearer: bool,
+}
+
+/// Makes a login and hands it over.
+pub async fn respond(app: &App, mut tx: Tx, signed_in: SignedIn, status: StatusCode) -> Result<Response, Problem> {
+    let token = Zeroizing::new(b64u(&random::bytes::<32>()));
+    let now_ms = app.clock.now_ms();
+    let lasts_ms = i64::from(app.config.account.session_days).saturating_mul(DAY_MS);
+    session::insert(&mut tx, &session::hash(&token), signed_in.account, now_ms, now_ms.saturating_add(lasts_ms))
+        .await?;
+    let account = summary(app, &mut tx, signed_in.account).await?;
+    tx.commit().await?;
+    if signed_in.bearer {
+        let body = json!({ "account": account, "session_token": *token });
+        return Ok((status, JsonResponse(body)).into_response());
+    }
+    let cookie = format!("{}; Max-Age={}", cookie(app, token.as_str()), lasts_ms / 1000);
+    let mut response = (status, JsonResponse(json!({ "account": account }))).into_response();
+    let value = HeaderValue::from_str(&cookie).map_err(|error| Problem::internal(&error))?;
+    response.headers_mut().insert(header::SET_COOKIE, value);
+    Ok(response)
+}
+
+/// The login cookie with this value.
+pub fn cookie(app: &App, value: &str) -> Cookie<'static> {
+    Cookie::build((COOKIE, value.to_owned()))
+        .path("/")
+        .http_only(true)
+        .same_site(SameSite::Lax)
+        .secure(app.public_url.starts_with("https://"))
+        .build()
+}

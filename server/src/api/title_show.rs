@@ -1,0 +1,45 @@
+//! `GET /v1/titles/{title}`: a title, its plans and its newest published release.
+
+use axum::Json;
+use axum::extract::State;
+use matinee_protocol::api::{FileSummary, ReleaseSummary, TitleSummary};
+use matinee_protocol::id::TitleId;
+use serde_json::{Value, json};
+
+use super::json::Path;
+use super::problem::Problem;
+use crate::app::App;
+use crate::store::title::{self, Title};
+use crate::store::{self, Tx, plan, release};
+
+/// Answers.
+pub async fn handle(State(app): State<App>, Path(title): Path<TitleId>) -> Result<Json<Value>, Problem> {
+    let mut tx = app.store.read().await?;
+    let found = title::by_id(&mut tx, title).await?.ok_or_else(|| Problem::not_found("title"))?;
+    Ok(Json(json!({ "title": summary(&mut tx, found).await? })))
+}
+
+/// A title as the interface shows it.
+pub async fn summary(tx: &mut Tx, found: Title) -> Result<TitleSummary, store::Error> {
+    let plans = plan::by_title(tx, found.id).await?;
+    let release = match release::latest_published(tx, found.id).await? {
+        Some(published) => {
+            let files = release::files(tx, published.id).await?;
+            let files = files.into_iter().map(|file| FileSummary {
+                name: file.name,
+                media_type: file.media_type,
+                size_bytes: file.size_bytes,
+                duration_ms: file.duration_ms,
+            });
+            Some(ReleaseSummary { id: published.id, sealed: published.sealed, files: files.collect() })
+        }
+        None => None,
+    };
+    Ok(TitleSummary {
+        id: found.id,
+        name: found.name,
+        publisher: found.publisher_name,
+        plans: plans.iter().map(plan::Plan::summary).collect(),
+        release,
+    })
+}

@@ -1,0 +1,143 @@
+//! Writes view tokens, licenses and openings: what the endpoints that open, license and renew have in common.
+
+use axum::http::StatusCode;
+use matinee_protocol::api::Opening;
+use matinee_protocol::encoding::b64u;
+use matinee_protocol::id::{FileIndex, LicenseId, ReleaseId, Thumbprint, ViewId};
+use matinee_protocol::license::{EpochRange, License};
+use matinee_protocol::limit::VIEW_TOKEN_S;
+use matinee_protocol::token::{self, Confirmation, Role, ViewTokenClaims};
+
+use super::problem::Problem;
+use crate::app::App;
+use crate::license::epochs;
+use crate::license::issue::{self, Terms};
+use crate::random;
+use crate::store::release::Release;
+use crate::store::{Tx, key_release, release};
+
+/// The stretch of time over which released epochs are counted.
+const RATE_WINDOW_MS: i64 = 60_000;
+
+/// A view token, and when it ends in Unix milliseconds.
+pub fn view_token(
+    app: &App,
+    (view, release): (ViewId, ReleaseId),
+    device: Thumbprint,
+    role: Role,
+    until_ms: i64,
+) -> Result<(String, u64), Problem> {
+    let until_s = u64::try_from(until_ms / 1000).unwrap_or(0);
+    let exp = (app.clock.now_s() + VIEW_TOKEN_S).min(until_s);
+    let claims = ViewTokenClaims {
+        iss: app.keyring.issuer().to_owned(),
+        aud: token::AUDIENCE.to_owned(),
+        sub: view,
+        jti: b64u(&random::bytes::<16>()),
+        exp,
+        cnf: Confirmation { jkt: device },
+        swm: app.swarm_id(release),
+        rol: role,
+    };
+    Ok((app.keyring.sign_view_token(&claims)?, exp * 1000))
+}
+
+/// An opening with its first token.
+pub fn opening(
+    app: &App,
+    (view, release): (ViewId, ReleaseId),
+    device: Thumbprint,
+    role: Role,
+    until_ms: i64,
+    license: Option<License>,
+) -> Result<Opening, Problem> {
+    let (view_token, expires_at_ms) = view_token(app, (view, release), device, role, until_ms)?;
+    Ok(Opening {
+        view,
+        release,
+        swarm: app.swarm_id(release),
+        role,
+        view_token,
+        expires_at_ms,
+        license,
+        issuer: app.keyring.issuer().to_owned(),
+        delivery: app.delivery(),
+        ice_servers: app.ice_servers.clone(),
+    })
+}
+
+/// For whom a license is.
+#[derive(Debug, Clone, Copy)]
+pub struct Licensee {
+    /// The view.
+    pub view: ViewId,
+    /// The device.
+    pub device: Thumbprint,
+    /// That device's X25519 public key.
+    pub agreement_key: [u8; 32],
+    /// Until when play may go on.
+    pub play_until_ms: i64,
+}
+
+/// Decides which epochs a license holds and writes them into the usage ledger. The view's row must be held by the
+/// transaction already, so that requests that race are counted one after the other.
+pub async fn terms(
+    app: &App,
+    tx: &mut Tx,
+    found: &Release,
+    licensee: Licensee,
+    file: FileIndex,
+    epoch: u32,
+) -> Result<Terms, Problem> {
+    let now_ms = app.clock.now_ms();
+    let license = LicenseId::from_bytes(random::id(now_ms));
+    let mut ranges: Vec<EpochRange> = Vec::new();
+    if found.sealed {
+        let file = release::file(tx, found.id, file).await?.ok_or_else(|| Problem::not_found("file"))?;
+        let all = epochs::epochs_of(file.size_bytes, file.epoch_chunks);
+        match epochs::rolling(file.file, epoch, all) {
+            Some(range) => ranges.push(range),
+            // The first license of a release whose first file is empty holds nothing.
+            None if epoch == 0 => {}
+            None => {
+                let detail = format!("the file has {all} epochs, counted from 0");
+                return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "epoch_out_of_range", detail));
+            }
+        }
+        let asked: u64 = ranges.iter().map(|range| u64::from(range.count)).sum();
+        let before = key_release::epochs_since(tx, licensee.view, now_ms - RATE_WINDOW_MS).await?;
+        if before + asked > u64::from(app.config.license.epochs_per_minute_max) {
+            return Err(Problem::too_many(
+                "keys_too_fast",
+                "keys for this view were asked for too fast; wait before the next",
+                10,
+            ));
+        }
+        key_release::insert(tx, license, licensee.view, &ranges, now_ms).await?;
+    }
+    Ok(Terms {
+        license,
+        view: licensee.view,
+        release: found.id,
+        device: licensee.device,
+        agreement_key: licensee.agreement_key,
+        play_until_ms: licensee.play_until_ms,
+        epochs: ranges,
+    })
+}
+
+/// Seals the keys of a license to its device.
+pub fn license(app: &App, found: &Release, terms: &Terms) -> Result<License, Problem> {
+    let secret = match &found.secret {
+        Some(sealed) => Some(app.release_secrets.unseal(&app.vault, found.id, sealed)?),
+        None => None,
+    };
+    let mut rng = random::generator();
+    issue::issue(terms, secret.as_deref(), app.clock.now_ms(), &mut rng).map_err(|_| {
+        Problem::new(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "agreement_key_invalid",
+            "the agreement key is not an X25519 public key",
+        )
+    })
+}

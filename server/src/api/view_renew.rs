@@ -1,0 +1,44 @@
+//! `POST /v1/views/{view}/renewals`: the next view token, for as long as the view is active.
+
+use axum::Json;
+use axum::extract::State;
+use matinee_protocol::api::Renewal;
+use matinee_protocol::id::ViewId;
+use matinee_protocol::token::Role;
+
+use super::authority::RenewalAuthority;
+use super::problem::Problem;
+use super::token;
+use crate::app::App;
+use crate::license::{self, NO_LIMIT_MS};
+use crate::store::Tx;
+use crate::store::view::{self, View};
+
+/// Answers with a token; 403 with the rule that forbids it.
+pub async fn handle(
+    State(app): State<App>,
+    RenewalAuthority(authority): RenewalAuthority,
+) -> Result<Json<Renewal>, Problem> {
+    let mut tx = app.store.write().await?;
+    authority.proof.spend(&mut tx, app.clock.now_ms()).await?;
+    let view = active_view(&app, &mut tx, authority.view).await?;
+    tx.commit().await?;
+    let until_ms = view.play_until_ms.unwrap_or(NO_LIMIT_MS);
+    let (view_token, expires_at_ms) =
+        token::view_token(&app, (view.id, view.release_id), view.device, Role::Viewer, until_ms)?;
+    Ok(Json(Renewal { view_token, expires_at_ms }))
+}
+
+/// A view that may go on, its row held until the transaction ends.
+pub async fn active_view(app: &App, tx: &mut Tx, id: ViewId) -> Result<View, Problem> {
+    let now_ms = app.clock.now_ms();
+    let found = view::by_id(tx, id).await?.ok_or_else(|| Problem::not_found("view"))?;
+    license::may_continue(&found, now_ms, i64::from(app.config.license.view_idle_s_max) * 1000)?;
+    if !view::touch(tx, id, now_ms).await? {
+        // Between the two statements it was ended or revoked: say which.
+        let now = view::by_id(tx, id).await?.ok_or_else(|| Problem::not_found("view"))?;
+        license::may_continue(&now, now_ms, i64::MAX)?;
+        return Err(license::Refusal::ViewEnded.into());
+    }
+    Ok(found)
+}

@@ -1,0 +1,84 @@
+//! `matinee account`.
+
+use matinee_protocol::id::AccountId;
+use serde_json::json;
+
+use super::{Error, account_named, now_ms, open_store, password, print};
+use crate::api::account_create;
+use crate::config::Config;
+use crate::password::{Password, Passwords};
+use crate::random;
+use crate::store::account::{self, Account, Role, canonical_email};
+
+/// Accounts.
+#[derive(Debug, clap::Subcommand)]
+pub(super) enum Command {
+    /// Opens an account.
+    Add {
+        /// The email address it signs in with.
+        #[arg(long)]
+        email: String,
+        /// The name shown; the address's own if not given.
+        #[arg(long)]
+        name: Option<String>,
+        /// viewer, publisher, carrier or operator; may be given more than once. Everybody is a viewer.
+        #[arg(long = "role")]
+        roles: Vec<Role>,
+        /// Read the password from standard input.
+        #[arg(long)]
+        password_stdin: bool,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Sets an account's roles.
+    Roles {
+        /// Its id or email address.
+        account: String,
+        /// viewer, publisher, carrier or operator; may be given more than once.
+        #[arg(long = "role", required = true)]
+        roles: Vec<Role>,
+    },
+}
+
+pub(super) async fn run(command: Command, config: &Config) -> Result<(), Error> {
+    match command {
+        Command::Add { email, name, roles, password_stdin, json } => {
+            let name = name.unwrap_or_else(|| email.split('@').next().unwrap_or_default().to_owned());
+            account_create::check(&email, &name).or_else(|problem| Error::refused(problem.detail.into_owned()))?;
+            let store = open_store(config).await?;
+            let hash = Passwords::new(1).hash(Password::new(password(password_stdin, &email)?)).await?;
+            let now_ms = now_ms();
+            let added = Account {
+                id: AccountId::from_bytes(random::id(now_ms)),
+                email: canonical_email(&email),
+                name,
+                roles: with_viewer(roles),
+                created_at_ms: now_ms,
+            };
+            let mut tx = store.write().await?;
+            if !account::insert(&mut tx, &added, &hash).await? {
+                return Error::refused(format!("there is an account {email} already"));
+            }
+            tx.commit().await?;
+            store.close().await;
+            print(json, &json!({ "account": added.id, "email": added.email }), &format!("added {}", added.id))
+        }
+        Command::Roles { account, roles } => {
+            let store = open_store(config).await?;
+            let mut tx = store.write().await?;
+            let found = account_named(&mut tx, &account).await?;
+            account::set_roles(&mut tx, found, &with_viewer(roles)).await?;
+            tx.commit().await?;
+            store.close().await;
+            Ok(())
+        }
+    }
+}
+
+fn with_viewer(mut roles: Vec<Role>) -> Vec<Role> {
+    roles.push(Role::Viewer);
+    roles.sort_unstable();
+    roles.dedup();
+    roles
+}

@@ -1,0 +1,223 @@
+//! The `matinee` command: one file a subcommand. Errors are one line on standard error; exit code 1 is a failure, 2 a
+//! wrong command line.
+
+mod account;
+mod grant;
+mod init;
+mod key;
+mod ledger;
+mod plan;
+pub mod publish;
+mod revoke;
+mod serve;
+mod title;
+
+use std::io::{IsTerminal as _, Read as _, Write as _};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use matinee_protocol::id::AccountId;
+use serde::Serialize;
+use zeroize::Zeroizing;
+
+use crate::clock::{Clock as _, SystemClock};
+use crate::config::{self, Config};
+use crate::store::{self, Store, Tx};
+use crate::{app, keyring, password, vault};
+
+/// Bytes of a password read from standard input.
+const PASSWORD_BYTES_MAX: u64 = 1024;
+
+/// Licenses paid media and carries none of it twice.
+#[derive(Debug, Parser)]
+#[command(name = "matinee", version, about, propagate_version = true)]
+pub struct Cli {
+    /// The folder of database, keys and objects.
+    #[arg(long, global = true, env = "MATINEE_DATA_DIR", default_value = "./matinee-data", value_name = "FOLDER")]
+    data_dir: PathBuf,
+    /// The configuration file; config.toml in the data folder if not given.
+    #[arg(long, global = true, env = "MATINEE_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// The database: sqlite:<path> or postgres://<host>/<database>.
+    #[arg(long, global = true, value_name = "ADDRESS", hide_env_values = true)]
+    store: Option<String>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Makes the data folder: database, key file, signing keys, configuration.
+    Init(init::Args),
+    /// Runs the server.
+    Serve(serve::Args),
+    /// Seals files and publishes them as a release.
+    Publish(publish::Args),
+    /// Accounts.
+    #[command(subcommand)]
+    Account(account::Command),
+    /// Titles.
+    #[command(subcommand)]
+    Title(title::Command),
+    /// Plans.
+    #[command(subcommand)]
+    Plan(plan::Command),
+    /// Gives an account the right to a title.
+    Grant(grant::Args),
+    /// Takes an entitlement back and ends its views.
+    Revoke(revoke::Args),
+    /// Signing keys and vault keys.
+    #[command(subcommand)]
+    Key(key::Command),
+    /// The ledger.
+    #[command(subcommand)]
+    Ledger(ledger::Command),
+}
+
+/// Why a command failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Configuration.
+    #[error(transparent)]
+    Config(#[from] config::Error),
+    /// The database.
+    #[error(transparent)]
+    Store(#[from] store::Error),
+    /// The vault.
+    #[error(transparent)]
+    Vault(#[from] vault::Error),
+    /// Signing keys.
+    #[error(transparent)]
+    Keyring(#[from] keyring::Error),
+    /// The server's parts.
+    #[error(transparent)]
+    App(#[from] app::Error),
+    /// Passwords.
+    #[error(transparent)]
+    Password(#[from] password::Error),
+    /// Publishing.
+    #[error(transparent)]
+    Publish(#[from] publish::Error),
+    /// The object store.
+    #[error(transparent)]
+    Origin(#[from] crate::origin::Error),
+    /// A file, a socket or the terminal.
+    #[error("{0}: {1}")]
+    System(String, std::io::Error),
+    /// What was asked cannot be done.
+    #[error("{0}")]
+    Refused(String),
+}
+
+impl Error {
+    fn refused<T>(text: impl Into<String>) -> Result<T, Self> {
+        Err(Self::Refused(text.into()))
+    }
+}
+
+/// Runs the command line of this process.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    log();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return failed(&Error::System("runtime".to_owned(), error)),
+    };
+    let outcome = runtime.block_on(run(cli));
+    // A blocking read of standard input would hold the process.
+    runtime.shutdown_background();
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => failed(&error),
+    }
+}
+
+fn failed(error: &Error) -> ExitCode {
+    let mut text = error.to_string().replace('\n', " ");
+    text.truncate(text.floor_char_boundary(1000));
+    drop(writeln!(std::io::stderr(), "matinee: {text}"));
+    ExitCode::FAILURE
+}
+
+async fn run(cli: Cli) -> Result<(), Error> {
+    let mut config = Config::load(&cli.data_dir, cli.config.as_deref(), std::env::vars())?;
+    if let Some(address) = cli.store {
+        config.store.address = address;
+    }
+    match cli.command {
+        Command::Init(args) => init::run(&args, &config).await,
+        Command::Serve(args) => serve::run(args, config).await,
+        Command::Publish(args) => Ok(publish::run(&args, &config).await?),
+        Command::Account(command) => account::run(command, &config).await,
+        Command::Title(command) => title::run(command, &config).await,
+        Command::Plan(command) => plan::run(command, &config).await,
+        Command::Grant(args) => grant::run(&args, &config).await,
+        Command::Revoke(args) => revoke::run(&args, &config).await,
+        Command::Key(command) => key::run(command, &config).await,
+        Command::Ledger(command) => ledger::run(command, &config).await,
+    }
+}
+
+/// Logs to standard error, as `RUST_LOG` asks; as JSON lines with `MATINEE_LOG_FORMAT=json`.
+fn log() {
+    use tracing_subscriber::EnvFilter;
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info,sqlx=warn"));
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal());
+    let json = std::env::var("MATINEE_LOG_FORMAT").is_ok_and(|format| format == "json");
+    drop(if json { builder.json().try_init() } else { builder.try_init() });
+}
+
+/// Opens the database and brings its schema up to date.
+async fn open_store(config: &Config) -> Result<Store, Error> {
+    if config.store.address.is_empty() && !config.data_dir.is_dir() {
+        let folder = config.data_dir.display();
+        return Error::refused(format!("there is no data folder {folder}: run matinee init first"));
+    }
+    let store = Store::open(&config.store_address()).await?;
+    store.migrate().await?;
+    Ok(store)
+}
+
+fn now_ms() -> i64 {
+    SystemClock.now_ms()
+}
+
+/// The account that an argument names, by id or email address.
+async fn account_named(tx: &mut Tx, text: &str) -> Result<AccountId, Error> {
+    if let Ok(id) = text.parse::<AccountId>()
+        && let Some(found) = store::account::by_id(tx, id).await?
+    {
+        return Ok(found.id);
+    }
+    match store::account::by_email(tx, text).await? {
+        Some(found) => Ok(found.id),
+        None => Error::refused(format!("there is no account {text}")),
+    }
+}
+
+/// Reads a password from standard input or, with a terminal, without showing it.
+fn password(from_stdin: bool, of: &str) -> Result<Zeroizing<String>, Error> {
+    let failed = |error| Error::System("password".to_owned(), error);
+    if !from_stdin {
+        return rpassword::prompt_password(format!("Password of {of}: ")).map(Zeroizing::new).map_err(failed);
+    }
+    let mut text = Zeroizing::new(String::new());
+    std::io::stdin().take(PASSWORD_BYTES_MAX).read_to_string(&mut text).map_err(failed)?;
+    Ok(Zeroizing::new(text.trim_end_matches(['\r', '\n']).to_owned()))
+}
+
+/// Prints data: one line of JSON, or what people read.
+fn print(json: bool, data: &impl Serialize, text: &str) -> Result<(), Error> {
+    let failed = |error| Error::System("standard output".to_owned(), error);
+    let mut out = std::io::stdout().lock();
+    if json {
+        let line = serde_json::to_string(data).map_err(|error| failed(error.into()))?;
+        writeln!(out, "{line}").map_err(failed)
+    } else {
+        writeln!(out, "{text}").map_err(failed)
+    }
+}

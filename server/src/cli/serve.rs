@@ -1,0 +1,124 @@
+//! `matinee serve`.
+
+use std::io::Write as _;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use axum::serve::ListenerExt as _;
+use matinee_protocol::api::IceServer;
+use tokio::net::{TcpListener, UdpSocket};
+use tokio_util::sync::CancellationToken;
+
+use super::{Error, open_store};
+use crate::app::{App, Parts};
+use crate::clock::SystemClock;
+use crate::config::Config;
+use crate::origin::Origin;
+use crate::router::layer::SHUTDOWN_GRACE;
+use crate::vault::Vault;
+use crate::{job, router, stun};
+
+/// Runs the server until it is asked to stop.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Address and port; port 0 takes a free one.
+    #[arg(long, value_name = "ADDRESS")]
+    listen: Option<String>,
+    /// How viewers reach this server; the address it listens on if not given.
+    #[arg(long, value_name = "URL")]
+    public_url: Option<String>,
+    /// Serve the storefront from this folder instead of the embedded one.
+    #[arg(long, value_name = "FOLDER")]
+    web_dir: Option<PathBuf>,
+}
+
+pub(super) async fn run(args: Args, mut config: Config) -> Result<(), Error> {
+    let server = &mut config.server;
+    if let Some(listen) = args.listen {
+        server.listen = listen;
+    }
+    if let Some(url) = args.public_url {
+        url.trim_end_matches('/').clone_into(&mut server.public_url);
+    }
+    if let Some(folder) = args.web_dir {
+        server.web_dir = folder.display().to_string();
+    }
+    let store = open_store(&config).await?;
+    let vault = Vault::open(&config.key_file())?;
+    let origin = Origin::open(&config.origin_address())?;
+    let listen = config.server.listen.clone();
+    let failed = |error| Error::System(format!("listen on {listen}"), error);
+    let listener = TcpListener::bind(&listen).await.map_err(failed)?;
+    let address = listener.local_addr().map_err(failed)?;
+    let public_url = match config.server.public_url.as_str() {
+        "" => format!("http://{address}"),
+        url => url.to_owned(),
+    };
+    let stop = CancellationToken::new();
+    let ice_servers = ice_servers(&config, &stop).await?;
+    let clock = Arc::new(SystemClock);
+    let parts = Parts { config, public_url, clock, store: store.clone(), vault, origin, ice_servers };
+    let app = App::open(parts).await?;
+    let jobs = tokio::spawn(job::run(app.clone(), stop.clone()));
+
+    let failed = |error| Error::System("standard output".to_owned(), error);
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "matinee listening on http://{address}").and_then(|()| out.flush()).map_err(failed)?;
+    drop(out);
+
+    let service = router::router(app).into_make_service_with_connect_info::<SocketAddr>();
+    // Small answers must not wait for more to come.
+    let listener = listener.tap_io(|stream| drop(stream.set_nodelay(true)));
+    let asked = stop.clone();
+    let serving =
+        axum::serve(listener, service).with_graceful_shutdown(async move { asked.cancelled().await });
+    let serving = tokio::spawn(async move { serving.await });
+    asked_to_stop().await;
+    tracing::info!("stopping");
+    stop.cancel();
+    if tokio::time::timeout(SHUTDOWN_GRACE, serving).await.is_err() {
+        tracing::warn!("requests were still under way");
+    }
+    drop(jobs.await);
+    store.close().await;
+    Ok(())
+}
+
+/// Starts the embedded STUN server and lists what members are told.
+async fn ice_servers(config: &Config, stop: &CancellationToken) -> Result<Vec<IceServer>, Error> {
+    let server = |urls| IceServer { urls, username: None, credential: None };
+    let mut servers = Vec::new();
+    let listen = &config.stun.listen;
+    if listen != "off" {
+        let failed = |error| Error::System(format!("STUN on {listen}"), error);
+        let socket = UdpSocket::bind(listen).await.map_err(failed)?;
+        let address = match config.stun.public_address.as_str() {
+            "" => socket.local_addr().map_err(failed)?.to_string(),
+            address => address.to_owned(),
+        };
+        tokio::spawn(stun::serve(socket, stop.clone()));
+        servers.push(server(vec![format!("stun:{address}")]));
+    }
+    if !config.delivery.ice_urls.is_empty() {
+        servers.push(server(config.delivery.ice_urls.clone()));
+    }
+    Ok(servers)
+}
+
+/// Resolves when somebody asks the server to stop.
+async fn asked_to_stop() {
+    #[cfg(unix)]
+    let terminated = async {
+        match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
+            Ok(mut signal) => signal.recv().await,
+            Err(_) => std::future::pending().await,
+        }
+    };
+    #[cfg(not(unix))]
+    let terminated = std::future::pending::<Option<()>>();
+    tokio::select! {
+        pressed = tokio::signal::ctrl_c() => if pressed.is_err() { std::future::pending().await },
+        _ = terminated => {}
+    }
+}

@@ -1,0 +1,83 @@
+//! What happens without a request: forgetting what has run out, telling peers what another process revoked, and
+//! reading keys that another process rotated.
+
+use std::time::Duration;
+
+use tokio::time::MissedTickBehavior;
+use tokio_util::sync::CancellationToken;
+
+use crate::app::App;
+use crate::store::{self, idempotency, proof, session, view};
+
+/// How often revocations by other processes are looked for.
+const REVOCATIONS_EVERY: Duration = Duration::from_secs(2);
+/// How often signing keys are read again.
+const KEYS_EVERY: Duration = Duration::from_secs(15);
+/// How often what has run out is forgotten.
+const SWEEP_EVERY: Duration = Duration::from_secs(60);
+/// How far back revocations are looked for: clocks of several servers differ.
+const REVOCATIONS_BACK_MS: i64 = 60_000;
+
+/// Runs every job until `stop`.
+pub async fn run(app: App, stop: CancellationToken) {
+    let jobs = async {
+        tokio::join!(
+            every(REVOCATIONS_EVERY, || tell_revocations(&app)),
+            every(KEYS_EVERY, || reload_keys(&app)),
+            every(SWEEP_EVERY, || sweep(&app)),
+        )
+    };
+    tokio::select! {
+        _ = jobs => {}
+        () = stop.cancelled() => {}
+    }
+}
+
+/// A failure is logged and tried again at the next turn.
+async fn every<W, E>(period: Duration, mut work: impl FnMut() -> W)
+where
+    W: Future<Output = Result<(), E>>,
+    E: std::fmt::Display,
+{
+    let mut ticks = tokio::time::interval(period);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        if let Err(error) = work().await {
+            tracing::error!(%error, "job failed");
+        }
+    }
+}
+
+/// Ends the memberships of views that were revoked. Telling twice does no harm.
+pub async fn tell_revocations(app: &App) -> Result<(), store::Error> {
+    let since_ms = app.clock.now_ms() - REVOCATIONS_BACK_MS;
+    let mut tx = app.store.read().await?;
+    for (view, reason) in view::revoked_since(&mut tx, since_ms).await? {
+        app.hub.revoke_view(view, &reason);
+    }
+    Ok(())
+}
+
+async fn reload_keys(app: &App) -> Result<(), crate::keyring::Error> {
+    app.keyring.reload(&app.store, &app.vault, &*app.clock).await
+}
+
+/// Forgets what has run out. Each table in a transaction of its own, so that requests come in between.
+pub async fn sweep(app: &App) -> Result<(), store::Error> {
+    let now_ms = app.clock.now_ms();
+    let idle_since_ms = now_ms - i64::from(app.config.license.view_idle_s_max) * 1000;
+    app.sign_ins.forget_idle();
+    let mut tx = app.store.write().await?;
+    proof::delete_expired(&mut tx, now_ms).await?;
+    tx.commit().await?;
+    let mut tx = app.store.write().await?;
+    idempotency::delete_expired(&mut tx, now_ms).await?;
+    tx.commit().await?;
+    let mut tx = app.store.write().await?;
+    session::delete_expired(&mut tx, now_ms).await?;
+    tx.commit().await?;
+    let mut tx = app.store.write().await?;
+    view::expire_idle(&mut tx, idle_since_ms, now_ms).await?;
+    tx.commit().await
+}

@@ -1,0 +1,165 @@
+//! Accounts.
+
+use matinee_protocol::api::{AccountSummary, Money};
+use matinee_protocol::id::AccountId;
+
+use super::{Error, Tx, id};
+
+/// What an account may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Role {
+    /// Buys and plays.
+    Viewer,
+    /// Publishes titles.
+    Publisher,
+    /// Holds and serves ciphertext without a license.
+    Carrier,
+    /// Runs the server.
+    Operator,
+}
+
+impl Role {
+    /// Every role.
+    pub const ALL: [Self; 4] = [Self::Viewer, Self::Publisher, Self::Carrier, Self::Operator];
+
+    /// Its name.
+    pub fn text(self) -> &'static str {
+        match self {
+            Self::Viewer => "viewer",
+            Self::Publisher => "publisher",
+            Self::Carrier => "carrier",
+            Self::Operator => "operator",
+        }
+    }
+}
+
+impl std::str::FromStr for Role {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        Self::ALL
+            .into_iter()
+            .find(|role| role.text() == text)
+            .ok_or_else(|| format!("no role {text:?}: use viewer, publisher, carrier or operator"))
+    }
+}
+
+/// Roles as one column.
+fn roles_text(roles: &[Role]) -> String {
+    roles.iter().map(|role| role.text()).collect::<Vec<_>>().join(",")
+}
+
+/// Roles out of one column.
+pub(super) fn parse_roles(text: &str) -> Result<Vec<Role>, Error> {
+    text.split(',').map(|role| role.parse().map_err(|_| Error::Corrupt("role"))).collect()
+}
+
+/// A login.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Account {
+    /// Its id.
+    pub id: AccountId,
+    /// The name it signs in with, lower case.
+    pub email: String,
+    /// The name shown.
+    pub name: String,
+    /// What it may do.
+    pub roles: Vec<Role>,
+    /// When it was opened.
+    pub created_at_ms: i64,
+}
+
+impl Account {
+    /// As the interface shows it.
+    pub fn summary(self, wallet: Money) -> AccountSummary {
+        let roles = self.roles.iter().map(|role| role.text().to_owned()).collect();
+        AccountSummary { id: self.id, email: self.email, name: self.name, roles, wallet }
+    }
+}
+
+#[derive(sqlx::FromRow)]
+struct Row {
+    id: String,
+    email: String,
+    name: String,
+    roles: String,
+    created_at_ms: i64,
+}
+
+impl TryFrom<Row> for Account {
+    type Error = Error;
+
+    fn try_from(row: Row) -> Result<Self, Error> {
+        Ok(Self {
+            id: id(&row.id)?,
+            email: row.email,
+            name: row.name,
+            roles: parse_roles(&row.roles)?,
+            created_at_ms: row.created_at_ms,
+        })
+    }
+}
+
+/// The form in which sign-in names are compared.
+pub fn canonical_email(email: &str) -> String {
+    email.trim().to_lowercase()
+}
+
+/// Opens an account. False if the sign-in name is taken.
+pub async fn insert(tx: &mut Tx, account: &Account, password_hash: &str) -> Result<bool, Error> {
+    let inserted = on!(tx, |db| sqlx::query(
+        "insert into accounts (id, email, name, password_hash, roles, created_at_ms) \
+         values ($1, $2, $3, $4, $5, $6) on conflict (email) do nothing"
+    )
+    .bind(account.id.to_string())
+    .bind(&account.email)
+    .bind(&account.name)
+    .bind(password_hash)
+    .bind(roles_text(&account.roles))
+    .bind(account.created_at_ms)
+    .execute(db)
+    .await?
+    .rows_affected());
+    Ok(inserted == 1)
+}
+
+/// The account with this id.
+pub async fn by_id(tx: &mut Tx, account: AccountId) -> Result<Option<Account>, Error> {
+    let row: Option<Row> =
+        on!(tx, |db| sqlx::query_as("select id, email, name, roles, created_at_ms from accounts where id = $1")
+            .bind(account.to_string())
+            .fetch_optional(db)
+            .await)?;
+    row.map(Account::try_from).transpose()
+}
+
+/// The account that signs in with this name.
+pub async fn by_email(tx: &mut Tx, email: &str) -> Result<Option<Account>, Error> {
+    let row: Option<Row> =
+        on!(tx, |db| sqlx::query_as("select id, email, name, roles, created_at_ms from accounts where email = $1")
+            .bind(canonical_email(email))
+            .fetch_optional(db)
+            .await)?;
+    row.map(Account::try_from).transpose()
+}
+
+/// The password hash of the account that signs in with this name.
+pub async fn password_hash(tx: &mut Tx, email: &str) -> Result<Option<(AccountId, String)>, Error> {
+    let row: Option<(String, String)> =
+        on!(tx, |db| sqlx::query_as("select id, password_hash from accounts where email = $1")
+            .bind(canonical_email(email))
+            .fetch_optional(db)
+            .await)?;
+    row.map(|(account, hash)| Ok((id(&account)?, hash))).transpose()
+}
+
+/// Gives an account other roles. False if there is no such account.
+pub async fn set_roles(tx: &mut Tx, account: AccountId, roles: &[Role]) -> Result<bool, Error> {
+    let changed = on!(tx, |db| sqlx::query("update accounts set roles = $1 where id = $2")
+        .bind(roles_text(roles))
+        .bind(account.to_string())
+        .execute(db)
+        .await?
+        .rows_affected());
+    Ok(changed == 1)
+}

@@ -1,0 +1,103 @@
+//! Idempotency keys: the first answer is kept in the transaction of what it answers.
+//!
+//! A key is written and answered in one transaction, so nobody ever sees one without its answer: a second request with
+//! the same key waits for the first to commit, and then finds the answer, or to fail, and then is the first.
+
+use matinee_protocol::id::AccountId;
+
+use super::{Error, Tx};
+
+/// How long an answer is kept.
+pub const KEPT_MS: i64 = 24 * 60 * 60 * 1000;
+
+/// What there is for a key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Begun {
+    /// Nothing yet: do the work, then [`finish`].
+    Fresh,
+    /// The first answer.
+    Answered {
+        /// Its HTTP status.
+        status: u16,
+        /// Its JSON.
+        answer: String,
+    },
+    /// The key was used with another body.
+    OtherBody,
+}
+
+/// Which request a key names.
+#[derive(Debug, Clone, Copy)]
+pub struct Name<'a> {
+    /// Whose key it is.
+    pub account: AccountId,
+    /// Which operation it is for.
+    pub operation: &'a str,
+    /// The key.
+    pub key: &'a str,
+}
+
+/// Takes the key, or finds what it answered.
+pub async fn begin(tx: &mut Tx, name: Name<'_>, body_hash: &[u8; 32], now_ms: i64) -> Result<Begun, Error> {
+    let taken = on!(tx, |db| sqlx::query(
+        "insert into idempotency_keys (account_id, operation, key, body_hash, created_at_ms) \
+         values ($1, $2, $3, $4, $5) on conflict (account_id, operation, key) \
+         do update set body_hash = excluded.body_hash, created_at_ms = excluded.created_at_ms, \
+         status = null, answer = null where idempotency_keys.created_at_ms < $6"
+    )
+    .bind(name.account.to_string())
+    .bind(name.operation)
+    .bind(name.key)
+    .bind(body_hash.as_slice())
+    .bind(now_ms)
+    .bind(now_ms.saturating_sub(KEPT_MS))
+    .execute(db)
+    .await?
+    .rows_affected());
+    if taken == 1 {
+        return Ok(Begun::Fresh);
+    }
+    let (hash, status, answer): (Vec<u8>, Option<i64>, Option<String>) = on!(tx, |db| sqlx::query_as(
+        "select body_hash, status, answer from idempotency_keys \
+         where account_id = $1 and operation = $2 and key = $3"
+    )
+    .bind(name.account.to_string())
+    .bind(name.operation)
+    .bind(name.key)
+    .fetch_one(db)
+    .await)?;
+    if hash != body_hash {
+        return Ok(Begun::OtherBody);
+    }
+    let status = status.and_then(|status| u16::try_from(status).ok());
+    match (status, answer) {
+        (Some(status), Some(answer)) => Ok(Begun::Answered { status, answer }),
+        _ => Err(Error::Corrupt("idempotency key without an answer")),
+    }
+}
+
+/// Keeps the answer of a key taken in this transaction.
+pub async fn finish(tx: &mut Tx, name: Name<'_>, status: u16, answer: &str) -> Result<(), Error> {
+    on!(tx, |db| sqlx::query(
+        "update idempotency_keys set status = $1, answer = $2 \
+         where account_id = $3 and operation = $4 and key = $5"
+    )
+    .bind(i64::from(status))
+    .bind(answer)
+    .bind(name.account.to_string())
+    .bind(name.operation)
+    .bind(name.key)
+    .execute(db)
+    .await
+    .map(drop))?;
+    Ok(())
+}
+
+/// Forgets answers past their time.
+pub async fn delete_expired(tx: &mut Tx, now_ms: i64) -> Result<u64, Error> {
+    Ok(on!(tx, |db| sqlx::query("delete from idempotency_keys where created_at_ms < $1")
+        .bind(now_ms.saturating_sub(KEPT_MS))
+        .execute(db)
+        .await?
+        .rows_affected()))
+}

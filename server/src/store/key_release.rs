@@ -1,0 +1,44 @@
+//! The usage ledger: which epochs' keys were released to which view, and when.
+
+use matinee_protocol::id::{LicenseId, ViewId};
+use matinee_protocol::license::EpochRange;
+
+use super::{Error, Tx, unsigned};
+
+/// Keeps what a license releases.
+pub async fn insert(
+    tx: &mut Tx,
+    license: LicenseId,
+    view: ViewId,
+    ranges: &[EpochRange],
+    now_ms: i64,
+) -> Result<(), Error> {
+    for range in ranges {
+        on!(tx, |db| sqlx::query(
+            "insert into key_releases (license_id, view_id, file, first_epoch, epochs, at_ms) \
+             values ($1, $2, $3, $4, $5, $6)"
+        )
+        .bind(license.to_string())
+        .bind(view.to_string())
+        .bind(i64::from(range.file.get()))
+        .bind(i64::from(range.first.get()))
+        .bind(i64::from(range.count))
+        .bind(now_ms)
+        .execute(db)
+        .await
+        .map(drop))?;
+    }
+    Ok(())
+}
+
+/// Epochs released to a view since then.
+pub async fn epochs_since(tx: &mut Tx, view: ViewId, since_ms: i64) -> Result<u64, Error> {
+    let (sum,): (i64,) = on!(tx, |db| sqlx::query_as(
+        "select cast(coalesce(sum(epochs), 0) as bigint) from key_releases where view_id = $1 and at_ms > $2"
+    )
+    .bind(view.to_string())
+    .bind(since_ms)
+    .fetch_one(db)
+    .await)?;
+    Ok(unsigned(sum))
+}

@@ -1,0 +1,272 @@
+//! Views. A view is active, ended, expired or revoked; only an active one moves, and only to one of the others.
+
+use matinee_protocol::id::{AccountId, EntitlementId, ReleaseId, Thumbprint, ViewId};
+
+use super::{Error, Tx, id};
+
+/// Views told of in one pass.
+const REVOKED_LISTED_MAX: i64 = 10_000;
+
+/// Where a view stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    /// In use.
+    Active,
+    /// Ended by its viewer.
+    Ended,
+    /// Asked for nothing for too long, or its window closed.
+    Expired,
+    /// Its entitlement was taken back.
+    Revoked,
+}
+
+impl State {
+    fn text(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Ended => "ended",
+            Self::Expired => "expired",
+            Self::Revoked => "revoked",
+        }
+    }
+
+    fn parse(text: &str) -> Result<Self, Error> {
+        [Self::Active, Self::Ended, Self::Expired, Self::Revoked]
+            .into_iter()
+            .find(|state| state.text() == text)
+            .ok_or(Error::Corrupt("view state"))
+    }
+}
+
+/// One use of an entitlement on one device, with what its entitlement says now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct View {
+    /// Its id.
+    pub id: ViewId,
+    /// What it uses.
+    pub entitlement_id: EntitlementId,
+    /// Whose it is.
+    pub account_id: AccountId,
+    /// What it plays.
+    pub release_id: ReleaseId,
+    /// On which device.
+    pub device: Thumbprint,
+    /// The device's X25519 public key.
+    pub agreement_key: [u8; 32],
+    /// Where it stands.
+    pub state: State,
+    /// When it was opened.
+    pub opened_at_ms: i64,
+    /// When it last asked for something.
+    pub last_seen_at_ms: i64,
+    /// Until when its entitlement lets play go on.
+    pub play_until_ms: Option<i64>,
+}
+
+/// A view to open.
+#[derive(Debug, Clone, Copy)]
+pub struct NewView {
+    /// Its id.
+    pub id: ViewId,
+    /// What it uses.
+    pub entitlement_id: EntitlementId,
+    /// Whose it is.
+    pub account_id: AccountId,
+    /// What it plays.
+    pub release_id: ReleaseId,
+    /// On which device.
+    pub device: Thumbprint,
+    /// The device's X25519 public key.
+    pub agreement_key: [u8; 32],
+}
+
+#[derive(sqlx::FromRow)]
+struct Row {
+    id: String,
+    entitlement_id: String,
+    account_id: String,
+    release_id: String,
+    jkt: String,
+    agreement_key: Vec<u8>,
+    state: String,
+    opened_at_ms: i64,
+    last_seen_at_ms: i64,
+    play_until_ms: Option<i64>,
+}
+
+impl TryFrom<Row> for View {
+    type Error = Error;
+
+    fn try_from(row: Row) -> Result<Self, Error> {
+        Ok(Self {
+            id: id(&row.id)?,
+            entitlement_id: id(&row.entitlement_id)?,
+            account_id: id(&row.account_id)?,
+            release_id: id(&row.release_id)?,
+            device: id(&row.jkt)?,
+            agreement_key: row.agreement_key.try_into().map_err(|_| Error::Corrupt("agreement key"))?,
+            state: State::parse(&row.state)?,
+            opened_at_ms: row.opened_at_ms,
+            last_seen_at_ms: row.last_seen_at_ms,
+            play_until_ms: row.play_until_ms,
+        })
+    }
+}
+
+/// Expires this device's view of this entitlement if it has been idle since before `idle_since_ms`.
+pub async fn expire_stale(
+    tx: &mut Tx,
+    entitlement: EntitlementId,
+    device: Thumbprint,
+    idle_since_ms: i64,
+    now_ms: i64,
+) -> Result<(), Error> {
+    on!(tx, |db| sqlx::query(
+        "update views set state = 'expired', ended_at_ms = $1, end_reason = 'idle' \
+         where entitlement_id = $2 and jkt = $3 and state = 'active' and last_seen_at_ms < $4"
+    )
+    .bind(now_ms)
+    .bind(entitlement.to_string())
+    .bind(device.to_string())
+    .bind(idle_since_ms)
+    .execute(db)
+    .await
+    .map(drop))?;
+    Ok(())
+}
+
+/// Opens a view. False if this device has an active one on this entitlement: that one goes on.
+pub async fn open(tx: &mut Tx, view: &NewView, now_ms: i64) -> Result<bool, Error> {
+    let inserted = on!(tx, |db| sqlx::query(
+        "insert into views (id, entitlement_id, account_id, release_id, jkt, agreement_key, state, opened_at_ms, \
+         last_seen_at_ms) values ($1, $2, $3, $4, $5, $6, 'active', $7, $7) \
+         on conflict (entitlement_id, jkt) where state = 'active' do nothing"
+    )
+    .bind(view.id.to_string())
+    .bind(view.entitlement_id.to_string())
+    .bind(view.account_id.to_string())
+    .bind(view.release_id.to_string())
+    .bind(view.device.to_string())
+    .bind(view.agreement_key.as_slice())
+    .bind(now_ms)
+    .execute(db)
+    .await?
+    .rows_affected());
+    Ok(inserted == 1)
+}
+
+/// The view with this id.
+pub async fn by_id(tx: &mut Tx, view: ViewId) -> Result<Option<View>, Error> {
+    let row: Option<Row> = on!(tx, |db| sqlx::query_as(
+        "select v.id, v.entitlement_id, v.account_id, v.release_id, v.jkt, v.agreement_key, v.state, v.opened_at_ms, \
+         v.last_seen_at_ms, e.play_until_ms from views v join entitlements e on e.id = v.entitlement_id where v.id = $1"
+    )
+    .bind(view.to_string())
+    .fetch_optional(db)
+    .await)?;
+    row.map(View::try_from).transpose()
+}
+
+/// This device's active view of this entitlement.
+pub async fn active_on(
+    tx: &mut Tx,
+    entitlement: EntitlementId,
+    device: Thumbprint,
+) -> Result<Option<View>, Error> {
+    let row: Option<Row> = on!(tx, |db| sqlx::query_as(
+        "select v.id, v.entitlement_id, v.account_id, v.release_id, v.jkt, v.agreement_key, v.state, v.opened_at_ms, \
+         v.last_seen_at_ms, e.play_until_ms from views v join entitlements e on e.id = v.entitlement_id \
+         where v.entitlement_id = $1 and v.jkt = $2 and v.state = 'active'"
+    )
+    .bind(entitlement.to_string())
+    .bind(device.to_string())
+    .fetch_optional(db)
+    .await)?;
+    row.map(View::try_from).transpose()
+}
+
+/// Notes that a view asked for something, and holds its row until the transaction ends, so that what it asks for is
+/// counted one request at a time. False if the view is not active.
+pub async fn touch(tx: &mut Tx, view: ViewId, now_ms: i64) -> Result<bool, Error> {
+    let changed =
+        on!(tx, |db| sqlx::query("update views set last_seen_at_ms = $1 where id = $2 and state = 'active'")
+            .bind(now_ms)
+            .bind(view.to_string())
+            .execute(db)
+            .await?
+            .rows_affected());
+    Ok(changed == 1)
+}
+
+/// Goes on with an active view under the agreement key that the device has now.
+pub async fn resume(tx: &mut Tx, view: ViewId, agreement_key: &[u8; 32], now_ms: i64) -> Result<bool, Error> {
+    let changed = on!(tx, |db| sqlx::query(
+        "update views set last_seen_at_ms = $1, agreement_key = $2 where id = $3 and state = 'active'"
+    )
+    .bind(now_ms)
+    .bind(agreement_key.as_slice())
+    .bind(view.to_string())
+    .execute(db)
+    .await?
+    .rows_affected());
+    Ok(changed == 1)
+}
+
+/// Ends an active view. False if it is not active.
+pub async fn end(tx: &mut Tx, view: ViewId, state: State, reason: &str, now_ms: i64) -> Result<bool, Error> {
+    let changed = on!(tx, |db| sqlx::query(
+        "update views set state = $1, end_reason = $2, ended_at_ms = $3 where id = $4 and state = 'active'"
+    )
+    .bind(state.text())
+    .bind(reason)
+    .bind(now_ms)
+    .bind(view.to_string())
+    .execute(db)
+    .await?
+    .rows_affected());
+    Ok(changed == 1)
+}
+
+/// Revokes every active view of an entitlement and names them.
+pub async fn revoke_all(
+    tx: &mut Tx,
+    entitlement: EntitlementId,
+    reason: &str,
+    now_ms: i64,
+) -> Result<Vec<ViewId>, Error> {
+    let rows: Vec<(String,)> = on!(tx, |db| sqlx::query_as(
+        "update views set state = 'revoked', end_reason = $1, ended_at_ms = $2 \
+         where entitlement_id = $3 and state = 'active' returning id"
+    )
+    .bind(reason)
+    .bind(now_ms)
+    .bind(entitlement.to_string())
+    .fetch_all(db)
+    .await)?;
+    rows.iter().map(|(view,)| id(view)).collect()
+}
+
+/// Views revoked since then, with the reason: what another process revoked is told to this one's peers.
+pub async fn revoked_since(tx: &mut Tx, since_ms: i64) -> Result<Vec<(ViewId, String)>, Error> {
+    let rows: Vec<(String, Option<String>)> = on!(tx, |db| sqlx::query_as(
+        "select id, end_reason from views where state = 'revoked' and ended_at_ms >= $1 order by ended_at_ms limit $2"
+    )
+    .bind(since_ms)
+    .bind(REVOKED_LISTED_MAX)
+    .fetch_all(db)
+    .await)?;
+    rows.into_iter().map(|(view, reason)| Ok((id(&view)?, reason.unwrap_or_default()))).collect()
+}
+
+/// Expires views that have asked for nothing since then.
+pub async fn expire_idle(tx: &mut Tx, idle_since_ms: i64, now_ms: i64) -> Result<u64, Error> {
+    Ok(on!(tx, |db| sqlx::query(
+        "update views set state = 'expired', ended_at_ms = $1, end_reason = 'idle' \
+         where state = 'active' and last_seen_at_ms < $2"
+    )
+    .bind(now_ms)
+    .bind(idle_since_ms)
+    .execute(db)
+    .await?
+    .rows_affected()))
+}
