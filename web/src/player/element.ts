@@ -129,7 +129,9 @@ export class MatineePlayer extends LitElement {
     const { video, player, snapshot } = this;
     if (video === null || player === undefined || snapshot === undefined) return;
     if (snapshot.state === 'playable') {
-      if (!video.hasAttribute('src')) video.setAttribute('src', player.address(this.chosen()));
+      if (video.hasAttribute('src')) return;
+      video.setAttribute('src', player.address(this.chosen()));
+      this.report();
     } else if (snapshot.state === 'over' || snapshot.state === 'failed') {
       video.pause();
       video.removeAttribute('src');

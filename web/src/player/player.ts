@@ -60,7 +60,6 @@ export class Player {
   snapshot: Snapshot = EMPTY;
   private readonly client: Client;
   private readonly stopped = new AbortController();
-  private device: Device | undefined;
   private view: View | undefined;
   private worker: Worker | undefined;
   private signaling: Signaling | undefined;
@@ -80,12 +79,12 @@ export class Player {
     this.show({ state: 'opening' });
     try {
       const [device] = await Promise.all([loadDevice(), takeControl()]);
-      this.device = device;
       this.jwks = await this.fetchJwks();
       const { signal } = this.stopped;
       this.view = await View.open(this.client, device, entitlement, this.viewEvents(), signal);
       if (signal.aborted) return this.view.close();
       this.startEngine(device, this.view);
+      this.startSwarm(device, this.view);
     } catch (cause) {
       this.fail(cause);
     }
@@ -151,9 +150,9 @@ export class Player {
     this.disown = own(opening.release, (request, port) => this.tell({ kind: 'read', request, port }, [port]));
   }
 
-  private startSwarm(): void {
-    const { device, view } = this;
-    if (device === undefined || view === undefined || !view.opening.delivery.peers) return;
+  /** Peers are sought while the engine is still being loaded. */
+  private startSwarm(device: Device, view: View): void {
+    if (!view.opening.delivery.peers) return;
     const { ice_servers, delivery } = view.opening;
     const connections = new Connections(ice_servers, delivery.relay_only, {
       send: (message) => this.signaling?.send(message),
@@ -181,7 +180,6 @@ export class Player {
     switch (message.kind) {
       case 'ready': {
         const { title, publisher, files } = message;
-        this.startSwarm();
         return this.show({ state: 'playable', title, publisher, files });
       }
       case 'stats':

@@ -2,6 +2,7 @@
 import init from '../../wasm/pkg/matinee_web.js';
 import engine from '../../wasm/pkg/matinee_web_bg.wasm?url';
 import { ApiError } from './api.ts';
+import { Channels } from './engine/channels.ts';
 import type { Driver } from './engine/driver.ts';
 import { launch, type TokenHolder } from './engine/launch.ts';
 import { answerRead } from './engine/read.ts';
@@ -14,6 +15,7 @@ declare const self: DedicatedWorkerScope;
 const LEAVE_MS = 400;
 
 const holder: TokenHolder = { token: '' };
+const channels = new Channels();
 let launching: Promise<Driver> | undefined;
 let driver: Driver | undefined;
 
@@ -23,7 +25,7 @@ function post(message: FromEngine): void {
 
 async function begin(start: Start): Promise<Driver> {
   await init({ module_or_path: engine });
-  driver = await launch(start, holder, post);
+  driver = await launch(start, holder, channels, post);
   // It may have been renewed while the manifest was on its way.
   if (driver.currentToken !== holder.token) await driver.renew(holder.token);
   return driver;
@@ -43,10 +45,10 @@ self.onmessage = ({ data }: MessageEvent<ToEngine>): void => {
     return;
   }
   if (data.kind === 'token') holder.token = data.token;
-  if (data.kind === 'channel' && driver !== undefined) {
-    // In this very task: a channel's messages are lost on whoever listens later.
-    return driver.addChannel(data.peer, data.channel);
-  }
+  // In this very task: a channel's messages are lost on whoever listens later.
+  if (data.kind === 'channel') return channels.add(data.peer, data.channel);
+  if (data.kind === 'fingerprints') return channels.fingerprints(data.peer, data.local, data.remote);
+  if (data.kind === 'peer gone') return channels.drop(data.peer);
   if (data.kind === 'stop' && driver === undefined) return self.close();
   void launching?.then((running) => pass(running, data)).catch(() => undefined);
 };
@@ -65,12 +67,6 @@ function pass(running: Driver, message: ToEngine): void {
       return void answerRead(running, message.request, message.port);
     case 'shown':
       return running.shown(message.shown);
-    case 'channel':
-      return running.addChannel(message.peer, message.channel);
-    case 'fingerprints':
-      return running.fingerprints(message.peer, message.local, message.remote);
-    case 'peer gone':
-      return running.peerGone(message.peer);
     case 'peers expected':
       return running.peersExpected(message.count);
     case 'over':
@@ -83,6 +79,10 @@ function pass(running: Driver, message: ToEngine): void {
       }, LEAVE_MS);
       return;
     case 'start':
+    case 'channel':
+    case 'fingerprints':
+    case 'peer gone':
+      // Dealt with above, before there is an engine.
       return;
   }
 }

@@ -32,8 +32,13 @@ export class Channels {
   /** How often the engine was told that a channel is drained. */
   drained_count = 0;
   private readonly entries = new Map<string, Entry>();
+  private events: ChannelEvents | undefined;
 
-  constructor(private readonly events: ChannelEvents) {}
+  /** Channels may come before there is an engine to be told; from now on there is. */
+  listen(events: ChannelEvents): void {
+    this.events = events;
+    for (const [peer, entry] of this.entries) this.announce(peer, entry);
+  }
 
   add(peer: string, channel: RTCDataChannel): void {
     this.drop(peer);
@@ -48,7 +53,7 @@ export class Channels {
     channel.onmessage = ({ data }: MessageEvent<ArrayBuffer | string>) => {
       // Text is no frame; an empty message does not decode and ends the connection by the protocol's rules.
       const bytes = typeof data === 'string' ? new Uint8Array(0) : new Uint8Array(data);
-      if (entry.known) this.events.message(peer, bytes);
+      if (entry.known) this.events?.message(peer, bytes);
       else if (entry.early.length < EARLY_MESSAGES_MAX) entry.early.push(bytes);
     };
     this.announce(peer, entry);
@@ -83,7 +88,7 @@ export class Channels {
     if (entry === undefined) return;
     entry.known = true;
     const early = entry.early.splice(0);
-    for (const bytes of early) this.events.message(peer, bytes);
+    for (const bytes of early) this.events?.message(peer, bytes);
   }
 
   send(peer: string, frame: Bytes): void {
@@ -125,14 +130,14 @@ export class Channels {
     if (entry.known || this.entries.get(peer) !== entry) return;
     if (entry.channel.readyState !== 'open' || entry.local === undefined || entry.remote === undefined)
       return;
-    this.events.ready(peer, entry.local, entry.remote);
+    this.events?.ready(peer, entry.local, entry.remote);
   }
 
   private settle(peer: string, entry: Entry): void {
     if (!entry.sent || !entry.known || entry.channel.bufferedAmount > CHANNEL_BUFFER_BYTES_LOW) return;
     entry.sent = false;
     this.drained_count += 1;
-    this.events.drained(peer);
+    this.events?.drained(peer);
   }
 
   private gone(peer: string, entry: Entry): void {
@@ -140,7 +145,7 @@ export class Channels {
     this.entries.delete(peer);
     silence(entry.channel);
     entry.channel.close();
-    this.events.closed(peer);
+    this.events?.closed(peer);
   }
 }
 

@@ -8,7 +8,7 @@ import type { ServerClock } from '../dpop.ts';
 import type { EngineStats, FileFacts, FromEngine, Start } from '../messages.ts';
 import { runs } from '../range.ts';
 import { Backoff, pause } from '../retry.ts';
-import { Channels } from './channels.ts';
+import type { Channels } from './channels.ts';
 import { EpochKeys } from './keys.ts';
 import { openLicense } from './license_keys.ts';
 import type { EngineFigures, ManifestFacts, Order } from './orders.ts';
@@ -32,6 +32,7 @@ export interface Parts {
   facts: ManifestFacts;
   origin: Origin;
   store: Store;
+  channels: Channels;
   /** `Engine.hello_frame`. */
   helloFrame(token: string, device: Bytes, signature: Bytes): Uint8Array;
   post(message: FromEngine): void;
@@ -59,7 +60,9 @@ export class Driver implements Source {
     this.token = start.token;
     this.readers = new Readers((file) => facts.files[file]);
     this.keys = new EpochKeys(engine, (file, epoch) => post({ kind: 'license wanted', file, epoch }));
-    this.channels = new Channels({
+    this.channels = parts.channels;
+    for (const thumbprint of start.banned) engine.remember(this.now(), thumbprint);
+    this.channels.listen({
       ready: (peer, local, remote) => void this.admit(peer, local, remote),
       message: (peer, bytes) => this.tell((now) => engine.frame(now, peer, bytes)),
       drained: (peer) => this.tell((now) => engine.drained(now, peer)),
@@ -68,7 +71,6 @@ export class Driver implements Source {
         post({ kind: 'drop peer', peer, reason: 'closed' });
       },
     });
-    for (const thumbprint of start.banned) engine.remember(this.now(), thumbprint);
   }
 
   /** Rechecks what the cache holds, then gets to work. */
@@ -127,18 +129,6 @@ export class Driver implements Source {
   shown(shown: Shown): void {
     this.readers.shows(shown, performance.now());
     this.movePlayheads();
-  }
-
-  addChannel(peer: string, channel: RTCDataChannel): void {
-    this.channels.add(peer, channel);
-  }
-
-  fingerprints(peer: string, local: Bytes, remote: Bytes): void {
-    this.channels.fingerprints(peer, local, remote);
-  }
-
-  peerGone(peer: string): void {
-    this.channels.drop(peer);
   }
 
   peersExpected(count: number): void {

@@ -5,6 +5,7 @@ import { ServerClock } from '../dpop.ts';
 import type { FromEngine, Start } from '../messages.ts';
 import { Backoff, pause } from '../retry.ts';
 import { openCache } from './cache.ts';
+import type { Channels } from './channels.ts';
 import { Driver } from './driver.ts';
 import type { ManifestFacts } from './orders.ts';
 import { Origin } from './origin.ts';
@@ -18,6 +19,7 @@ export interface TokenHolder {
 export async function launch(
   start: Start,
   holder: TokenHolder,
+  channels: Channels,
   post: (message: FromEngine) => void,
 ): Promise<Driver> {
   const clock = new ServerClock();
@@ -41,7 +43,7 @@ export async function launch(
   const facts = engine.facts() as ManifestFacts;
   const store = new Store(cache, engine);
   const helloFrame = Engine.hello_frame;
-  const driver = new Driver({ start, clock, engine, facts, origin, store, helloFrame, post });
+  const driver = new Driver({ start, clock, engine, facts, origin, store, channels, helloFrame, post });
   await driver.begin();
   return driver;
 }

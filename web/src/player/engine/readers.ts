@@ -47,7 +47,9 @@ interface Reader {
   /** Where this run of reading began: nothing before it is wanted. */
   anchor: number;
   next: number;
-  /** Whether the last chunk asked for has not been handed over yet. */
+  /** `next` when the screen was last reported: what was read since is buffered too. */
+  reported: number;
+  /** Chunks asked for that have not been handed over yet. */
   waiting: number;
   asked_ms: number;
 }
@@ -71,6 +73,7 @@ export class Readers {
 
   shows(shown: Shown, now_ms: number): void {
     this.shown = { ...shown, at_ms: now_ms };
+    for (const reader of this.readers) if (reader !== undefined) reader.reported = reader.next;
   }
 
   /** All playheads as they are now; a reader that is not among them rests. */
@@ -96,8 +99,9 @@ export class Readers {
     const bytes_per_s = Math.max(1, Math.round(screen?.bytes_per_s || natural));
     const slack_s = screen === undefined ? PATIENCE_S : screen.buffered_s;
     const back = Math.floor((slack_s * bytes_per_s) / CHUNK_BYTES);
+    const from = screen === undefined ? reader.next : reader.reported;
     // What lies between here and the chunk asked for is held already; it only stands for the time that is left.
-    const chunk = Math.max(reader.anchor, reader.next - back);
+    const chunk = Math.max(reader.anchor, from - back);
     const ahead = Math.ceil((AHEAD_S * bytes_per_s) / CHUNK_BYTES);
     const bounded = Math.min(Math.max(ahead, AHEAD_CHUNKS_MIN), AHEAD_CHUNKS_MAX);
     const left = (facts?.chunks ?? Number.MAX_SAFE_INTEGER) - chunk;
@@ -122,7 +126,7 @@ export class Readers {
   }
 
   private replaceOldest(file: number, chunk: number): Reader {
-    const fresh: Reader = { file, anchor: chunk, next: chunk, waiting: 0, asked_ms: 0 };
+    const fresh: Reader = { file, anchor: chunk, next: chunk, reported: chunk, waiting: 0, asked_ms: 0 };
     let place = 0;
     for (const [number, reader] of this.readers.entries()) {
       if (reader === undefined) {
