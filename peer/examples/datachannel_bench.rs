@@ -35,10 +35,40 @@ type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
 const OPEN_WAIT: Duration = Duration::from_secs(10);
 const BIND: &str = "127.0.0.1:0";
 
-/// One run: time from asking for the offer until both sides are open, then bytes a second.
+/// One run: time from asking for the offer until both sides are open, then bytes and bytes a second.
 struct Run {
     open: Duration,
+    bytes: usize,
     rate: f64,
+}
+
+/// A run with the processor time it took on both sides together, where the system tells.
+struct Row {
+    run: Run,
+    cpu_s_per_gb: f64,
+}
+
+async fn measured(work: impl Future<Output = Outcome<Run>>) -> Outcome<Row> {
+    let before = cpu_seconds();
+    let run = work.await?;
+    let cpu_s_per_gb = (cpu_seconds() - before) / (run.bytes as f64 / 1e9);
+    Ok(Row { run, cpu_s_per_gb })
+}
+
+/// User and system time of this process (proc(5), in hundredths of a second); not a number elsewhere than on Linux.
+fn cpu_seconds() -> f64 {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let after_name = stat.rsplit(')').next().unwrap_or_default();
+    let ticks = after_name
+        .split_ascii_whitespace()
+        .skip(11)
+        .take(2)
+        .map(|field| field.parse().unwrap_or(f64::NAN));
+    if stat.is_empty() {
+        f64::NAN
+    } else {
+        ticks.sum::<f64>() / 100.0
+    }
 }
 
 #[tokio::main]
@@ -53,29 +83,35 @@ async fn main() -> Outcome<()> {
         ("tcp", Vec::new()),
     ];
     // Interleaved, so that a noisy minute hits all of them alike.
-    for _ in 0..rounds {
-        table[0].1.push(transport(frames, 1).await?);
-        table[1].1.push(bare(frames).await?);
-        table[2].1.push(tcp(frames * 4).await?);
+    for _ in 0..rounds.max(1) {
+        table[0].1.push(measured(transport(frames, 1)).await?);
+        table[1].1.push(measured(bare(frames)).await?);
+        table[2].1.push(measured(tcp(frames * 4)).await?);
     }
-    let eight = [("transport, 8 connections", vec![transport(frames / 4, 8).await?])];
-    println!("{frames} frames of {FRAME_BYTES_MAX} bytes a run, {rounds} rounds, loopback");
+    let eight = [(
+        "transport, 8 connections",
+        vec![measured(transport(frames / 4, 8)).await?],
+    )];
+    println!("{frames} frames of {FRAME_BYTES_MAX} bytes a run, {rounds} rounds, loopback; rates in MB/s");
     println!(
-        "{:<26}{:>10}{:>10}{:>10}{:>16}",
-        "", "median", "least", "most", "offer to open"
+        "{:<26}{:>8}{:>8}{:>8}{:>10}{:>16}",
+        "", "median", "least", "most", "CPU s/GB", "offer to open"
     );
-    for (name, mut runs) in table.into_iter().chain(eight) {
-        runs.sort_by(|a, b| a.rate.total_cmp(&b.rate));
-        let rate = |run: &Run| format!("{:.0} MB/s", run.rate / 1e6);
-        let mut opens: Vec<_> = runs.iter().map(|run| run.open).collect();
-        opens.sort();
-        let (least, median, most) = (&runs[0], &runs[runs.len() / 2], &runs[runs.len() - 1]);
-        let open = opens[opens.len() / 2].as_secs_f64() * 1e3;
+    for (name, rows) in table.into_iter().chain(eight) {
+        let sorted = |value: fn(&Row) -> f64| {
+            let mut values: Vec<f64> = rows.iter().map(value).collect();
+            values.sort_by(f64::total_cmp);
+            values
+        };
+        let rates = sorted(|row| row.run.rate / 1e6);
+        let median = |values: &[f64]| values[values.len() / 2];
         println!(
-            "{name:<26}{:>10}{:>10}{:>10}{open:>13.0} ms",
-            rate(median),
-            rate(least),
-            rate(most)
+            "{name:<26}{:>8.0}{:>8.0}{:>8.0}{:>10.2}{:>13.0} ms",
+            median(&rates),
+            rates[0],
+            rates[rates.len() - 1],
+            median(&sorted(|row| row.cpu_s_per_gb)),
+            median(&sorted(|row| row.run.open.as_secs_f64() * 1e3)),
         );
     }
     Ok(())
@@ -133,6 +169,7 @@ async fn transport(frames: usize, connections: usize) -> Outcome<Run> {
     }
     Ok(Run {
         open,
+        bytes,
         rate: bytes as f64 / (end - start).as_secs_f64(),
     })
 }
@@ -220,17 +257,22 @@ async fn bare(frames: usize) -> Outcome<Run> {
             }
         }
     });
-    let mut bytes = 0;
-    while bytes < frames * FRAME_BYTES_MAX {
-        if let DataChannelEvent::OnMessage(message) = right.channel.poll().await.ok_or("ended")? {
-            bytes += message.data.freeze().len();
+    let receiver = right.channel.clone();
+    let receiving = tokio::spawn(async move {
+        let mut bytes = 0;
+        while bytes < frames * FRAME_BYTES_MAX {
+            if let Some(DataChannelEvent::OnMessage(message)) = receiver.poll().await {
+                bytes += message.data.freeze().len();
+            }
         }
-    }
+        bytes
+    });
+    let bytes = receiving.await?;
     let rate = bytes as f64 / start.elapsed().as_secs_f64();
     sending.await?;
     left.connection.close().await?;
     right.connection.close().await?;
-    Ok(Run { open, rate })
+    Ok(Run { open, bytes, rate })
 }
 
 async fn tcp(frames: usize) -> Outcome<Run> {
@@ -251,9 +293,11 @@ async fn tcp(frames: usize) -> Outcome<Run> {
         right.read_exact(&mut frame).await?;
     }
     sending.await??;
+    let bytes = frames * FRAME_BYTES_MAX;
     Ok(Run {
         open,
-        rate: (frames * FRAME_BYTES_MAX) as f64 / start.elapsed().as_secs_f64(),
+        bytes,
+        rate: bytes as f64 / start.elapsed().as_secs_f64(),
     })
 }
 
