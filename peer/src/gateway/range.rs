@@ -21,15 +21,26 @@ pub enum Wanted {
 /// What is no single byte range is passed over, as the RFC allows: the answer is then the whole file.
 #[must_use]
 pub fn wanted(header: Option<&str>, size_bytes: u64) -> Wanted {
-    let Some((first, last)) = header.and_then(single) else { return Wanted::Whole };
+    let Some((first, last)) = header.and_then(single) else {
+        return Wanted::Whole;
+    };
     match (first, last) {
         (Some(first), Some(last)) if first > last => Wanted::Whole,
         (Some(first), _) if first >= size_bytes => Wanted::Unsatisfiable,
-        (Some(first), Some(last)) => Wanted::Part { first, last: last.min(size_bytes - 1) },
-        (Some(first), None) => Wanted::Part { first, last: size_bytes - 1 },
+        (Some(first), Some(last)) => Wanted::Part {
+            first,
+            last: last.min(size_bytes - 1),
+        },
+        (Some(first), None) => Wanted::Part {
+            first,
+            last: size_bytes - 1,
+        },
         (None, Some(0)) => Wanted::Unsatisfiable,
         (None, Some(_)) if size_bytes == 0 => Wanted::Unsatisfiable,
-        (None, Some(suffix)) => Wanted::Part { first: size_bytes.saturating_sub(suffix), last: size_bytes - 1 },
+        (None, Some(suffix)) => Wanted::Part {
+            first: size_bytes.saturating_sub(suffix),
+            last: size_bytes - 1,
+        },
         (None, None) => Wanted::Whole,
     }
 }

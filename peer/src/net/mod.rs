@@ -10,7 +10,14 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
+pub mod api;
+pub mod keyring;
+pub mod membership;
+pub mod origin;
+pub mod proof;
 pub mod sdp;
+pub mod signaling;
+pub mod swarm;
 pub mod webrtc;
 
 /// Largest frame that is sent, and that a peer is told it may send (64 KiB).

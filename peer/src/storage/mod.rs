@@ -25,9 +25,11 @@ use matinee_protocol::manifest::Manifest;
 mod index;
 mod recent;
 mod release;
+mod shelf;
 
 pub use recent::RecentChunks;
-pub use release::ReleaseStore;
+pub use release::{Pin, ReleaseStore};
+pub use shelf::{MEMORY_BYTES_MAX, Shelf};
 
 use index::Index;
 
@@ -67,7 +69,10 @@ impl Error {
     fn io(path: &Path, source: io::Error) -> Self {
         match source.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::Full,
-            _ => Self::Io { path: path.to_owned(), source },
+            _ => Self::Io {
+                path: path.to_owned(),
+                source,
+            },
         }
     }
 }
@@ -112,8 +117,12 @@ impl Cache {
             Err(TryLockError::Error(error)) => return Err(Error::io(&path, error)),
         }
         let index = index::scan(root, bytes_max)?;
-        let cache =
-            Self { root: root.to_owned(), index: Mutex::new(index), open: Mutex::default(), _lock: lock };
+        let cache = Self {
+            root: root.to_owned(),
+            index: Mutex::new(index),
+            open: Mutex::default(),
+            _lock: lock,
+        };
         Ok(Arc::new(cache))
     }
 
@@ -159,7 +168,10 @@ impl Cache {
     #[must_use]
     pub fn usage(&self) -> Usage {
         let index = self.index();
-        Usage { bytes: index.bytes(), bytes_max: index.bytes_max() }
+        Usage {
+            bytes: index.bytes(),
+            bytes_max: index.bytes_max(),
+        }
     }
 
     /// Releases that the cache has a manifest of, with the bytes held of each.

@@ -28,7 +28,13 @@ impl RecentChunks {
     /// An empty memory of at most `bytes_max` bytes, or of one chunk if that is more.
     #[must_use]
     pub fn new(bytes_max: usize) -> Self {
-        Self { chunks: HashMap::new(), by_use: BTreeMap::new(), uses: 0, bytes: 0, bytes_max }
+        Self {
+            chunks: HashMap::new(),
+            by_use: BTreeMap::new(),
+            uses: 0,
+            bytes: 0,
+            bytes_max,
+        }
     }
 
     /// Bytes held.
@@ -59,10 +65,19 @@ impl RecentChunks {
         self.uses += 1;
         self.bytes += bytes.len();
         self.by_use.insert(self.uses, at);
-        self.chunks.insert(at, Recent { bytes, on_disk, use_number: self.uses });
+        self.chunks.insert(
+            at,
+            Recent {
+                bytes,
+                on_disk,
+                use_number: self.uses,
+            },
+        );
         let mut lost = Vec::new();
         while self.bytes > self.bytes_max && self.chunks.len() > 1 {
-            let Some((_, oldest)) = self.by_use.pop_first() else { break };
+            let Some((_, oldest)) = self.by_use.pop_first() else {
+                break;
+            };
             if let Some(recent) = self.chunks.remove(&oldest) {
                 self.bytes -= recent.bytes.len();
                 if !recent.on_disk {
@@ -73,11 +88,10 @@ impl RecentChunks {
         lost
     }
 
-    /// The chunk has reached the disk.
-    pub fn mark_on_disk(&mut self, at: ChunkAddress) {
-        if let Some(recent) = self.chunks.get_mut(&at) {
-            recent.on_disk = true;
-        }
+    /// The chunk is on no disk after all, so its leaving will be reported; false if it has left already.
+    pub fn mark_memory_only(&mut self, at: ChunkAddress) -> bool {
+        let recent = self.chunks.get_mut(&at);
+        recent.map(|recent| recent.on_disk = false).is_some()
     }
 
     /// Forgets a chunk.
@@ -99,16 +113,26 @@ mod tests {
         let at = |chunk| ChunkAddress::new(0, chunk);
         let ten = Bytes::from_static(&[7; 10]);
         for chunk in 0..3 {
-            assert!(recent.insert(at(chunk), ten.clone(), chunk == 1).is_empty());
+            assert!(recent.insert(at(chunk), ten.clone(), chunk > 0).is_empty());
         }
         assert_eq!(recent.get(at(0)), Some(ten.clone()));
-        assert!(recent.insert(at(3), ten.clone(), false).is_empty(), "1 leaves and is on disk");
+        assert!(
+            recent.insert(at(3), ten.clone(), false).is_empty(),
+            "1 leaves and is on disk"
+        );
         assert!(!recent.holds(at(1)));
-        recent.mark_on_disk(at(2));
-        assert!(recent.insert(at(4), ten.clone(), false).is_empty(), "2 leaves and is on disk by now");
+        assert!(
+            recent.insert(at(4), ten.clone(), false).is_empty(),
+            "2 leaves and is on disk"
+        );
+        assert!(!recent.mark_memory_only(at(2)));
         assert_eq!(recent.insert(at(5), ten.clone(), false), [at(0)]);
         assert_eq!(recent.bytes(), 30);
-        assert!(recent.insert(at(9), Bytes::from_static(&[1; 50]), true).contains(&at(3)));
+        assert!(
+            recent
+                .insert(at(9), Bytes::from_static(&[1; 50]), true)
+                .contains(&at(3))
+        );
         assert!(recent.holds(at(9)), "the newest stays however large");
     }
 }
