@@ -14,6 +14,8 @@ use crate::swarm::Swarm;
 const EARLY_FRAMES_MAX: usize = 128;
 /// "Not held" answers in a row that cost a strike.
 const EMPTY_PROMISES_MAX: u32 = 8;
+/// Chunks in a row that others had to bring in its place that cost a strike.
+const OVERTAKEN_MAX: u32 = 4;
 /// Chunks brought in time that make up for a strike.
 const CHUNKS_PER_STRIKE: u32 = 16;
 /// Longest pause a busy answer may ask for.
@@ -30,6 +32,7 @@ impl Swarm {
             Frame::Unknown { .. } => {}
             _ if !greeted && state.early.len() < EARLY_FRAMES_MAX => state.early.push(bytes),
             _ if !greeted => self.expel(peer, Fault::Protocol),
+            Frame::Receipt(receipt) => self.on_receipt(peer, receipt),
             _ if state.parting_until_ms.is_some() => {}
             frame => self.on_exchange(peer, frame),
         }
@@ -63,8 +66,7 @@ impl Swarm {
             Frame::Busy { at, retry_after_ms } => self.on_busy(peer, at, retry_after_ms),
             Frame::PageRequest { file, page } => self.on_page_request(peer, (file.get(), page.get())),
             Frame::Page { file, page, bytes } => self.on_page(peer, (file.get(), page.get()), bytes),
-            Frame::Receipt(receipt) => self.on_receipt(peer, receipt),
-            Frame::Hello(_) | Frame::Goodbye(_) | Frame::Unknown { .. } => {}
+            Frame::Hello(_) | Frame::Goodbye(_) | Frame::Receipt(_) | Frame::Unknown { .. } => {}
         }
     }
 
@@ -123,6 +125,7 @@ impl Swarm {
         if let Some(state) = self.peers.get_mut(&peer) {
             state.downloaded_bytes += count;
             state.empty_promises = 0;
+            state.overtaken = 0;
             state.good_chunks += 1;
             if state.good_chunks.is_multiple_of(CHUNKS_PER_STRIKE) {
                 state.strikes = state.strikes.saturating_sub(1);
@@ -186,6 +189,21 @@ impl Swarm {
         if let Some(received) = cancelled {
             self.totals.wasted_bytes += u64::from(received);
             self.send(peer, &Frame::Cancel(at));
+        }
+    }
+
+    /// Another source brought what this peer owed. A peer that never brings anything itself is too slow to keep.
+    pub(crate) fn overtake(&mut self, peer: PeerId, at: ChunkAddress) {
+        self.call_off(peer, at);
+        let strikes_max = self.config.strikes_max;
+        let Some(state) = self.peers.get_mut(&peer) else { return };
+        state.overtaken += 1;
+        if state.overtaken >= OVERTAKEN_MAX {
+            state.overtaken = 0;
+            state.strikes += 1;
+            if state.strikes >= strikes_max {
+                self.expel(peer, Fault::TooSlow);
+            }
         }
     }
 

@@ -17,6 +17,8 @@ use crate::swarm::Swarm;
 const CHANNELS_PER_DEVICE_MAX: usize = 2;
 /// A renewed hello is looked at this often.
 const HELLO_AGAIN_MS: u64 = 1_000;
+/// How long a channel whose other end said goodbye is kept.
+const LINGER_MS: u64 = 500;
 /// How long a goodbye waits for the last receipt to be signed.
 const PARTING_MS: u64 = 1_000;
 
@@ -156,7 +158,12 @@ impl Swarm {
     }
 
     pub(crate) fn on_goodbye(&mut self, peer: PeerId, reason: Reason) {
-        if reason == Reason::Leaving && self.begin_parting(peer) {
+        if reason == Reason::Leaving && self.peers.get(&peer).is_some_and(Peer::is_ready) {
+            // It may have sent a last receipt that its goodbye overtook, and wants one from us.
+            self.begin_parting(peer);
+            if let Some(state) = self.peers.get_mut(&peer) {
+                state.parting_until_ms = Some(self.now_ms + LINGER_MS);
+            }
             return;
         }
         self.forget(peer);

@@ -97,7 +97,7 @@ impl Origin {
         config.origin_lead_ms.max((one * 3.0) as u64).min(config.urgent_ms.max(config.origin_lead_ms))
     }
 
-    fn is_refused(&self, at: ChunkAddress, now_ms: u64) -> bool {
+    pub(crate) fn is_refused(&self, at: ChunkAddress, now_ms: u64) -> bool {
         self.corrupt.get(&at).is_some_and(|(_, until_ms)| *until_ms > now_ms)
     }
 

@@ -19,8 +19,9 @@ const RATE_GUESS_BYTES_PER_S: f64 = 400_000.0;
 const RATE_FLOOR_BYTES_PER_S: f64 = 16_000.0;
 const LATENCY_GUESS_MS: f64 = 150.0;
 const RATE_BUCKET_MS: u64 = 250;
-/// How long a peer may send nothing at first before its speed counts as measured.
-const RATE_SILENCE_MS: u64 = 2_000;
+/// A bucket with less than this in it stays open, up to the time below: a slow peer sends a frame a second.
+const RATE_BUCKET_BYTES: u64 = 256 * 1024;
+const RATE_BUCKET_MS_MAX: u64 = 2_000;
 /// How long data for a cancelled chunk is tolerated.
 pub(crate) const CANCELLED_MS: u64 = 10_000;
 
@@ -73,6 +74,8 @@ pub(crate) struct Peer {
     pub(crate) strikes: u32,
     pub(crate) good_chunks: u32,
     pub(crate) empty_promises: u32,
+    /// Chunks that others had to bring in its place, since the last one it brought itself.
+    pub(crate) overtaken: u32,
     /// Openings of the chunk table when nothing was found to ask this peer for.
     pub(crate) dry_at: Option<u64>,
     /// File at which the next search begins.
@@ -102,6 +105,7 @@ impl Peer {
             strikes: 0,
             good_chunks: 0,
             empty_promises: 0,
+            overtaken: 0,
             dry_at: None,
             file_cursor: 0,
             upload: Upload::default(),
@@ -220,7 +224,14 @@ impl RateMeter {
     /// for strangers, for it may have been busy with others.
     pub(crate) fn expected_bytes_per_s(&self, now_ms: u64) -> Option<f64> {
         let rate = self.rate?;
-        let idle_ms = if self.since_ms.is_none() { now_ms.saturating_sub(self.idle_since_ms) } else { 0 };
+        let idle_ms = match self.since_ms {
+            // Silence shows at once, not only when the bucket is closed.
+            Some(since) => {
+                let elapsed_ms = now_ms.saturating_sub(since).max(1_000);
+                return Some(rate.min(self.bytes.max(RATE_BUCKET_BYTES) as f64 * 1000.0 / elapsed_ms as f64).max(rate / 4.0));
+            }
+            None => now_ms.saturating_sub(self.idle_since_ms),
+        };
         let recovered = rate.max(RATE_FLOOR_BYTES_PER_S) * (idle_ms as f64 / 1000.0).exp2();
         Some(rate.max(recovered.min(RATE_GUESS_BYTES_PER_S)))
     }
@@ -241,7 +252,7 @@ impl RateMeter {
     pub(crate) fn roll(&mut self, now_ms: u64) {
         let Some(since) = self.since_ms else { return };
         let elapsed = now_ms.saturating_sub(since);
-        if elapsed < RATE_BUCKET_MS || (self.rate.is_none() && self.bytes == 0 && elapsed < RATE_SILENCE_MS) {
+        if elapsed < RATE_BUCKET_MS || (self.bytes < RATE_BUCKET_BYTES && elapsed < RATE_BUCKET_MS_MAX) {
             return;
         }
         self.close(elapsed, 0.5);
@@ -274,7 +285,7 @@ mod tests {
         let mut meter = RateMeter::default();
         meter.start(0);
         for step in 1..=40 {
-            meter.add(25_000, step * 25);
+            meter.add(25_000, step * 25); // 1 MB/s
         }
         let busy = meter.bytes_per_s().unwrap();
         assert!((900_000.0..1_100_000.0).contains(&busy), "{busy}");
@@ -288,7 +299,10 @@ mod tests {
         let mut meter = RateMeter::default();
         meter.start(0);
         (1..=4).for_each(|step| meter.add(250_000, step * 250));
-        (5..=12).for_each(|step| meter.roll(step * 250));
-        assert!(meter.bytes_per_s().unwrap() < 10_000.0);
+        (5..=60).for_each(|step| meter.roll(step * 250));
+        assert!(meter.bytes_per_s().unwrap() < 20_000.0);
+        meter.stop(15_000);
+        assert!(meter.expected_bytes_per_s(15_000).unwrap() < 20_000.0);
+        assert!(meter.expected_bytes_per_s(25_000).unwrap() > 300_000.0, "it gets another chance");
     }
 }

@@ -57,9 +57,11 @@ impl Swarm {
 
     pub(crate) fn on_receipt_signed(&mut self, peer: PeerId, receipt: Receipt) {
         let Some(state) = self.peers.get(&peer) else { return };
-        let parting = state.parting_until_ms.is_some();
+        let last = self.leaving && state.parting_until_ms.is_some();
+        let owed = state.member.as_ref().and_then(|member| self.receipts.had.get(&member.thumbprint));
+        let whole = owed.is_none_or(|total| receipt.total_bytes >= total.bytes);
         self.send(peer, &Frame::Receipt(receipt));
-        if parting {
+        if last && whole {
             self.part(peer);
         }
     }

@@ -99,8 +99,9 @@ impl Swarm {
 
     /// Chunks due soon: each to the peer that is expected to have delivered it first, to the origin if none will in time.
     fn schedule_urgent(&mut self, candidates: &mut BTreeSet<(u64, ChunkAddress)>) {
-        let origin = self.origin.is_usable(&self.config, self.now_ms);
+        let usable = self.origin.is_usable(&self.config, self.now_ms);
         for (deadline, at) in self.urgent_chunks() {
+            let origin = usable && !self.origin.is_refused(at, self.now_ms);
             let (idle, any) = self.best_peer(at);
             match (idle, any) {
                 (Some((peer, expected)), _) if !origin || self.is_in_time(deadline, expected) => {

@@ -193,7 +193,7 @@ impl Swarm {
         let Some(sources) = self.chunks.hold(at) else { return };
         for source in sources {
             match source {
-                Source::Peer(peer) => self.call_off(peer, at),
+                Source::Peer(peer) => self.overtake(peer, at),
                 Source::Origin(request) => self.settle_origin(request, at),
             }
         }

@@ -73,6 +73,7 @@ impl Swarm {
             if slack > lead_ms {
                 continue;
             }
+            let origin = origin && !self.origin.is_refused(at, self.now_ms);
             match source {
                 Source::Peer(peer) => {
                     let Some((age, remaining)) = self.progress_of(*peer, at) else { continue };
