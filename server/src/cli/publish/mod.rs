@@ -5,7 +5,7 @@ mod direct;
 mod plan;
 mod progress;
 mod remote;
-mod terms;
+pub(super) mod terms;
 
 use std::io::{Read as _, Write as _};
 use std::path::PathBuf;

@@ -9,7 +9,7 @@ const TIME_MS_MAX: u64 = 100 * 365 * 24 * 3600 * 1000;
 ///
 /// # Errors
 /// What is wrong with it.
-pub fn money(text: &str) -> Result<Money, String> {
+pub(crate) fn money(text: &str) -> Result<Money, String> {
     let text = text.trim();
     let split = text.find(|c: char| c.is_ascii_alphabetic()).ok_or("add a currency, for example 0.50USD")?;
     let (amount, code) = (text[..split].trim(), text[split..].to_ascii_uppercase());
@@ -31,7 +31,7 @@ pub fn money(text: &str) -> Result<Money, String> {
 ///
 /// # Errors
 /// What is wrong with it.
-pub fn time_ms(text: &str) -> Result<u64, String> {
+pub(crate) fn time_ms(text: &str) -> Result<u64, String> {
     let text = text.trim();
     let unit = text.chars().last().ok_or("write a number and a unit, for example 48h")?;
     let unit_ms = match unit {
