@@ -28,6 +28,9 @@ const NO_PASSWORD: &str = "!";
 
 /// Opens the stores of the data folder.
 async fn open(config: &Config) -> Result<App, Error> {
+    if !config.data_dir.is_dir() {
+        return Err(Error::NoFolder(config.data_dir.clone()));
+    }
     let store = Store::open(&config.store_address()).await?;
     store.migrate().await?;
     let origin = Origin::open(&config.origin_address())?;

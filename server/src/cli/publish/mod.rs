@@ -113,6 +113,9 @@ pub enum Error {
     /// The release to go on with is not there, is published, or has other files.
     #[error("release {0} cannot be resumed: it is not there, is published, or has other files")]
     Resume(ReleaseId),
+    /// The data folder is not there.
+    #[error("there is no data folder {0}: run matinee init first, or publish through a server with --server")]
+    NoFolder(PathBuf),
     /// The price is in another currency than this server's wallets.
     #[error("this server's wallets are in {0}; give the price in it")]
     Currency(String),
