@@ -31,15 +31,31 @@ struct Ban {
     #[serde(rename = "crate")]
     name: String,
     reason: String,
+    /// Crates that may depend on it all the same.
+    #[serde(default)]
+    wrappers: Vec<String>,
 }
 
 #[derive(Deserialize)]
 struct Metadata {
     packages: Vec<Package>,
+    resolve: Resolve,
+}
+
+#[derive(Deserialize)]
+struct Resolve {
+    nodes: Vec<Node>,
+}
+
+#[derive(Deserialize)]
+struct Node {
+    id: String,
+    dependencies: Vec<String>,
 }
 
 #[derive(Deserialize)]
 struct Package {
+    id: String,
     name: String,
     version: String,
     license: Option<String>,
@@ -66,7 +82,7 @@ pub(crate) fn check(step: &Step) -> Result<Done, Failure> {
         .map_or("", String::as_str);
     let metadata: Metadata =
         serde_json::from_str(json).map_err(|cause| Failure::new(format!("cargo metadata: {cause}")))?;
-    let problems = problems(&rules, &metadata.packages);
+    let problems = problems(&rules, &metadata);
     if !problems.is_empty() {
         let message = format!("{} crates may not be depended on", problems.len());
         return Err(Failure {
@@ -83,12 +99,15 @@ pub(crate) fn check(step: &Step) -> Result<Done, Failure> {
     ))
 }
 
-fn problems(rules: &Rules, packages: &[Package]) -> Vec<String> {
+fn problems(rules: &Rules, metadata: &Metadata) -> Vec<String> {
     let mut problems = Vec::new();
     // Ours have no source.
-    for package in packages.iter().filter(|package| package.source.is_some()) {
+    for package in metadata.packages.iter().filter(|package| package.source.is_some()) {
         let named = format!("{} {}", package.name, package.version);
-        if let Some(ban) = rules.bans.deny.iter().find(|ban| ban.name == package.name) {
+        let ban = rules.bans.deny.iter().find(|ban| ban.name == package.name);
+        if let Some(ban) = ban
+            && !dependents(metadata, package).all(|name| ban.wrappers.contains(name))
+        {
             problems.push(format!("{named}: banned, {}", ban.reason));
         }
         let license = package.license.as_deref().unwrap_or_default();
@@ -107,6 +126,12 @@ fn problems(rules: &Rules, packages: &[Package]) -> Vec<String> {
         }
     }
     problems
+}
+
+/// The names of the crates that depend on one.
+fn dependents<'a>(metadata: &'a Metadata, package: &'a Package) -> impl Iterator<Item = &'a String> {
+    let nodes = metadata.resolve.nodes.iter().filter(|node| node.dependencies.contains(&package.id));
+    nodes.filter_map(|node| metadata.packages.iter().find(|above| above.id == node.id).map(|above| &above.name))
 }
 
 fn duplicates(packages: &[Package]) -> usize {

@@ -15,19 +15,42 @@ const CRATES: [(&str, &[&str]); 5] = [
 ];
 
 /// The server's modules from the top down; a module imports only from rows below its own. What is not named
-/// here (clock, vault, configuration…) is ground: everybody may stand on it, and it on nothing named here.
-const SERVER: [&[&str]; 7] = [
+/// here (clock, configuration, randomness…) is ground: everybody may stand on it, and it on nothing named here.
+const SERVER: [&[&str]; 8] = [
     &["cli"],
-    &["app"],
     &["router"],
-    &["api", "job"],
+    &["job", "storefront"],
+    &["api"],
     &["payment", "publish", "signaling"],
+    &["keyring", "license", "secrets"],
+    &["vault"],
     &["origin", "store"],
-    &["license"],
 ];
 
-/// The native peer's, likewise.
-const PEER: [&[&str]; 2] = [&["cli"], &["gateway", "net", "storage"]];
+/// `app` stands beside the rows: it holds one of each part, so it names them all but these two, and these may
+/// hold it.
+const ABOVE_APP: [&str; 2] = ["cli", "router"];
+const MAY_HOLD_APP: [&str; 5] = ["cli", "router", "job", "storefront", "api"];
+
+/// The native peer's rows.
+const PEER: [&[&str]; 4] = [&["cli"], &["opened"], &["gateway", "net"], &["storage"]];
+
+/// What neither the wire, nor the engine, nor the rules may touch: time, randomness, files, sockets, tasks.
+const PURE: [&str; 3] = ["protocol/src/", "engine/src/", "server/src/license/"];
+const IMPURE: [&str; 12] = [
+    "std::time::SystemTime",
+    "std::time::Instant",
+    "std::time::{",
+    "std::net::",
+    "std::fs",
+    "std::thread",
+    "std::env::",
+    "tokio::",
+    "axum::",
+    "crate::clock",
+    "crate::random",
+    "async fn",
+];
 
 /// How a statement begins inside a string.
 const STATEMENTS: [&str; 5] = [
@@ -48,7 +71,13 @@ pub(super) fn check(sources: &[Source]) -> Vec<String> {
             problems.extend(crate_imports(manifest, allowed));
         }
     }
-    for source in sources.iter().filter(|source| source.has_extension(&["rs"])) {
+    for source in sources
+        .iter()
+        .filter(|source| source.has_extension(&["rs"]) && !is_test(&source.path))
+    {
+        if PURE.iter().any(|folder| source.is_in(folder)) {
+            problems.extend(impure(source));
+        }
         if let Some(path) = source.path.strip_prefix("server/src/") {
             problems.extend(module_imports(source, path, &SERVER));
             if !path.starts_with("store/") && path != "store.rs" {
@@ -99,15 +128,39 @@ fn module_imports(source: &Source, path: &str, rows: &[&[&str]]) -> Vec<String> 
     for (number, line) in source.lines_before_tests() {
         let code = line.split("//").next().unwrap_or_default();
         for target in crate_paths(code) {
-            let Some(theirs) = rank(target, rows) else {
-                continue;
-            };
-            if target != module && theirs <= own {
+            if target != module && !may_import(module, own, target, rows) {
                 problems.push(source.at(
                     number,
                     &format!("{module} may not import {target}: imports go down only"),
                 ));
             }
+        }
+    }
+    problems
+}
+
+fn may_import(module: &str, own: usize, target: &str, rows: &[&[&str]]) -> bool {
+    match (module, target) {
+        ("app", _) => !ABOVE_APP.contains(&target),
+        (_, "app") => MAY_HOLD_APP.contains(&module),
+        _ => rank(target, rows).is_none_or(|theirs| theirs > own),
+    }
+}
+
+/// Unit tests in files of their own stand outside the house.
+fn is_test(path: &str) -> bool {
+    path.ends_with("/tests.rs") || path.contains("/tests/")
+}
+
+fn impure(source: &Source) -> Vec<String> {
+    let mut problems = Vec::new();
+    for (number, line) in source.lines_before_tests() {
+        let code = line.split("//").next().unwrap_or_default();
+        if let Some(found) = IMPURE.iter().find(|impure| code.contains(**impure)) {
+            problems.push(source.at(
+                number,
+                &format!("`{found}`: this part is pure, take it as an argument"),
+            ));
         }
     }
     problems
