@@ -226,6 +226,12 @@ export class Client {
     return this.call({ method: 'POST', path: `/v1/views/${view}/renewals`, body: {}, possession });
   }
 
+  /** Hands in what downloaders signed; returns the bytes credited. */
+  async receipts(possession: Possession, receipts: string[]): Promise<number> {
+    const call: Call = { method: 'POST', path: '/v1/receipts', body: { receipts }, possession };
+    return (await this.call<{ credited_bytes: number }>(call)).credited_bytes;
+  }
+
   async endView(possession: Possession, view: string): Promise<void> {
     await this.call({ method: 'DELETE', path: `/v1/views/${view}`, possession });
   }

@@ -93,16 +93,6 @@ export interface EngineStats {
   cache: 'disk' | 'memory' | 'off';
 }
 
-/** A receipt for what this device uploaded, as the downloader signed it. */
-export interface ReceiptReceived {
-  kind: 'receipt received';
-  peer: string;
-  downloader: string;
-  total_bytes: number;
-  at_ms: number;
-  signature: string;
-}
-
 /** Engine worker to page. */
 export type FromEngine =
   | { kind: 'ready'; title: string; publisher: string; files: FileFacts[] }
@@ -111,6 +101,5 @@ export type FromEngine =
   | { kind: 'drop peer'; peer: string; reason: string }
   | { kind: 'report'; peer: string; reason: string }
   | { kind: 'ban'; thumbprint: string }
-  | ReceiptReceived
   | { kind: 'token refused' }
   | { kind: 'failed'; code: string; detail: string };

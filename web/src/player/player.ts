@@ -192,8 +192,6 @@ export class Player {
         return this.signaling?.send({ type: 'report', peer: message.peer, reason: message.reason });
       case 'ban':
         return ban(message.thumbprint);
-      case 'receipt received':
-        return;
       case 'token refused':
         return void this.view?.renewNow();
       case 'failed':

@@ -18,6 +18,10 @@ use wasm_bindgen::prelude::{JsError, JsValue, wasm_bindgen};
 
 use crate::output;
 
+/// First byte of a hello frame.
+const HELLO_KIND: u8 = 1;
+/// Devices whose signing key is remembered for their receipts.
+const DEVICE_KEYS_MAX: usize = 4096;
 /// Content keys kept at once; the oldest numbers go first. A rolling license needs a handful.
 const KEYS_MAX: usize = 16_384;
 
@@ -29,6 +33,7 @@ pub struct Engine {
     swarm: Swarm,
     pages: BTreeMap<(FileIndex, PageIndex), HashPage>,
     keys: BTreeMap<(FileIndex, EpochIndex), EpochKey>,
+    device_keys: BTreeMap<Thumbprint, DevicePublicKey>,
 }
 
 fn js(error: impl std::fmt::Display) -> JsError {
@@ -86,7 +91,8 @@ impl Engine {
             ..Config::default()
         };
         let swarm = Swarm::new(config, manifest.clone(), identity, seed);
-        Ok(Self { manifest, swarm_id, swarm, pages: BTreeMap::new(), keys: BTreeMap::new() })
+        let (pages, keys, device_keys) = Default::default();
+        Ok(Self { manifest, swarm_id, swarm, pages, keys, device_keys })
     }
 
     /// `{title, publisher, sealed, files: [{name, media_type, size_bytes, duration_ms, chunks, epoch_chunks}]}`.
@@ -226,7 +232,9 @@ impl Engine {
 
     /// One message came in.
     pub fn frame(&mut self, now: f64, peer: &str, bytes: &Uint8Array) -> Result<(), JsError> {
-        self.take(now, Input::Frame { peer: peer_id(peer)?, bytes: taken(bytes) });
+        let (peer, bytes) = (peer_id(peer)?, taken(bytes));
+        self.note_device_key(&bytes);
+        self.take(now, Input::Frame { peer, bytes });
         Ok(())
     }
 
@@ -352,6 +360,10 @@ impl Engine {
         if let Output::StorePage { file, page, bytes } = &next {
             self.keep_page(*file, *page, bytes.clone());
         }
+        if let Output::ReceiptReceived { thumbprint, receipt, .. } = &next {
+            let key = self.device_keys.get(thumbprint);
+            return output::receipt(thumbprint, key, receipt);
+        }
         output::object(&next)
     }
 
@@ -374,6 +386,16 @@ impl Engine {
 impl Engine {
     fn take(&mut self, now: f64, input: Input) {
         self.swarm.handle(now.max(0.0) as u64, input);
+    }
+
+    /// Receipts name devices by thumbprint and the server wants their keys: both are in a hello, which the engine judges.
+    fn note_device_key(&mut self, frame: &Bytes) {
+        if frame.first() != Some(&HELLO_KIND) || self.device_keys.len() >= DEVICE_KEYS_MAX {
+            return;
+        }
+        if let Ok(Frame::Hello(hello)) = Frame::decode(frame.clone()) {
+            self.device_keys.insert(hello.public.thumbprint(), hello.public);
+        }
     }
 
     fn binding(&self, local: &[u8], remote: &[u8]) -> Result<ChannelBinding, JsError> {

@@ -2,9 +2,12 @@
 
 use js_sys::{Array, Object, Uint8Array};
 use matinee_engine::{Output, Stats};
+use matinee_protocol::device::DevicePublicKey;
 use matinee_protocol::encoding::b64u;
-use matinee_protocol::id::{ChunkAddress, PeerId};
+use matinee_protocol::frame::Frame;
+use matinee_protocol::id::{ChunkAddress, PeerId, Thumbprint};
 use matinee_protocol::manifest::Manifest;
+use matinee_protocol::receipt::Receipt;
 use wasm_bindgen::prelude::JsValue;
 
 use crate::engine::set;
@@ -93,14 +96,7 @@ pub(crate) fn object(output: &Output) -> Result<JsValue, JsValue> {
             set(&object, "signed_bytes", bytes(signed_bytes))?;
             object
         }
-        Output::ReceiptReceived { peer, thumbprint, receipt } => {
-            let object = with_peer("receipt received", *peer)?;
-            set(&object, "downloader", thumbprint.to_string())?;
-            set(&object, "total_bytes", number(receipt.total_bytes))?;
-            set(&object, "at_ms", number(receipt.at_ms))?;
-            set(&object, "signature", b64u(&receipt.signature))?;
-            object
-        }
+        Output::ReceiptReceived { thumbprint, receipt: received, .. } => return receipt(thumbprint, None, received),
         Output::Remembered { thumbprint, fault } => {
             let object = tagged("remembered")?;
             set(&object, "thumbprint", thumbprint.to_string())?;
@@ -113,6 +109,21 @@ pub(crate) fn object(output: &Output) -> Result<JsValue, JsValue> {
             object
         }
     };
+    Ok(object.into())
+}
+
+/// A receipt as the server takes it: the receipt frame and the downloader's signing key; without the key there is
+/// nothing to hand in.
+pub(crate) fn receipt(
+    downloader: &Thumbprint,
+    key: Option<&DevicePublicKey>,
+    receipt: &Receipt,
+) -> Result<JsValue, JsValue> {
+    let object = tagged("receipt received")?;
+    set(&object, "downloader", downloader.to_string())?;
+    set(&object, "total_bytes", number(receipt.total_bytes))?;
+    let text = key.map(|key| b64u(&[Frame::Receipt(*receipt).encode().as_ref(), &key.0].concat()));
+    set(&object, "receipt", text.unwrap_or_default())?;
     Ok(object.into())
 }
 

@@ -1,7 +1,7 @@
 // Drives the engine: tells it what happened and carries out what it asks, with channels, HTTP, disk and clock. One
 // driver, one release, one worker.
 import type { Engine } from '../../../wasm/pkg/matinee_web.js';
-import { ApiError, type License } from '../api.ts';
+import { ApiError, Client, type License } from '../api.ts';
 import type { Bytes } from '../bytes.ts';
 import { sign } from '../device.ts';
 import type { ServerClock } from '../dpop.ts';
@@ -15,10 +15,13 @@ import type { EngineFigures, ManifestFacts, Order } from './orders.ts';
 import type { Origin } from './origin.ts';
 import type { Source } from './read.ts';
 import { Readers, type Shown } from './readers.ts';
+import { ReceiptBook } from './receipts.ts';
 import type { Store } from './store.ts';
 
 const STATS_MS = 500;
 const FLUSH_MS = 10_000;
+/** Receipts of downloaders are handed in this often. */
+const RECEIPTS_MS = 30_000;
 /** Playheads move on by themselves this often. */
 const PLAYHEAD_MS = 1_000;
 /** Rechecking the cache may hold up the start this long; the rest is done beside playing. */
@@ -44,6 +47,7 @@ export class Driver implements Source {
   private readonly channels: Channels;
   private readonly readers: Readers;
   private readonly keys: EpochKeys;
+  private readonly receipts: ReceiptBook;
   private readonly transfers = new Map<number, AbortController>();
   private readonly waiting = new Map<string, Set<(bytes: Bytes) => void>>();
   private readonly moved = new Map<number, string>();
@@ -60,6 +64,10 @@ export class Driver implements Source {
     this.token = start.token;
     this.readers = new Readers((file) => facts.files[file]);
     this.keys = new EpochKeys(engine, (file, epoch) => post({ kind: 'license wanted', file, epoch }));
+    const client = new Client(start.server, parts.clock);
+    this.receipts = new ReceiptBook((receipts) =>
+      client.receipts({ device: start.device, token: this.token }, receipts),
+    );
     this.channels = parts.channels;
     for (const thumbprint of start.banned) engine.remember(this.now(), thumbprint);
     this.channels.listen({
@@ -87,6 +95,7 @@ export class Driver implements Source {
       setInterval(() => this.parts.post({ kind: 'stats', stats: this.stats() }), STATS_MS),
       setInterval(() => this.movePlayheads(), PLAYHEAD_MS),
       setInterval(() => this.parts.store.flush(), FLUSH_MS),
+      setInterval(() => void this.receipts.handIn(), RECEIPTS_MS),
     );
     this.pump();
     this.parts.post({ kind: 'ready', title, publisher, files });
@@ -141,6 +150,7 @@ export class Driver implements Source {
     this.engine.forget_keys();
     this.keys.over(detail);
     this.tell((now) => this.engine.leave(now));
+    void this.receipts.handIn();
   }
 
   get currentToken(): string {
@@ -287,7 +297,7 @@ export class Driver implements Source {
       case 'report':
         return post({ kind: 'report', peer: order.peer, reason: order.fault });
       case 'receipt received':
-        return post(order);
+        return this.receipts.add(order.downloader, order.total_bytes, order.receipt);
       case 'peer ready':
       case 'page kept':
         return;

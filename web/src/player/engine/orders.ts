@@ -13,14 +13,7 @@ export type Order =
   | { kind: 'cancel origin'; request: number }
   | { kind: 'fetch page'; file: number; page: number }
   | { kind: 'sign receipt'; peer: string; total_bytes: number; at_ms: number; signed_bytes: Bytes }
-  | {
-      kind: 'receipt received';
-      peer: string;
-      downloader: string;
-      total_bytes: number;
-      at_ms: number;
-      signature: string;
-    }
+  | { kind: 'receipt received'; downloader: string; total_bytes: number; receipt: string }
   | { kind: 'remembered'; thumbprint: string; fault: string }
   | { kind: 'report'; peer: string; fault: string };
 
