@@ -1,0 +1,130 @@
+//! Rows that tests stand on.
+
+use matinee_protocol::api::Money;
+use matinee_protocol::id::{
+    AccountId, EntitlementId, FileIndex, PaymentId, PlanId, PurchaseId, ReleaseId, Thumbprint, TitleId, ViewId,
+};
+use matinee_server::random;
+use matinee_server::store::account::{self, Account, Role};
+use matinee_server::store::entitlement::Entitlement;
+use matinee_server::store::payment::{self, Payment};
+use matinee_server::store::plan::{self, Plan};
+use matinee_server::store::release::{self, File};
+use matinee_server::store::sealed::Sealed;
+use matinee_server::store::view::NewView;
+use matinee_server::store::{Tx, purchase, title};
+
+/// The present of every test.
+pub const NOW_MS: i64 = 1_795_000_000_000;
+/// A day.
+pub const DAY_MS: i64 = 24 * 60 * 60 * 1000;
+
+pub fn dollars(minor: i64) -> Money {
+    Money { minor, currency: "USD".to_owned() }
+}
+
+pub fn fresh() -> [u8; 16] {
+    random::id(NOW_MS)
+}
+
+pub fn device() -> Thumbprint {
+    Thumbprint::from_bytes(random::bytes())
+}
+
+pub fn sealed() -> Sealed {
+    Sealed { key_id: "vault-a".to_owned(), bytes: random::bytes::<72>().to_vec() }
+}
+
+/// An account of these roles.
+pub async fn account(tx: &mut Tx, email: &str, roles: &[Role]) -> AccountId {
+    let id = AccountId::from_bytes(fresh());
+    let account = Account {
+        id,
+        email: email.to_owned(),
+        name: "Somebody".to_owned(),
+        roles: roles.to_vec(),
+        created_at_ms: NOW_MS,
+    };
+    assert!(account::insert(tx, &account, "hash").await.unwrap());
+    id
+}
+
+/// A title with a plan of so many views at 50 cents: 30 days to start, 2 days to play.
+pub async fn plan(tx: &mut Tx, publisher: AccountId, views: Option<u32>) -> Plan {
+    let title_id = TitleId::from_bytes(fresh());
+    title::insert(tx, title_id, publisher, "Big Buck Bunny", NOW_MS).await.unwrap();
+    let plan = Plan {
+        id: PlanId::from_bytes(fresh()),
+        title_id,
+        price: dollars(50),
+        start_within_ms: 30 * DAY_MS as u64,
+        play_within_ms: 2 * DAY_MS as u64,
+        views,
+        created_at_ms: NOW_MS,
+    };
+    plan::insert(tx, &plan).await.unwrap();
+    plan
+}
+
+pub fn files() -> Vec<File> {
+    let file = |index: u32, name: &str, size_bytes: u64, duration_ms: Option<u64>| File {
+        file: FileIndex(index),
+        name: name.to_owned(),
+        media_type: "video/mp4".to_owned(),
+        size_bytes,
+        duration_ms,
+        epoch_chunks: 64,
+        uploaded_bytes: 0,
+    };
+    vec![file(0, "bbb.mp4", 40 * 1024 * 1024, Some(596_000)), file(1, "empty.txt", 0, None)]
+}
+
+/// A published release of a title.
+pub async fn release(tx: &mut Tx, title: TitleId) -> ReleaseId {
+    let id = ReleaseId::from_bytes(fresh());
+    release::insert(tx, id, title, Some(&sealed()), &files(), NOW_MS).await.unwrap();
+    assert!(release::publish(tx, id, "a.b.c", NOW_MS + 1).await.unwrap());
+    id
+}
+
+/// Puts money into a wallet.
+pub async fn top_up(tx: &mut Tx, account: AccountId, minor: i64) {
+    let id = PaymentId::from_bytes(fresh());
+    let payment = Payment {
+        id,
+        account_id: account,
+        provider: "simulated",
+        provider_reference: id.to_string(),
+        amount: dollars(minor),
+        created_at_ms: NOW_MS,
+    };
+    payment::settle(tx, &payment, &id.to_string()).await.unwrap();
+}
+
+/// Buys a plan, if the wallet holds enough.
+pub async fn buy(tx: &mut Tx, account: AccountId, plan: &Plan) -> Option<Entitlement> {
+    let (purchase, entitlement) = (PurchaseId::from_bytes(fresh()), EntitlementId::from_bytes(fresh()));
+    let bought = purchase::buy(tx, account, plan, purchase, entitlement, NOW_MS).await.unwrap();
+    bought.map(|(_, entitlement)| entitlement)
+}
+
+pub fn new_view(entitlement: &Entitlement, release: ReleaseId, device: Thumbprint) -> NewView {
+    NewView {
+        id: ViewId::from_bytes(fresh()),
+        entitlement_id: entitlement.id,
+        account_id: entitlement.account_id,
+        release_id: release,
+        device,
+        agreement_key: [7; 32],
+    }
+}
+
+/// A viewer who has bought a rental of so many views of a published release.
+pub async fn rented(tx: &mut Tx, views: Option<u32>) -> (Entitlement, ReleaseId) {
+    let publisher = account(tx, "studio@example.org", &[Role::Publisher]).await;
+    let viewer = account(tx, "viewer@example.org", &[Role::Viewer]).await;
+    let plan = plan(tx, publisher, views).await;
+    let release = release(tx, plan.title_id).await;
+    top_up(tx, viewer, 50).await;
+    (buy(tx, viewer, &plan).await.expect("the wallet holds 50 cents"), release)
+}

@@ -1,0 +1,106 @@
+//! The store's contract: every statement, against SQLite and against PostgreSQL.
+
+#![expect(clippy::disallowed_methods, reason = "tests talk to real clocks")]
+
+mod account;
+mod fixture;
+mod key;
+mod ledger;
+mod postgres;
+mod publish;
+mod race;
+mod schema;
+mod view;
+
+use std::sync::Arc;
+
+use matinee_server::store::{Store, Tx};
+
+/// An empty database, removed when dropped.
+pub struct Database {
+    /// The database.
+    pub store: Store,
+    address: String,
+    _folder: Option<tempfile::TempDir>,
+    _cluster: Option<Arc<postgres::Cluster>>,
+}
+
+impl Database {
+    async fn sqlite() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let address = format!("sqlite:{}", folder.path().join("matinee.db").display());
+        Self::open(address, Some(folder), None).await
+    }
+
+    async fn postgres() -> Self {
+        let cluster = tokio::task::spawn_blocking(postgres::Cluster::shared).await.unwrap();
+        let address = cluster.database().await;
+        Self::open(address, None, Some(cluster)).await
+    }
+
+    async fn open(
+        address: String,
+        folder: Option<tempfile::TempDir>,
+        cluster: Option<Arc<postgres::Cluster>>,
+    ) -> Self {
+        let store = Store::open(&address).await.unwrap();
+        store.migrate().await.unwrap();
+        Self { store, address, _folder: folder, _cluster: cluster }
+    }
+
+    /// A transaction that writes.
+    pub async fn write(&self) -> Tx {
+        self.store.write().await.unwrap()
+    }
+
+    /// A connection that reads.
+    pub async fn read(&self) -> Tx {
+        self.store.read().await.unwrap()
+    }
+}
+
+/// Runs each test against both databases.
+macro_rules! contract {
+    ($($module:ident :: $name:ident;)*) => {
+        mod sqlite {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() {
+                let database = crate::Database::sqlite().await;
+                crate::$module::$name(&database).await;
+                database.store.close().await;
+            })*
+        }
+
+        mod postgresql {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() {
+                let database = crate::Database::postgres().await;
+                crate::$module::$name(&database).await;
+                database.store.close().await;
+            })*
+        }
+    };
+}
+
+contract! {
+    account::accounts_sign_in_and_out;
+    account::devices_are_noted_once;
+    key::signing_keys_move_through_their_states;
+    key::secrets_are_rewrapped;
+    key::proofs_are_accepted_once;
+    ledger::money_moves_and_sums_to_zero;
+    ledger::a_dropped_transaction_leaves_nothing;
+    ledger::idempotency_keys_answer_again;
+    publish::titles_plans_and_releases;
+    publish::uploads_move_by_whole_segments;
+    publish::receipts_and_reports;
+    view::views_open_resume_and_end;
+    view::windows_close;
+    view::revocation_ends_every_view;
+    view::keys_are_counted;
+    race::starts_never_overdraw_views;
+    race::starts_on_one_device_are_one_view;
+    race::purchases_never_overdraw_a_wallet;
+    race::one_idempotency_key_buys_once;
+    race::a_proof_is_spent_once;
+}
