@@ -102,7 +102,11 @@ pub(crate) fn check(step: &Step) -> Result<Done, Failure> {
 fn problems(rules: &Rules, metadata: &Metadata) -> Vec<String> {
     let mut problems = Vec::new();
     // Ours have no source.
-    for package in metadata.packages.iter().filter(|package| package.source.is_some()) {
+    for package in metadata
+        .packages
+        .iter()
+        .filter(|package| package.source.is_some())
+    {
         let named = format!("{} {}", package.name, package.version);
         let ban = rules.bans.deny.iter().find(|ban| ban.name == package.name);
         if let Some(ban) = ban
@@ -130,8 +134,18 @@ fn problems(rules: &Rules, metadata: &Metadata) -> Vec<String> {
 
 /// The names of the crates that depend on one.
 fn dependents<'a>(metadata: &'a Metadata, package: &'a Package) -> impl Iterator<Item = &'a String> {
-    let nodes = metadata.resolve.nodes.iter().filter(|node| node.dependencies.contains(&package.id));
-    nodes.filter_map(|node| metadata.packages.iter().find(|above| above.id == node.id).map(|above| &above.name))
+    let nodes = metadata
+        .resolve
+        .nodes
+        .iter()
+        .filter(|node| node.dependencies.contains(&package.id));
+    nodes.filter_map(|node| {
+        metadata
+            .packages
+            .iter()
+            .find(|above| above.id == node.id)
+            .map(|above| &above.name)
+    })
 }
 
 fn duplicates(packages: &[Package]) -> usize {

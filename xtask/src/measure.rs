@@ -2,44 +2,34 @@
 
 use std::ffi::OsString;
 
+use crate::build;
+use crate::house;
 use crate::progress::Steps;
 use crate::run::{Failure, Program};
 use crate::setup::{self, Group};
+use crate::{wasm, web};
 
 /// What to measure.
 #[derive(clap::Args)]
 pub(crate) struct Options {
-    /// What to measure, and its own options; `list` names what there is
-    #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true)]
+    /// What to measure, and its own options; without any, what there is
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     words: Vec<OsString>,
 }
 
-/// Builds quietly, then measures in front of the person.
+/// Builds, then measures in front of the person.
 pub(crate) fn run(options: &Options) -> bool {
-    let mut steps = Steps::new(2);
+    let mut steps = Steps::new(4);
     let ready = steps.run("setup", |step| {
-        setup::ensure(&[Group::Film, Group::Browsers, Group::Postgres], step)
-    }) && steps.run("release build", |step| {
-        Program::cargo()
-            .args(["build", "--release", "-p", "matinee-tests", "--bin", "measure"])
-            .run(step)?;
-        let servers = [
-            "build",
-            "--release",
-            "-p",
-            "matinee-server",
-            "-p",
-            "matinee-peer",
-            "--bins",
-        ];
-        Program::cargo().args(servers).run(step)?;
-        Ok(crate::progress::Done::one("target/release"))
-    });
+        setup::ensure(&[Group::Node, Group::Film, Group::Browsers], step)
+    }) && steps.run("wasm", wasm::build)
+        && steps.run("web", web::build)
+        && steps.run("release build", build::programs_released);
     ready && report(measure(options))
 }
 
 fn measure(options: &Options) -> Result<(), Failure> {
-    let binary = crate::house::target().join("release/measure");
+    let binary = house::target().join("release/measure");
     Program::new(&binary.to_string_lossy())
         .args(&options.words)
         .run_in_front()

@@ -175,6 +175,14 @@ impl Program {
         }
     }
 
+    /// Starts it with this process's own terminal.
+    pub(crate) fn spawn(mut self) -> Result<std::process::Child, Failure> {
+        let name = self.name;
+        self.command
+            .spawn()
+            .map_err(|cause| Failure::new(format!("{name} cannot be started: {cause}")))
+    }
+
     /// Runs with this process's own terminal, for what a person watches.
     pub(crate) fn run_in_front(mut self) -> Result<(), Failure> {
         let status = self.command.status()?;

@@ -1,6 +1,7 @@
 //! `cargo xtask test`: everything that must hold, in the order in which it is quickest to hear of a mistake
 //! that the next step stands on.
 
+use crate::build::{self, HOUSE, TASKS};
 use crate::dependencies;
 use crate::fuzz;
 use crate::house;
@@ -31,10 +32,8 @@ const STEPS: [(&str, Work); 12] = [
     ("setup", |_, step| setup::ensure(&Group::ALL, step)),
     ("wasm", |_, step| wasm::build(step)),
     ("web", |_, step| web::build(step)),
-    ("build", |_, step| binaries(step)),
-    ("format", |_, step| {
-        cargo(&["fmt", "--all", "--check"], "as rustfmt writes it", step)
-    }),
+    ("build", |_, step| build::programs(step)),
+    ("format", |_, step| format(step)),
     ("clippy", |_, step| clippy(step)),
     ("tidy", |_, _| tidy::check()),
     ("pages", |_, step| web::check(step)),
@@ -85,60 +84,66 @@ pub(crate) fn run(options: &Options) -> bool {
     steps.good()
 }
 
-fn cargo(arguments: &[&str], detail: &str, step: &Step) -> Result<Done, Failure> {
-    Program::cargo().args(arguments).run(step)?;
-    Ok(Done::one(detail))
-}
-
-/// What the tests start as real processes.
-fn binaries(step: &Step) -> Result<Done, Failure> {
-    cargo(
-        &["build", "-p", "matinee-server", "-p", "matinee-peer", "--bins"],
-        "matinee, matinee-peer",
-        step,
-    )
+fn format(step: &Step) -> Result<Done, Failure> {
+    Program::cargo().args(["fmt", "--all", "--check"]).run(step)?;
+    Program::cargo()
+        .args(["fmt", "--manifest-path", "fuzz/Cargo.toml", "--check"])
+        .run(step)?;
+    Ok(Done::one("as rustfmt writes it"))
 }
 
 fn clippy(step: &Step) -> Result<Done, Failure> {
-    cargo(
-        &[
-            "clippy",
-            "--workspace",
-            "--all-targets",
-            "--quiet",
-            "--",
-            "-D",
-            "warnings",
-        ],
-        "no warning",
-        step,
-    )
+    let strict = ["--all-targets", "--quiet", "--", "-D", "warnings"];
+    Program::cargo()
+        .args(["clippy"])
+        .args(HOUSE)
+        .args(strict)
+        .run(step)?;
+    Program::cargo()
+        .args(["clippy"])
+        .args(TASKS)
+        .args(strict)
+        .run(step)?;
+    Ok(Done::one("no warning"))
 }
 
 fn tests(options: &Options, step: &Step) -> Result<Done, Failure> {
-    let in_browsers =
-        house::root().join("tests/tests/e2e.rs").exists() || house::root().join("tests/tests/e2e").exists();
-    let leave_out = options.fast && in_browsers;
-    if Program::cargo().args(["nextest", "--version"]).succeeds() {
-        let mut program = Program::cargo().args(["nextest", "run", "--workspace", "--no-fail-fast"]);
-        program = program.args([
-            "--status-level",
-            "slow",
-            "--final-status-level",
-            "fail",
-            "--show-progress",
-            "none",
-        ]);
-        if leave_out {
-            program = program.args(["-E", "not binary(=e2e)"]);
+    let has_nextest = Program::cargo().args(["nextest", "--version"]).succeeds();
+    let run = |selected: &[&str], leave_out: bool| {
+        if has_nextest {
+            let quiet = [
+                "--status-level",
+                "slow",
+                "--final-status-level",
+                "fail",
+                "--show-progress",
+                "none",
+            ];
+            let filter: &[&str] = if leave_out {
+                &["-E", "not binary(=e2e)"]
+            } else {
+                &[]
+            };
+            let program = Program::cargo()
+                .args(["nextest", "run", "--no-fail-fast"])
+                .args(selected);
+            return counted(program.args(quiet).args(filter).run(step), nextest_counts);
         }
-        return counted(program.run(step), nextest_counts);
-    }
-    let mut program = Program::cargo().args(["test", "--workspace", "--all-targets", "--no-fail-fast"]);
-    if leave_out {
-        program = program.args(["--", "--skip", "e2e::"]);
-    }
-    counted(program.run(step), libtest_counts)
+        // Cargo's own runner cannot leave out one binary: the package of whole systems goes as a whole.
+        let filter: &[&str] = if leave_out {
+            &["--exclude", "matinee-tests"]
+        } else {
+            &[]
+        };
+        let program = Program::cargo()
+            .args(["test", "--no-fail-fast", "--all-targets"])
+            .args(selected);
+        counted(program.args(filter).run(step), libtest_counts)
+    };
+    let house = run(&HOUSE, options.fast)?;
+    let tasks = run(&TASKS, false)?;
+    let sum = house.checks + tasks.checks;
+    Ok(Done::many(sum, format!("{sum} tests")))
 }
 
 /// Turns a test runner's output into a number of checks, whether it passed or failed.
@@ -195,12 +200,11 @@ fn number_before(line: &str, word: &str) -> usize {
 }
 
 fn docs(step: &Step) -> Result<Done, Failure> {
-    let lines = Program::cargo()
-        .args(["test", "--doc", "--workspace"])
-        .run(step)?;
+    let lines = Program::cargo().args(["test", "--doc"]).args(HOUSE).run(step)?;
     let (examples, _) = libtest_counts(&lines);
     Program::cargo()
-        .args(["doc", "--no-deps", "--workspace", "--document-private-items"])
+        .args(["doc", "--no-deps", "--document-private-items"])
+        .args(HOUSE)
         .env("RUSTDOCFLAGS", "-D warnings -A rustdoc::private_intra_doc_links")
         .run(step)?;
     Ok(Done::many(examples + 1, format!("{examples} examples")))

@@ -17,7 +17,12 @@ struct Refused {
 }
 
 const fn refused(word: &'static str, instead: &'static str) -> Refused {
-    Refused { word, instead, before: "", after: "" }
+    Refused {
+        word,
+        instead,
+        before: "",
+        after: "",
+    }
 }
 
 const NAMES: [Refused; 16] = [
