@@ -26,7 +26,8 @@ export class MatineePlayer extends LitElement {
 
   static override styles = css`
     :host { display: block; }
-    .stage { position: relative; background: #000; border-radius: 8px; overflow: hidden; aspect-ratio: 16 / 9; }
+    .stage { position: relative; background: #000; border-radius: 8px; overflow: hidden; aspect-ratio: 16 / 9;
+      width: 100%; max-height: 75vh; }
     video { width: 100%; height: 100%; display: block; background: #000; }
     .words { position: absolute; inset: 0; display: grid; place-items: center; padding: 2rem; text-align: center;
       color: #fff; background: #000c; }

@@ -367,9 +367,11 @@ export class Driver implements Source {
     const offset = this.engine.travel_offset(file, first) ?? 0;
     let error: string | undefined;
     try {
-      await this.parts.origin.run({ file, offset, lengths }, transfer.signal, (at, bytes) =>
-        this.tell((now) => this.engine.origin_chunk(now, request, file, first + at, bytes)),
-      );
+      await this.parts.origin.run({ file, offset, lengths }, transfer.signal, (at, bytes) => {
+        // The engine cancels a run that it needs nothing more of; one that is whole ends by itself.
+        if (at === count - 1) this.transfers.delete(request);
+        this.tell((now) => this.engine.origin_chunk(now, request, file, first + at, bytes));
+      });
     } catch (cause) {
       error = this.originError(cause);
     }
