@@ -14,6 +14,7 @@ use crate::progress::{Step, Stopwatch};
 
 /// Lines of a failed program's output that are shown.
 const TAIL_LINES_MAX: usize = 80;
+const HEAD_LINES_MAX: usize = 10;
 const POLL_MS: u64 = 100;
 
 /// Why a step could not be done: one line, and the end of what the program said.
@@ -239,8 +240,15 @@ fn forget_outer_cargo(command: &mut Command) {
     command.env_remove("LD_LIBRARY_PATH");
 }
 
+/// The end of an output, and its beginning, which is where npm says what is wrong.
 fn tail(lines: &[String]) -> Vec<String> {
-    lines[lines.len().saturating_sub(TAIL_LINES_MAX)..].to_vec()
+    if lines.len() <= HEAD_LINES_MAX + TAIL_LINES_MAX {
+        return lines.to_vec();
+    }
+    let mut shown = lines[..HEAD_LINES_MAX].to_vec();
+    shown.push("…".to_owned());
+    shown.extend_from_slice(&lines[lines.len() - TAIL_LINES_MAX..]);
+    shown
 }
 
 fn shown(command: &Command) -> String {

@@ -161,13 +161,23 @@ fn node_packages(folder: &str, step: &Step) -> Result<Option<String>, Failure> {
         return Ok(None);
     }
     step.tell(&format!("npm ci in {folder}"));
-    Program::new("npm")
-        .args(["ci", "--no-audit", "--no-fund"])
-        .env("PLAYWRIGHT_SKIP_BROWSER_DOWNLOAD", "1")
-        .within(&path)
-        .run(step)?;
+    if npm(&["ci"], &path, step).is_err() {
+        // `npm ci` refuses where the registry does not have the optional builds of a package for machines of
+        // other kinds; `npm install` goes by the same lock file and leaves those out.
+        step.tell(&format!("npm install in {folder}"));
+        npm(&["install", "--no-save"], &path, step)?;
+    }
     stamp.keep()?;
     Ok(Some(format!("the Node packages of {folder}")))
+}
+
+fn npm(words: &[&str], folder: &Path, step: &Step) -> Result<(), Failure> {
+    let program = Program::new("npm").args(words).args(["--no-audit", "--no-fund"]);
+    program
+        .env("PLAYWRIGHT_SKIP_BROWSER_DOWNLOAD", "1")
+        .within(folder)
+        .run(step)
+        .map(drop)
 }
 
 /// Whether a program is on the path, or a file is there.
