@@ -48,7 +48,7 @@ enum Task {
     Tidy,
     /// Check licenses, bans and duplicates of what is depended on
     Dependencies,
-    /// Start a server with films, a seeder and a carrier, and say where to look
+    /// Show the whole system on this machine, until Ctrl-C
     Demo(demo::Options),
     /// Measure something on the release build
     Measure(measure::Options),
