@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 import type { Bytes } from '../src/player/bytes.ts';
 import { answerRead, type Source } from '../src/player/engine/read.ts';
 import { ANSWER_BYTES_MAX, CHUNK_BYTES } from '../src/player/limit.ts';
-import type { FileFacts, ReadAnswer, ReadOrder, ReadRequest } from '../src/player/messages.ts';
+import type { FileFacts, ReadAnswer, ReadCall, ReadRequest } from '../src/player/messages.ts';
 
 const SIZE = 5 * CHUNK_BYTES + 100;
 const FACTS: FileFacts = {
@@ -59,7 +59,7 @@ class Asker {
     void answerRead(this.film, request, port2);
   }
 
-  order(kind: ReadOrder['kind']): void {
+  call(kind: ReadCall['kind']): void {
     this.port.postMessage({ kind });
   }
 
@@ -81,7 +81,7 @@ class Asker {
   async body(): Promise<Uint8Array> {
     const parts: Uint8Array[] = [];
     for (;;) {
-      this.order('pull');
+      this.call('pull');
       const answer = await this.next();
       if (answer.kind === 'end') break;
       if (answer.kind !== 'bytes') throw new Error(`expected bytes, got ${answer.kind}`);
@@ -159,7 +159,7 @@ describe('a read through the gateway', () => {
     await asker.head();
     await new Promise((resolve) => setTimeout(resolve, 20));
     expect(asker.film.asked).toEqual([]);
-    asker.order('pull');
+    asker.call('pull');
     expect((await asker.next()).kind).toBe('bytes');
     expect(asker.film.asked).toEqual([0]);
     asker.close();
@@ -169,9 +169,9 @@ describe('a read through the gateway', () => {
     const asker = new Asker('bytes=0-');
     asker.film.pending = true;
     await asker.head();
-    asker.order('pull');
+    asker.call('pull');
     await new Promise((resolve) => setTimeout(resolve, 20));
-    asker.order('cancel');
+    asker.call('cancel');
     await expect.poll(() => asker.film.aborted).toBe(true);
     asker.close();
   });

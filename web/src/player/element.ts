@@ -22,6 +22,7 @@ export class MatineePlayer extends LitElement {
     snapshot: { state: true },
     buffered_s: { state: true },
     media_error: { state: true },
+    stalled: { state: true },
   };
 
   static override styles = css`
@@ -45,6 +46,8 @@ export class MatineePlayer extends LitElement {
   declare snapshot: Snapshot | undefined;
   declare buffered_s: number;
   declare media_error: string;
+  /** The screen waits for bytes. */
+  declare stalled: boolean;
 
   private player: Player | undefined;
   private unregister: (() => void) | undefined;
@@ -60,6 +63,7 @@ export class MatineePlayer extends LitElement {
     this.server = location.origin;
     this.buffered_s = 0;
     this.media_error = '';
+    this.stalled = false;
   }
 
   /** Ends the view at the server. */
@@ -155,6 +159,16 @@ export class MatineePlayer extends LitElement {
     }
   }
 
+  private stall(): void {
+    this.stalled = true;
+    this.report();
+  }
+
+  private flow(): void {
+    this.stalled = false;
+    this.report();
+  }
+
   /** A connection cut beyond the browser's own patience: go on from the same place as soon as it works. */
   private failedMedia(): void {
     const { video } = this;
@@ -188,8 +202,10 @@ export class MatineePlayer extends LitElement {
           @loadeddata=${() => {
             this.media_error = '';
           }}
-          @seeking=${this.report}
-          @seeked=${this.report}
+          @waiting=${this.stall}
+          @seeking=${this.stall}
+          @seeked=${this.flow}
+          @playing=${this.flow}
           @pause=${this.report}
           @play=${this.report}
         ></video>

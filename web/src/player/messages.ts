@@ -29,7 +29,7 @@ export type ReadAnswer =
   | { kind: 'error'; detail: string };
 
 /** On the port of a read, from the service worker. */
-export type ReadOrder = { kind: 'pull' } | { kind: 'cancel' };
+export type ReadCall = { kind: 'pull' } | { kind: 'cancel' };
 
 /** What the engine needs to begin. */
 export interface Start {
@@ -102,4 +102,6 @@ export type FromEngine =
   | { kind: 'report'; peer: string; reason: string }
   | { kind: 'ban'; thumbprint: string }
   | { kind: 'token refused' }
+  /** Whether the last attempt at the origin got an answer. */
+  | { kind: 'origin'; reachable: boolean }
   | { kind: 'failed'; code: string; detail: string };

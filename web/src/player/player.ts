@@ -194,6 +194,8 @@ export class Player {
         return ban(message.thumbprint);
       case 'token refused':
         return void this.view?.renewNow();
+      case 'origin':
+        return this.show({ waiting: !message.reachable });
       case 'failed':
         return this.fail(new ApiError(0, message.code, message.detail));
     }

@@ -2,7 +2,7 @@
 // by one MessageChannel a request, pull by pull. It holds no token, no key and no bytes, so a restarted one has lost
 // nothing. Everything else goes to the network untouched.
 import { ANSWER_HEAD_MS_MAX, ANSWER_OWNER_MS_MAX, ANSWER_PULL_MS_MAX } from './limit.ts';
-import type { ReadAnswer, ReadOrder, ReadRequest } from './messages.ts';
+import type { ReadAnswer, ReadCall, ReadRequest } from './messages.ts';
 import { playPath } from './path.ts';
 import type { ServiceWorkerScope, WindowClientHandle, WorkerFetchEvent } from './worker_scope.ts';
 
@@ -74,7 +74,8 @@ class Exchange {
     const head = await this.next(ANSWER_HEAD_MS_MAX);
     if (head?.kind === 'head') return this.streamed(head);
     this.close();
-    return words(504, head?.kind === 'error' ? head.detail : 'the page did not answer in time');
+    if (head?.kind === 'error') return words(403, head.detail);
+    return words(504, 'the page did not answer in time');
   }
 
   private streamed(head: Head): Response {
@@ -85,7 +86,7 @@ class Exchange {
     }
     const source: UnderlyingDefaultSource<Uint8Array> = {
       pull: async (controller) => {
-        this.order({ kind: 'pull' });
+        this.call({ kind: 'pull' });
         const part = await this.next(ANSWER_PULL_MS_MAX);
         if (part?.kind === 'bytes') return controller.enqueue(part.bytes);
         this.close();
@@ -116,12 +117,12 @@ class Exchange {
     });
   }
 
-  private order(order: ReadOrder): void {
-    this.port.postMessage(order);
+  private call(call: ReadCall): void {
+    this.port.postMessage(call);
   }
 
   private close(): void {
-    this.order({ kind: 'cancel' });
+    this.call({ kind: 'cancel' });
     this.port.close();
   }
 }

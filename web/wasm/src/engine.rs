@@ -7,13 +7,12 @@ use js_sys::{Reflect, Uint8Array};
 use matinee_engine::{Config, Identity, Input, OriginError, OriginPolicy, Output, Playhead, Swarm};
 use matinee_protocol::device::DevicePublicKey;
 use matinee_protocol::frame::Frame;
-use matinee_protocol::hash::{HashPage, chunk_hash};
+use matinee_protocol::hash::HashPage;
 use matinee_protocol::hello::{ChannelBinding, Hello};
 use matinee_protocol::id::{ChunkAddress, EpochIndex, FileIndex, PageIndex, PeerId, SwarmId, Thumbprint};
 use matinee_protocol::jws::KeySet;
-use matinee_protocol::license::decode_keys;
-use matinee_protocol::manifest::{Manifest, page_of};
-use matinee_protocol::seal::{EpochKey, open_chunk_in_place};
+use matinee_protocol::manifest::Manifest;
+use matinee_protocol::seal::EpochKey;
 use wasm_bindgen::prelude::{JsError, JsValue, wasm_bindgen};
 
 use crate::output;
@@ -22,21 +21,19 @@ use crate::output;
 const HELLO_KIND: u8 = 1;
 /// Devices whose signing key is remembered for their receipts.
 const DEVICE_KEYS_MAX: usize = 4096;
-/// Content keys kept at once; the oldest numbers go first. A rolling license needs a handful.
-const KEYS_MAX: usize = 16_384;
 
 /// The engine of one release. `now` is Unix time in milliseconds everywhere.
 #[wasm_bindgen]
 pub struct Engine {
-    manifest: Manifest,
+    pub(crate) manifest: Manifest,
     swarm_id: SwarmId,
     swarm: Swarm,
-    pages: BTreeMap<(FileIndex, PageIndex), HashPage>,
-    keys: BTreeMap<(FileIndex, EpochIndex), EpochKey>,
+    pub(crate) pages: BTreeMap<(FileIndex, PageIndex), HashPage>,
+    pub(crate) keys: BTreeMap<(FileIndex, EpochIndex), EpochKey>,
     device_keys: BTreeMap<Thumbprint, DevicePublicKey>,
 }
 
-fn js(error: impl std::fmt::Display) -> JsError {
+pub(crate) fn js(error: impl std::fmt::Display) -> JsError {
     JsError::new(&error.to_string())
 }
 
@@ -45,11 +42,15 @@ fn peer_id(text: &str) -> Result<PeerId, JsError> {
 }
 
 fn fingerprint(bytes: &[u8]) -> Result<[u8; 32], JsError> {
-    bytes.try_into().map_err(|_| JsError::new("a fingerprint has 32 bytes"))
+    bytes
+        .try_into()
+        .map_err(|_| JsError::new("a fingerprint has 32 bytes"))
 }
 
 fn signature(bytes: &[u8]) -> Result<[u8; 64], JsError> {
-    bytes.try_into().map_err(|_| JsError::new("a signature has 64 bytes"))
+    bytes
+        .try_into()
+        .map_err(|_| JsError::new("a signature has 64 bytes"))
 }
 
 /// The one copy on the way in: from JavaScript's heap to memory that the engine may keep.
@@ -64,7 +65,10 @@ impl Engine {
     /// `swarm` and `thumbprint` as base64url; `peers` whether peers may be used at all;
     /// `upload_bytes_per_s_max` 0 for no cap; `seed` random bits from the browser.
     #[wasm_bindgen(constructor)]
-    #[expect(clippy::too_many_arguments, reason = "JavaScript's constructor; each has a name there")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "JavaScript's constructor; each has a name there"
+    )]
     pub fn new(
         manifest_jws: &str,
         jwks: &str,
@@ -83,16 +87,32 @@ impl Engine {
         }
         let thumbprint: Thumbprint = thumbprint.parse().map_err(js)?;
         let swarm_id: SwarmId = swarm.parse().map_err(js)?;
-        let identity = Identity { swarm: swarm_id, thumbprint, issuer: issuer.to_owned(), keys };
+        let identity = Identity {
+            swarm: swarm_id,
+            thumbprint,
+            issuer: issuer.to_owned(),
+            keys,
+        };
         let capped = upload_bytes_per_s_max > 0.0;
         let config = Config {
-            origin: if peers { OriginPolicy::Fallback } else { OriginPolicy::Only },
+            origin: if peers {
+                OriginPolicy::Fallback
+            } else {
+                OriginPolicy::Only
+            },
             upload_bytes_per_s_max: capped.then_some(upload_bytes_per_s_max as u64),
             ..Config::default()
         };
         let swarm = Swarm::new(config, manifest.clone(), identity, seed);
         let (pages, keys, device_keys) = Default::default();
-        Ok(Self { manifest, swarm_id, swarm, pages, keys, device_keys })
+        Ok(Self {
+            manifest,
+            swarm_id,
+            swarm,
+            pages,
+            keys,
+            device_keys,
+        })
     }
 
     /// `{title, publisher, sealed, files: [{name, media_type, size_bytes, duration_ms, chunks, epoch_chunks}]}`.
@@ -107,74 +127,9 @@ impl Engine {
 
     /// Where a chunk starts in its file's ciphertext; undefined if there is no such chunk.
     pub fn travel_offset(&self, file: u32, chunk: u32) -> Option<f64> {
-        self.manifest.ciphertext_offset(ChunkAddress::new(file, chunk)).map(|offset| offset as f64)
-    }
-
-    // Keys and plaintext.
-
-    /// Takes in the plaintext of a license's `sealed_keys`. Returns how many keys it held.
-    pub fn import_keys(&mut self, plaintext: &[u8]) -> Result<usize, JsError> {
-        let named = decode_keys(plaintext).map_err(js)?;
-        let count = named.len();
-        for (file, epoch, key) in named {
-            self.keys.insert((file, epoch), key);
-        }
-        while self.keys.len() > KEYS_MAX {
-            self.keys.pop_first();
-        }
-        Ok(count)
-    }
-
-    /// Forgets every content key.
-    pub fn forget_keys(&mut self) {
-        self.keys.clear();
-    }
-
-    /// The epoch of a chunk; undefined if there is no such file.
-    pub fn epoch_of(&self, file: u32, chunk: u32) -> Option<u32> {
-        self.manifest.file(FileIndex(file)).map(|described| described.epoch_of(chunk.into()).0)
-    }
-
-    /// How many epochs a file has.
-    pub fn epochs(&self, file: u32) -> u32 {
-        self.manifest.file(FileIndex(file)).map_or(0, |described| described.epochs())
-    }
-
-    /// Whether chunks of this epoch can be opened.
-    pub fn has_key(&self, file: u32, epoch: u32) -> bool {
-        !self.manifest.sealed || self.keys.contains_key(&(FileIndex(file), EpochIndex(epoch)))
-    }
-
-    /// Opens a verified chunk.
-    pub fn open(&self, file: u32, chunk: u32, sealed: Vec<u8>) -> Result<Vec<u8>, JsError> {
-        if !self.manifest.sealed {
-            return Ok(sealed);
-        }
-        let epoch = self.epoch_of(file, chunk).ok_or_else(|| JsError::new("there is no such file"))?;
-        let key = self.keys.get(&(FileIndex(file), EpochIndex(epoch)));
-        let key = key.ok_or_else(|| JsError::new("the key of this epoch has not come, ask for a license"))?;
-        let mut buffer = sealed;
-        open_chunk_in_place(key, &self.manifest.release, ChunkAddress::new(file, chunk), &mut buffer).map_err(js)?;
-        Ok(buffer)
-    }
-
-    // Verification of what the worker's cache kept.
-
-    /// The page that holds a chunk's hash.
-    pub fn page_of(&self, chunk: u32) -> u32 {
-        page_of(chunk.into()).0.0
-    }
-
-    /// Whether that page was verified already.
-    pub fn has_page(&self, file: u32, page: u32) -> bool {
-        self.pages.contains_key(&(FileIndex(file), PageIndex(page)))
-    }
-
-    /// Whether `bytes` are this chunk as it travels; undefined while its hash page is missing.
-    pub fn verify(&self, file: u32, chunk: u32, bytes: &[u8]) -> Option<bool> {
-        let (page, position) = page_of(chunk.into());
-        let page = self.pages.get(&(FileIndex(file), page))?;
-        Some(page.chunk(position) == Some(chunk_hash(bytes)))
+        self.manifest
+            .ciphertext_offset(ChunkAddress::new(file, chunk))
+            .map(|offset| offset as f64)
     }
 
     // What happened.
@@ -183,12 +138,23 @@ impl Engine {
     pub fn held(&mut self, now: f64, file: u32, runs: &[u32]) {
         let (pairs, _) = runs.as_chunks::<2>();
         let chunks = pairs.iter().map(|&[first, count]| (first, count)).collect();
-        self.take(now, Input::Held { file: FileIndex(file), chunks });
+        self.take(
+            now,
+            Input::Held {
+                file: FileIndex(file),
+                chunks,
+            },
+        );
     }
 
     /// A chunk that was evicted or cannot be read.
     pub fn lost(&mut self, now: f64, file: u32, chunk: u32) {
-        self.take(now, Input::Lost { at: ChunkAddress::new(file, chunk) });
+        self.take(
+            now,
+            Input::Lost {
+                at: ChunkAddress::new(file, chunk),
+            },
+        );
     }
 
     /// What the device key signs for a hello on the channel with these fingerprints.
@@ -198,8 +164,16 @@ impl Engine {
 
     /// The hello frame; `device` is the public signing key.
     pub fn hello_frame(token: &str, device: &[u8], signed: &[u8]) -> Result<Vec<u8>, JsError> {
-        let public = DevicePublicKey(device.try_into().map_err(|_| JsError::new("a device key has 32 bytes"))?);
-        let hello = Hello { token: token.to_owned(), public, signature: signature(signed)? };
+        let public = DevicePublicKey(
+            device
+                .try_into()
+                .map_err(|_| JsError::new("a device key has 32 bytes"))?,
+        );
+        let hello = Hello {
+            token: token.to_owned(),
+            public,
+            signature: signature(signed)?,
+        };
         Ok(Frame::Hello(hello).encode().into())
     }
 
@@ -214,13 +188,26 @@ impl Engine {
     ) -> Result<(), JsError> {
         let binding = self.binding(local, remote)?;
         let hello = Bytes::copy_from_slice(hello);
-        self.take(now, Input::PeerOpened { peer: peer_id(peer)?, binding, hello });
+        self.take(
+            now,
+            Input::PeerOpened {
+                peer: peer_id(peer)?,
+                binding,
+                hello,
+            },
+        );
         Ok(())
     }
 
     /// A hello with a newer token for a channel.
     pub fn hello_renewed(&mut self, now: f64, peer: &str, hello: &[u8]) -> Result<(), JsError> {
-        self.take(now, Input::HelloRenewed { peer: peer_id(peer)?, hello: Bytes::copy_from_slice(hello) });
+        self.take(
+            now,
+            Input::HelloRenewed {
+                peer: peer_id(peer)?,
+                hello: Bytes::copy_from_slice(hello),
+            },
+        );
         Ok(())
     }
 
@@ -255,14 +242,28 @@ impl Engine {
     ) -> Result<(), JsError> {
         let bytes = bytes.as_ref().map(taken);
         let at = ChunkAddress::new(file, chunk);
-        self.take(now, Input::ReadDone { peer: peer_id(peer)?, at, bytes });
+        self.take(
+            now,
+            Input::ReadDone {
+                peer: peer_id(peer)?,
+                at,
+                bytes,
+            },
+        );
         Ok(())
     }
 
     /// One chunk of an origin run, not verified yet.
     pub fn origin_chunk(&mut self, now: f64, request: f64, file: u32, chunk: u32, bytes: &Uint8Array) {
         let at = ChunkAddress::new(file, chunk);
-        self.take(now, Input::OriginChunk { request: request as u64, at, bytes: taken(bytes) });
+        self.take(
+            now,
+            Input::OriginChunk {
+                request: request as u64,
+                at,
+                bytes: taken(bytes),
+            },
+        );
     }
 
     /// An origin run is over: `error` is undefined, `not_authorized`, `not_found` or words.
@@ -272,36 +273,75 @@ impl Engine {
             "not_found" => OriginError::NotFound,
             _ => OriginError::Unreachable(error),
         });
-        self.take(now, Input::OriginEnded { request: request as u64, error });
+        self.take(
+            now,
+            Input::OriginEnded {
+                request: request as u64,
+                error,
+            },
+        );
     }
 
     /// A hash page came in. It is verified here; whether it was right is returned.
     pub fn page_arrived(&mut self, now: f64, file: u32, page: u32, bytes: &Uint8Array) -> bool {
         let bytes = taken(bytes);
         let right = self.keep_page(FileIndex(file), PageIndex(page), bytes.clone());
-        self.take(now, Input::PageArrived { file: FileIndex(file), page: PageIndex(page), bytes });
+        self.take(
+            now,
+            Input::PageArrived {
+                file: FileIndex(file),
+                page: PageIndex(page),
+                bytes,
+            },
+        );
         right
     }
 
     /// The origin could not give a hash page.
     pub fn page_failed(&mut self, now: f64, file: u32, page: u32) {
-        self.take(now, Input::PageFailed { file: FileIndex(file), page: PageIndex(page) });
+        self.take(
+            now,
+            Input::PageFailed {
+                file: FileIndex(file),
+                page: PageIndex(page),
+            },
+        );
     }
 
     /// Where a reader is: the chunk needed now, and how many from it on are wanted.
-    pub fn playhead(&mut self, now: f64, reader: u32, file: u32, chunk: u32, bytes_per_s: f64, ahead_chunks: u32) {
+    pub fn playhead(
+        &mut self,
+        now: f64,
+        reader: u32,
+        file: u32,
+        chunk: u32,
+        bytes_per_s: f64,
+        ahead_chunks: u32,
+    ) {
         let playhead = Playhead {
             file: FileIndex(file),
             chunk: chunk.into(),
             bytes_per_s: bytes_per_s as u64,
             ahead_chunks,
         };
-        self.take(now, Input::Playhead { reader, playhead: Some(playhead) });
+        self.take(
+            now,
+            Input::Playhead {
+                reader,
+                playhead: Some(playhead),
+            },
+        );
     }
 
     /// A reader went away or rests.
     pub fn playhead_gone(&mut self, now: f64, reader: u32) {
-        self.take(now, Input::Playhead { reader, playhead: None });
+        self.take(
+            now,
+            Input::Playhead {
+                reader,
+                playhead: None,
+            },
+        );
     }
 
     /// How many peers are being connected to.
@@ -311,7 +351,12 @@ impl Engine {
 
     /// A device that sent wrong data in an earlier run.
     pub fn remember(&mut self, now: f64, thumbprint: &str) -> Result<(), JsError> {
-        self.take(now, Input::Remember { thumbprint: thumbprint.parse().map_err(js)? });
+        self.take(
+            now,
+            Input::Remember {
+                thumbprint: thumbprint.parse().map_err(js)?,
+            },
+        );
         Ok(())
     }
 
@@ -331,12 +376,15 @@ impl Engine {
         at_ms: f64,
         signed: &[u8],
     ) -> Result<(), JsError> {
-        self.take(now, Input::ReceiptSigned {
-            peer: peer_id(peer)?,
-            total_bytes: total_bytes as u64,
-            at_ms: at_ms as u64,
-            signature: signature(signed)?,
-        });
+        self.take(
+            now,
+            Input::ReceiptSigned {
+                peer: peer_id(peer)?,
+                total_bytes: total_bytes as u64,
+                at_ms: at_ms as u64,
+                signature: signature(signed)?,
+            },
+        );
         Ok(())
     }
 
@@ -360,7 +408,10 @@ impl Engine {
         if let Output::StorePage { file, page, bytes } = &next {
             self.keep_page(*file, *page, bytes.clone());
         }
-        if let Output::ReceiptReceived { thumbprint, receipt, .. } = &next {
+        if let Output::ReceiptReceived {
+            thumbprint, receipt, ..
+        } = &next
+        {
             let key = self.device_keys.get(thumbprint);
             return output::receipt(thumbprint, key, receipt);
         }
@@ -399,12 +450,19 @@ impl Engine {
     }
 
     fn binding(&self, local: &[u8], remote: &[u8]) -> Result<ChannelBinding, JsError> {
-        Ok(ChannelBinding { swarm: self.swarm_id, local: fingerprint(local)?, remote: fingerprint(remote)? })
+        Ok(ChannelBinding {
+            swarm: self.swarm_id,
+            local: fingerprint(local)?,
+            remote: fingerprint(remote)?,
+        })
     }
 
     /// Keeps a page for checking what the cache gives, if it is the one that the manifest names.
     fn keep_page(&mut self, file: FileIndex, page: PageIndex, bytes: Bytes) -> bool {
-        let expected = self.manifest.file(file).and_then(|described| described.page_hash(page));
+        let expected = self
+            .manifest
+            .file(file)
+            .and_then(|described| described.page_hash(page));
         let Some(Ok(verified)) = expected.map(|expected| HashPage::verify(bytes, expected)) else {
             return false;
         };

@@ -7,6 +7,7 @@
 //! Content keys live in this module's memory and have no way out.
 
 pub mod engine;
+mod opening;
 mod output;
 #[cfg(feature = "vectors")]
 mod vector;

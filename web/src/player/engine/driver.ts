@@ -1,22 +1,23 @@
 // Drives the engine: tells it what happened and carries out what it asks, with channels, HTTP, disk and clock. One
 // driver, one release, one worker.
 import type { Engine } from '../../../wasm/pkg/matinee_web.js';
-import { ApiError, Client, type License } from '../api.ts';
+import { Client, type License } from '../api.ts';
 import type { Bytes } from '../bytes.ts';
 import { sign } from '../device.ts';
 import type { ServerClock } from '../dpop.ts';
 import type { EngineStats, FileFacts, FromEngine, Start } from '../messages.ts';
 import { runs } from '../range.ts';
-import { Backoff, pause } from '../retry.ts';
+import { pause } from '../retry.ts';
 import type { Channels } from './channels.ts';
 import { EpochKeys } from './keys.ts';
 import { openLicense } from './license_keys.ts';
-import type { EngineFigures, ManifestFacts, Order } from './orders.ts';
 import type { Origin } from './origin.ts';
+import type { EngineFigures, ManifestFacts, Output } from './outputs.ts';
 import type { Source } from './read.ts';
 import { Readers, type Shown } from './readers.ts';
 import { ReceiptBook } from './receipts.ts';
 import type { Store } from './store.ts';
+import { Transfers } from './transfers.ts';
 
 const STATS_MS = 500;
 const FLUSH_MS = 10_000;
@@ -48,7 +49,7 @@ export class Driver implements Source {
   private readonly readers: Readers;
   private readonly keys: EpochKeys;
   private readonly receipts: ReceiptBook;
-  private readonly transfers = new Map<number, AbortController>();
+  private readonly transfers: Transfers;
   private readonly waiting = new Map<string, Set<(bytes: Bytes) => void>>();
   private readonly moved = new Map<number, string>();
   private readonly timers: ReturnType<typeof setInterval>[] = [];
@@ -68,6 +69,10 @@ export class Driver implements Source {
     this.receipts = new ReceiptBook((receipts) =>
       client.receipts({ device: start.device, token: this.token }, receipts),
     );
+    this.transfers = new Transfers(parts.origin, engine, (what) => this.tell(what), {
+      refused: () => post({ kind: 'token refused' }),
+      reachable: (reachable) => post({ kind: 'origin', reachable }),
+    });
     this.channels = parts.channels;
     for (const thumbprint of start.banned) engine.remember(this.now(), thumbprint);
     this.channels.listen({
@@ -88,7 +93,7 @@ export class Driver implements Source {
       const held = runs(chunks, chunks.length).flatMap(({ first, count }) => [first, count]);
       this.tell((now) => this.engine.held(now, file, Uint32Array.from(held)));
     };
-    const page = (file: number, number: number): Promise<boolean> => this.fetchPage(file, number);
+    const page = (file: number, number: number): Promise<boolean> => this.transfers.page(file, number);
     const recheck = this.parts.store.recheck(page, right, () => this.stopped.signal.aborted);
     await Promise.race([recheck, pause(RECHECK_MS_MAX)]);
     this.timers.push(
@@ -162,7 +167,7 @@ export class Driver implements Source {
     for (const timer of this.timers) clearInterval(timer);
     clearTimeout(this.wakeup);
     this.stopped.abort();
-    for (const transfer of this.transfers.values()) transfer.abort();
+    this.transfers.stop();
     this.engine.forget_keys();
     this.parts.store.close();
   }
@@ -170,6 +175,7 @@ export class Driver implements Source {
   // What the gateway reads.
 
   file(index: number): Promise<FileFacts | undefined> {
+    if (this.over !== undefined) return Promise.reject(new Error(this.over));
     return Promise.resolve(this.parts.facts.files[index]);
   }
 
@@ -240,8 +246,8 @@ export class Driver implements Source {
     this.pumping = true;
     try {
       for (;;) {
-        const order = this.engine.poll() as Order | undefined;
-        if (order !== undefined) this.carryOut(order);
+        const output = this.engine.poll() as Output | undefined;
+        if (output !== undefined) this.carryOut(output);
         else if (!this.settled()) break;
       }
     } finally {
@@ -267,37 +273,37 @@ export class Driver implements Source {
     return this.channels.drained_count;
   }
 
-  private carryOut(order: Order): void {
+  private carryOut(output: Output): void {
     const { post } = this.parts;
-    switch (order.kind) {
+    switch (output.kind) {
       case 'send':
-        return this.channels.send(order.peer, order.frame);
+        return this.channels.send(output.peer, output.frame);
       case 'close':
         void this.channels
-          .close(order.peer)
-          .then(() => post({ kind: 'drop peer', peer: order.peer, reason: `goodbye ${order.reason}` }));
+          .close(output.peer)
+          .then(() => post({ kind: 'drop peer', peer: output.peer, reason: `goodbye ${output.reason}` }));
         return;
       case 'store':
-        return this.keep(order.file, order.chunk, order.bytes);
+        return this.keep(output.file, output.chunk, output.bytes);
       case 'read': {
-        const bytes = this.parts.store.get(order.file, order.chunk);
-        return this.engine.read_done(this.now(), order.peer, order.file, order.chunk, bytes);
+        const bytes = this.parts.store.get(output.file, output.chunk);
+        return this.engine.read_done(this.now(), output.peer, output.file, output.chunk, bytes);
       }
       case 'fetch origin':
-        return void this.fetchRun(order);
+        return void this.transfers.run(output);
       case 'cancel origin':
-        return this.transfers.get(order.request)?.abort();
+        return this.transfers.cancel(output.request);
       case 'fetch page':
-        return void this.fetchPage(order.file, order.page);
+        return void this.transfers.page(output.file, output.page);
       case 'sign receipt':
-        return void this.signReceipt(order);
+        return void this.signReceipt(output);
       case 'remembered':
-        if (order.fault === 'bad_data') post({ kind: 'ban', thumbprint: order.thumbprint });
+        if (output.fault === 'bad_data') post({ kind: 'ban', thumbprint: output.thumbprint });
         return;
       case 'report':
-        return post({ kind: 'report', peer: order.peer, reason: order.fault });
+        return post({ kind: 'report', peer: output.peer, reason: output.fault });
       case 'receipt received':
-        return this.receipts.add(order.downloader, order.total_bytes, order.receipt);
+        return this.receipts.add(output.downloader, output.total_bytes, output.receipt);
       case 'peer ready':
       case 'page kept':
         return;
@@ -350,62 +356,11 @@ export class Driver implements Source {
     this.pump();
   }
 
-  private async signReceipt(order: Extract<Order, { kind: 'sign receipt' }>): Promise<void> {
-    const signature = await sign(this.parts.start.device, order.signed_bytes);
+  private async signReceipt(output: Extract<Output, { kind: 'sign receipt' }>): Promise<void> {
+    const signature = await sign(this.parts.start.device, output.signed_bytes);
     this.tell((now) =>
-      this.engine.receipt_signed(now, order.peer, order.total_bytes, order.at_ms, signature),
+      this.engine.receipt_signed(now, output.peer, output.total_bytes, output.at_ms, signature),
     );
-  }
-
-  // The origin.
-
-  private async fetchRun(order: Extract<Order, { kind: 'fetch origin' }>): Promise<void> {
-    const { request, file, first, count } = order;
-    const transfer = new AbortController();
-    this.transfers.set(request, transfer);
-    const lengths = Array.from({ length: count }, (_, at) => this.engine.travel_bytes(file, first + at) ?? 0);
-    const offset = this.engine.travel_offset(file, first) ?? 0;
-    let error: string | undefined;
-    try {
-      await this.parts.origin.run({ file, offset, lengths }, transfer.signal, (at, bytes) => {
-        // The engine cancels a run that it needs nothing more of; one that is whole ends by itself.
-        if (at === count - 1) this.transfers.delete(request);
-        this.tell((now) => this.engine.origin_chunk(now, request, file, first + at, bytes));
-      });
-    } catch (cause) {
-      error = this.originError(cause);
-    }
-    this.transfers.delete(request);
-    if (!transfer.signal.aborted) this.tell((now) => this.engine.origin_ended(now, request, error));
-  }
-
-  /** Gets a page and gives it to the engine; whether it was right. */
-  private async fetchPage(file: number, page: number): Promise<boolean> {
-    const backoff = new Backoff();
-    const { signal } = this.stopped;
-    for (let attempt = 0; attempt < 3 && !signal.aborted; attempt += 1) {
-      try {
-        const bytes = await this.parts.origin.page(file, page, signal);
-        let right = false;
-        this.tell((now) => {
-          right = this.engine.page_arrived(now, file, page, bytes);
-        });
-        return right;
-      } catch (cause) {
-        this.originError(cause);
-        if (cause instanceof ApiError && cause.status === 404) break;
-        await pause(backoff.next(), signal);
-      }
-    }
-    this.tell((now) => this.engine.page_failed(now, file, page));
-    return false;
-  }
-
-  private originError(cause: unknown): string {
-    if (!(cause instanceof ApiError)) return cause instanceof Error ? cause.message : String(cause);
-    if (cause.status === 401) this.parts.post({ kind: 'token refused' });
-    if (cause.status === 401 || cause.status === 403) return 'not_authorized';
-    return cause.status === 404 || cause.status === 416 ? 'not_found' : cause.detail;
   }
 
   private stats(): EngineStats {

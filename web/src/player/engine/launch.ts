@@ -7,8 +7,8 @@ import { Backoff, pause } from '../retry.ts';
 import { openCache } from './cache.ts';
 import type { Channels } from './channels.ts';
 import { Driver } from './driver.ts';
-import type { ManifestFacts } from './orders.ts';
 import { Origin } from './origin.ts';
+import type { ManifestFacts } from './outputs.ts';
 import { Store } from './store.ts';
 
 /** The view token as it is now; it may be renewed while the manifest is still being waited for. */

@@ -3,12 +3,12 @@
 
 import type { Bytes } from '../bytes.ts';
 import { ANSWER_BYTES_MAX } from '../limit.ts';
-import type { FileFacts, ReadAnswer, ReadOrder, ReadRequest } from '../messages.ts';
+import type { FileFacts, ReadAnswer, ReadCall, ReadRequest } from '../messages.ts';
 import { chunkPart, contentRange, firstPart, parseRange, type Range } from '../range.ts';
 
 /** Where opened chunks come from. */
 export interface Source {
-  /** Resolves when the manifest is there; undefined when the release has no such file. */
+  /** Undefined when the release has no such file. Rejects with words when nothing may be read any more. */
   file(index: number): Promise<FileFacts | undefined>;
   /** The plaintext of a chunk in a buffer of its own. Rejects with words for the viewer. */
   chunk(file: number, chunk: number, signal: AbortSignal): Promise<Bytes>;
@@ -96,7 +96,7 @@ class Pulls {
     private readonly cancelled: AbortController,
   ) {
     this.signal = cancelled.signal;
-    port.onmessage = ({ data }: MessageEvent<ReadOrder>) => {
+    port.onmessage = ({ data }: MessageEvent<ReadCall>) => {
       if (data.kind === 'cancel') this.cancel();
       else if (this.resume !== undefined) this.release(true);
       else this.waiting += 1;

@@ -2,7 +2,7 @@
 import type { Bytes } from '../bytes.ts';
 import type { FileFacts } from '../messages.ts';
 
-export type Order =
+export type Output =
   | { kind: 'send'; peer: string; frame: Bytes }
   | { kind: 'close'; peer: string; reason: number }
   | { kind: 'peer ready'; peer: string; thumbprint: string }
