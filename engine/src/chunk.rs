@@ -2,11 +2,11 @@
 //!
 //! *Architecture invariant:* a chunk is in exactly one state, [`ChunkTable`] owns it, and these are all the transitions:
 //!
-//! | from \ to | absent | requested (1 source) | requested (2 sources) | held |
+//! | from \ to | absent | requested (1 source) | requested (2 or 3 sources) | held |
 //! | --- | --- | --- | --- | --- |
 //! | absent | | `request` | | `hold` (found on disk, or verified after its request was given up) |
 //! | requested (1) | `release` of its source | | `request` of another source (end-game, urgent) | `hold` |
-//! | requested (2) | | `release` of one source | | `hold` |
+//! | requested (2 or 3) | | `release` of the others | `release` or `request` of one | `hold` |
 //! | held | `lose` | | | |
 //!
 //! A *source* is a peer or an origin run. Derived from the states: a chunk is **open** if it is wanted, absent, and its
@@ -23,14 +23,32 @@ use crate::input::Want;
 use crate::inventory::Bitset;
 
 const PAGE_WORDS: usize = PAGE_HASHES as usize / 64;
-/// A chunk has at most this many sources at once.
-const SOURCES_MAX: usize = 2;
+/// A chunk has at most this many sources at once: two, and the origin where two peers fail near the playhead.
+const SOURCES_MAX: usize = 3;
 
 /// Where a chunk was asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Source {
     Peer(PeerId),
     Origin(u64),
+}
+
+impl Source {
+    pub(crate) fn peer(self) -> Option<PeerId> {
+        if let Self::Peer(peer) = self {
+            Some(peer)
+        } else {
+            None
+        }
+    }
+
+    pub(crate) fn request(self) -> Option<u64> {
+        if let Self::Origin(request) = self {
+            Some(request)
+        } else {
+            None
+        }
+    }
 }
 
 /// A run of chunks in a file that a reader wants: `first..end`.
@@ -81,7 +99,14 @@ impl ChunkTable {
                 let chunks = file.chunks();
                 let empty = || Bitset::new(chunks);
                 let paged = Bitset::new(chunks.div_ceil(PAGE_HASHES));
-                FileTable { chunks, held: empty(), base: empty(), wanted: empty(), open: empty(), paged }
+                FileTable {
+                    chunks,
+                    held: empty(),
+                    base: empty(),
+                    wanted: empty(),
+                    open: empty(),
+                    paged,
+                }
             })
             .collect();
         let total = files.iter().map(|file| u64::from(file.chunks)).sum();
@@ -111,20 +136,18 @@ impl ChunkTable {
     }
 
     pub(crate) fn is_held(&self, at: ChunkAddress) -> bool {
-        self.file(at).is_some_and(|file| file.held.contains(at.chunk.get()))
+        self.file(at)
+            .is_some_and(|file| file.held.contains(at.chunk.get()))
     }
 
     pub(crate) fn is_open(&self, at: ChunkAddress) -> bool {
-        self.file(at).is_some_and(|file| file.open.contains(at.chunk.get()))
+        self.file(at)
+            .is_some_and(|file| file.open.contains(at.chunk.get()))
     }
 
     pub(crate) fn is_wanted(&self, at: ChunkAddress) -> bool {
-        self.file(at).is_some_and(|file| file.wanted.contains(at.chunk.get()))
-    }
-
-    /// The sources of a requested chunk; empty in the other states.
-    pub(crate) fn sources(&self, at: ChunkAddress) -> &[Source] {
-        self.flights.get(&at).map_or(&[], Vec::as_slice)
+        self.file(at)
+            .is_some_and(|file| file.wanted.contains(at.chunk.get()))
     }
 
     /// Every requested chunk.
@@ -175,7 +198,9 @@ impl ChunkTable {
 
     /// One source is given up. Without another one the chunk is absent again.
     pub(crate) fn release(&mut self, at: ChunkAddress, source: Source) {
-        let Some(sources) = self.flights.get_mut(&at) else { return };
+        let Some(sources) = self.flights.get_mut(&at) else {
+            return;
+        };
         sources.retain(|other| *other != source);
         if sources.is_empty() {
             self.flights.remove(&at);
@@ -199,7 +224,9 @@ impl ChunkTable {
 
     /// held → absent; true if it was held.
     pub(crate) fn lose(&mut self, at: ChunkAddress) -> bool {
-        let Some(file) = self.files.get_mut(at.file.get() as usize) else { return false };
+        let Some(file) = self.files.get_mut(at.file.get() as usize) else {
+            return false;
+        };
         let chunk = at.chunk.get();
         if !file.held.remove(chunk) {
             return false;
@@ -249,8 +276,14 @@ impl ChunkTable {
 
     /// The hashes of a page became known, or were dropped from memory.
     pub(crate) fn set_paged(&mut self, file: u32, page: u32, known: bool) {
-        let Some(table) = self.files.get_mut(file as usize) else { return };
-        let changed = if known { table.paged.insert(page) } else { table.paged.remove(page) };
+        let Some(table) = self.files.get_mut(file as usize) else {
+            return;
+        };
+        let changed = if known {
+            table.paged.insert(page)
+        } else {
+            table.paged.remove(page)
+        };
         if changed {
             let first = page as usize * PAGE_WORDS;
             for word in first..(first + PAGE_WORDS).min(table.held.word_count()) {
@@ -279,7 +312,9 @@ impl ChunkTable {
 
     /// Whether a chunk of the page is wanted and not held.
     pub(crate) fn page_is_missed(&self, file: u32, page: u32) -> bool {
-        let Some(table) = self.files.get(file as usize) else { return false };
+        let Some(table) = self.files.get(file as usize) else {
+            return false;
+        };
         let first = page as usize * PAGE_WORDS;
         (first..first + PAGE_WORDS).any(|word| table.wanted.word(word) & !table.held.word(word) != 0)
     }
@@ -288,25 +323,34 @@ impl ChunkTable {
     pub(crate) fn page_has_requests(&self, file: u32, page: u32) -> bool {
         let first = page * PAGE_HASHES;
         let last = first.saturating_add(PAGE_HASHES - 1);
-        self.flights.range(ChunkAddress::new(file, first)..=ChunkAddress::new(file, last)).next().is_some()
+        self.flights
+            .range(ChunkAddress::new(file, first)..=ChunkAddress::new(file, last))
+            .next()
+            .is_some()
     }
 
     pub(crate) fn file_count(&self) -> u32 {
         self.files.len() as u32
     }
 
-    pub(crate) fn is_paged(&self, file: u32, page: u32) -> bool {
-        self.files.get(file as usize).is_some_and(|file| file.paged.contains(page))
-    }
-
     fn rewant(&mut self, file: u32, chunk: u32) {
         let in_window = self.windows.values().any(|window| window.contains(file, chunk));
-        let Some(table) = self.files.get_mut(file as usize) else { return };
+        let Some(table) = self.files.get_mut(file as usize) else {
+            return;
+        };
         let wanted = in_window || table.base.contains(chunk);
-        let changed = if wanted { table.wanted.insert(chunk) } else { table.wanted.remove(chunk) };
+        let changed = if wanted {
+            table.wanted.insert(chunk)
+        } else {
+            table.wanted.remove(chunk)
+        };
         if changed {
             if !table.held.contains(chunk) {
-                if wanted { self.missing += 1 } else { self.missing -= 1 }
+                if wanted {
+                    self.missing += 1
+                } else {
+                    self.missing -= 1
+                }
             }
             self.refresh(file, chunk);
         }
@@ -315,12 +359,18 @@ impl ChunkTable {
     /// Brings `open` in line for one chunk.
     fn refresh(&mut self, file: u32, chunk: u32) {
         let requested = self.flights.contains_key(&ChunkAddress::new(file, chunk));
-        let Some(table) = self.files.get_mut(file as usize) else { return };
+        let Some(table) = self.files.get_mut(file as usize) else {
+            return;
+        };
         let open = !requested
             && !table.held.contains(chunk)
             && table.wanted.contains(chunk)
             && table.paged.contains(chunk / PAGE_HASHES);
-        let changed = if open { table.open.insert(chunk) } else { table.open.remove(chunk) };
+        let changed = if open {
+            table.open.insert(chunk)
+        } else {
+            table.open.remove(chunk)
+        };
         if changed {
             self.openings += u64::from(open);
             self.note_open(file);
@@ -359,7 +409,8 @@ impl ChunkTable {
         if table.paged.contains((word / PAGE_WORDS) as u32) {
             open = table.wanted.word(word) & !table.held.word(word);
             let first = word as u32 * 64;
-            let requested = ChunkAddress::new(file, first)..=ChunkAddress::new(file, first.saturating_add(63));
+            let requested =
+                ChunkAddress::new(file, first)..=ChunkAddress::new(file, first.saturating_add(63));
             for (at, _) in self.flights.range(requested) {
                 open &= !(1 << (at.chunk.get() - first));
             }

@@ -14,11 +14,11 @@ pub const REQUESTS_IN_FLIGHT_MAX: usize = 16;
 /// Chunks in flight from all peers together (each may hold an assembly buffer of a chunk).
 pub const CHUNKS_IN_FLIGHT_MAX: usize = 256;
 /// Peers served at the same time.
-pub const UPLOAD_SLOTS: usize = 8;
+pub const UPLOAD_SLOTS: usize = 4;
 /// Chunks read ahead from disk for one peer.
 pub const UPLOAD_READS_MAX: usize = 2;
 /// A chunk needed within this time is urgent: earliest deadline first.
-pub const URGENT_MS: u64 = 10_000;
+pub const URGENT_MS: u64 = 6_000;
 /// A peer that owes chunks and sends nothing for this long loses them.
 pub const REQUEST_TIMEOUT_MS: u64 = 5_000;
 /// One chunk may take a peer this long, counted from when its turn came.

@@ -16,6 +16,8 @@ const EARLY_FRAMES_MAX: usize = 128;
 const EMPTY_PROMISES_MAX: u32 = 8;
 /// Chunks in a row that others had to bring in its place that cost a strike.
 const OVERTAKEN_MAX: u32 = 4;
+/// Requests younger than this do not count for that.
+const OVERTAKEN_MS: u64 = 4_000;
 /// Chunks brought in time that make up for a strike.
 const CHUNKS_PER_STRIKE: u32 = 16;
 /// Longest pause a busy answer may ask for.
@@ -23,8 +25,12 @@ const BUSY_MS_MAX: u32 = 30_000;
 
 impl Swarm {
     pub(crate) fn on_frame(&mut self, peer: PeerId, bytes: Bytes) {
-        let Some(state) = self.peers.get_mut(&peer) else { return };
-        let Ok(frame) = Frame::decode(bytes.clone()) else { return self.expel(peer, Fault::Protocol) };
+        let Some(state) = self.peers.get_mut(&peer) else {
+            return;
+        };
+        let Ok(frame) = Frame::decode(bytes.clone()) else {
+            return self.expel(peer, Fault::Protocol);
+        };
         let greeted = state.member.is_some();
         match frame {
             Frame::Hello(hello) => self.on_hello(peer, &hello),
@@ -41,7 +47,12 @@ impl Swarm {
     fn on_exchange(&mut self, peer: PeerId, frame: Frame) {
         match frame {
             Frame::Data { at, offset, bytes } => self.on_data(peer, at, offset, &bytes),
-            Frame::Inventory { file, first, count, bits } => {
+            Frame::Inventory {
+                file,
+                first,
+                count,
+                bits,
+            } => {
                 if u64::from(first.get()) + u64::from(count) > u64::from(self.chunks.chunks(file.get())) {
                     return self.expel(peer, Fault::Protocol);
                 }
@@ -74,8 +85,12 @@ impl Swarm {
     fn on_announced(&mut self, peer: PeerId, file: FileIndex, chunks: impl Iterator<Item = u32>) {
         let index = file.get();
         let len = self.chunks.chunks(index);
-        let Some(state) = self.peers.get_mut(&peer) else { return };
-        let Some(availability) = self.availability.get_mut(index as usize) else { return };
+        let Some(state) = self.peers.get_mut(&peer) else {
+            return;
+        };
+        let Some(availability) = self.availability.get_mut(index as usize) else {
+            return;
+        };
         let inventory = state.inventory.entry(index).or_insert_with(|| Bitset::new(len));
         let open = self.chunks.open_set(index);
         let mut useful = false;
@@ -95,11 +110,17 @@ impl Swarm {
 
     fn on_data(&mut self, peer: PeerId, at: ChunkAddress, offset: u32, bytes: &[u8]) {
         let now_ms = self.now_ms;
-        let Some(state) = self.peers.get_mut(&peer) else { return };
-        let Some(request) = state.requests.get_mut(&at) else { return self.on_stray_data(peer, at, bytes.len()) };
+        let Some(state) = self.peers.get_mut(&peer) else {
+            return;
+        };
+        let Some(request) = state.requests.get_mut(&at) else {
+            return self.on_stray_data(peer, at, bytes.len());
+        };
         let first = request.assembly.received() == 0;
         let sent_ms = request.sent_ms;
-        let Ok(whole) = request.assembly.add(offset, bytes) else { return self.expel(peer, Fault::Protocol) };
+        let Ok(whole) = request.assembly.add(offset, bytes) else {
+            return self.expel(peer, Fault::Protocol);
+        };
         state.received(bytes.len(), sent_ms, first, now_ms);
         self.progress_ms = now_ms;
         if whole {
@@ -109,8 +130,12 @@ impl Swarm {
 
     /// Every byte of a chunk came from this peer: it answers for it.
     fn on_whole(&mut self, peer: PeerId, at: ChunkAddress) {
-        let Some(state) = self.peers.get_mut(&peer) else { return };
-        let Some(request) = state.requests.remove(&at) else { return };
+        let Some(state) = self.peers.get_mut(&peer) else {
+            return;
+        };
+        let Some(request) = state.requests.remove(&at) else {
+            return;
+        };
         state.finished(self.now_ms);
         self.chunks.release(at, Source::Peer(peer));
         let bytes = request.assembly.into_bytes();
@@ -140,10 +165,15 @@ impl Swarm {
 
     /// Data that was not asked for, or no longer.
     fn on_stray_data(&mut self, peer: PeerId, at: ChunkAddress, count: usize) {
-        let Some(state) = self.peers.get_mut(&peer) else { return };
+        let Some(state) = self.peers.get_mut(&peer) else {
+            return;
+        };
         let tolerated = match state.cancelled.get_mut(&at) {
             Some(Cancelled { until_ms, bytes }) if *until_ms > self.now_ms && *bytes >= count as u64 => {
                 *bytes -= count as u64;
+                // Of no use, but it shows that the peer is alive and how fast it is.
+                state.progress_ms = self.now_ms;
+                state.rate.add(count as u64, self.now_ms);
                 true
             }
             _ => false,
@@ -157,14 +187,25 @@ impl Swarm {
     fn on_busy(&mut self, peer: PeerId, at: ChunkAddress, retry_after_ms: u32) {
         let now_ms = self.now_ms;
         let strikes_max = self.config.strikes_max;
-        let Some(state) = self.peers.get_mut(&peer) else { return };
-        let Some(request) = state.requests.remove(&at) else { return };
+        let Some(state) = self.peers.get_mut(&peer) else {
+            return;
+        };
+        let Some(request) = state.requests.remove(&at) else {
+            return;
+        };
         state.finished(now_ms);
         self.totals.wasted_bytes += u64::from(request.assembly.received());
         let mut expelled = false;
         if retry_after_ms == NOT_HELD {
-            let removed = state.inventory.get_mut(&at.file.get()).is_some_and(|has| has.remove(at.chunk.get()));
-            if let Some(availability) = self.availability.get_mut(at.file.get() as usize).filter(|_| removed) {
+            let removed = state
+                .inventory
+                .get_mut(&at.file.get())
+                .is_some_and(|has| has.remove(at.chunk.get()));
+            if let Some(availability) = self
+                .availability
+                .get_mut(at.file.get() as usize)
+                .filter(|_| removed)
+            {
                 availability.subtract(at.chunk.get());
             }
             state.empty_promises += 1;
@@ -185,7 +226,10 @@ impl Swarm {
 
     /// Gives up the request of a chunk at a peer, telling it.
     pub(crate) fn call_off(&mut self, peer: PeerId, at: ChunkAddress) {
-        let cancelled = self.peers.get_mut(&peer).and_then(|state| state.cancel(at, self.now_ms));
+        let cancelled = self
+            .peers
+            .get_mut(&peer)
+            .and_then(|state| state.cancel(at, self.now_ms));
         if let Some(received) = cancelled {
             self.totals.wasted_bytes += u64::from(received);
             self.send(peer, &Frame::Cancel(at));
@@ -194,10 +238,19 @@ impl Swarm {
 
     /// Another source brought what this peer owed. A peer that never brings anything itself is too slow to keep.
     pub(crate) fn overtake(&mut self, peer: PeerId, at: ChunkAddress) {
+        let Some(state) = self.peers.get_mut(&peer) else {
+            return;
+        };
+        let age_ms = state
+            .requests
+            .get(&at)
+            .map_or(0, |request| self.now_ms.saturating_sub(request.sent_ms));
+        state.overtaken += u32::from(age_ms >= OVERTAKEN_MS);
         self.call_off(peer, at);
         let strikes_max = self.config.strikes_max;
-        let Some(state) = self.peers.get_mut(&peer) else { return };
-        state.overtaken += 1;
+        let Some(state) = self.peers.get_mut(&peer) else {
+            return;
+        };
         if state.overtaken >= OVERTAKEN_MAX {
             state.overtaken = 0;
             state.strikes += 1;
@@ -218,8 +271,12 @@ impl Swarm {
 
     /// Calls off everything asked of a peer.
     pub(crate) fn drop_requests(&mut self, peer: PeerId) {
-        let asked: Vec<ChunkAddress> =
-            self.peers.get(&peer).into_iter().flat_map(|state| state.requests.keys().copied()).collect();
+        let asked: Vec<ChunkAddress> = self
+            .peers
+            .get(&peer)
+            .into_iter()
+            .flat_map(|state| state.requests.keys().copied())
+            .collect();
         for at in asked {
             self.give_up(Source::Peer(peer), at);
         }
@@ -241,13 +298,20 @@ impl Swarm {
 
     /// Asks a peer for a chunk.
     pub(crate) fn ask(&mut self, peer: PeerId, at: ChunkAddress) -> bool {
-        let Some(len) = self.manifest.travel_chunk_bytes(at) else { return false };
-        let Some(state) = self.peers.get_mut(&peer) else { return false };
+        let Some(len) = self.manifest.travel_chunk_bytes(at) else {
+            return false;
+        };
+        let Some(state) = self.peers.get_mut(&peer) else {
+            return false;
+        };
         if !self.chunks.request(at, Source::Peer(peer)) {
             return false;
         }
         state.ask(at, len, self.now_ms);
-        self.outputs.push_back(Output::Send { peer, frame: Frame::Request(at).encode() });
+        self.outputs.push_back(Output::Send {
+            peer,
+            frame: Frame::Request(at).encode(),
+        });
         true
     }
 }

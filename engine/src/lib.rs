@@ -14,7 +14,8 @@
 //!   back by [`Input::Lost`].
 //! - Back-pressure: the engine emits at most [`SEND_WINDOW_BYTES`] of chunk data to a peer, then waits for
 //!   [`Input::Drained`]. The driver gives it whenever its queue to that peer is at or below its own low-water mark
-//!   (256 KiB is a good one) and something was sent since the last one: at once after sending if the queue is already that short.
+//!   (64 KiB is a good one, 256 KiB on fast links) and something was sent since the last one: at once after sending if
+//!   the queue is already that short. The engine adapts the window to how fast the channel drains.
 //! - After [`Output::Close`] the peer is forgotten: the driver flushes what it has queued (a goodbye) and closes.
 //!   Telling `PeerClosed` afterwards does no harm.
 //! - `FetchOrigin` is answered by any number of `OriginChunk` in any order, then exactly one `OriginEnded`, unless the

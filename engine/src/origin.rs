@@ -1,7 +1,7 @@
 //! The HTTP origin: runs of chunks, verified like anyone's, with patience where peers may still deliver.
 //!
 //! Who fetches what, so that many viewers together take about one copy: a chunk that no connected peer holds is fetched
-//! well ahead only by the device that ranks first for it among those connected to each other (rendezvous hashing of
+//! well ahead only by the device that ranks first for it among those that lack it (rendezvous hashing of
 //! thumbprints over groups of chunks). The second in rank waits until the chunk is urgent, the others still longer. Near the
 //! deadline everyone fetches, so that the player never depends on anybody's good will.
 
@@ -27,7 +27,7 @@ const CORRUPT_RETRY_MS: u64 = 1_000;
 /// Chunks for which corruption is remembered.
 const CORRUPT_MAX: usize = 4_096;
 /// Chunks that rank together.
-const GROUP_CHUNKS: u32 = 4;
+const GROUP_CHUNKS: u32 = 2;
 /// Chunks of a window looked at for the origin in one go.
 const LOOKED_AT_MAX: usize = 256;
 /// The same without a playhead, a tick.
@@ -47,14 +47,20 @@ pub(crate) struct Run {
 
 impl Run {
     fn bit(&self, at: ChunkAddress) -> Option<u64> {
-        let offset = at.chunk.get().checked_sub(self.first).filter(|offset| *offset < 64)?;
+        let offset = at
+            .chunk
+            .get()
+            .checked_sub(self.first)
+            .filter(|offset| *offset < 64)?;
         let bit = 1 << offset;
         (at.file.get() == self.file && self.pending & bit != 0).then_some(bit)
     }
 
     fn pending(&self) -> impl Iterator<Item = ChunkAddress> + use<> {
         let (file, first, pending) = (self.file, self.first, self.pending);
-        (0..64).filter(move |bit| pending >> bit & 1 == 1).map(move |bit| ChunkAddress::new(file, first + bit))
+        (0..64)
+            .filter(move |bit| pending >> bit & 1 == 1)
+            .map(move |bit| ChunkAddress::new(file, first + bit))
     }
 }
 
@@ -85,24 +91,45 @@ impl Origin {
 
     /// Milliseconds until a chunk asked for now would be there.
     pub(crate) fn expected_ms(&self) -> u64 {
-        let owed = self.runs.values().map(|run| u64::from(run.pending.count_ones())).sum::<u64>() + 1;
-        let rate = self.rate.bytes_per_s().unwrap_or(RATE_GUESS_BYTES_PER_S).max(10_000.0);
-        (self.latency_ms.unwrap_or(LATENCY_GUESS_MS) + owed as f64 * f64::from(CHUNK_BYTES) * 1000.0 / rate) as u64
+        // Runs share what the origin gives.
+        let sharing = self.runs.len() as f64 + 1.0;
+        let rate = self
+            .rate
+            .bytes_per_s()
+            .unwrap_or(RATE_GUESS_BYTES_PER_S)
+            .max(10_000.0);
+        (self.latency_ms.unwrap_or(LATENCY_GUESS_MS) + sharing * f64::from(CHUNK_BYTES) * 1000.0 / rate)
+            as u64
     }
 
     /// How long before its deadline a chunk is asked for here at the latest.
     pub(crate) fn lead_ms(&self, config: &Config) -> u64 {
-        let rate = self.rate.bytes_per_s().unwrap_or(RATE_GUESS_BYTES_PER_S).max(10_000.0);
+        let rate = self
+            .rate
+            .bytes_per_s()
+            .unwrap_or(RATE_GUESS_BYTES_PER_S)
+            .max(10_000.0);
         let one = self.latency_ms.unwrap_or(LATENCY_GUESS_MS) + f64::from(CHUNK_BYTES) * 1000.0 / rate;
-        config.origin_lead_ms.max((one * 3.0) as u64).min(config.urgent_ms.max(config.origin_lead_ms))
+        config
+            .origin_lead_ms
+            .max((one * 3.0) as u64)
+            .min(config.urgent_ms.max(config.origin_lead_ms))
     }
 
     pub(crate) fn is_refused(&self, at: ChunkAddress, now_ms: u64) -> bool {
-        self.corrupt.get(&at).is_some_and(|(_, until_ms)| *until_ms > now_ms)
+        self.corrupt
+            .get(&at)
+            .is_some_and(|(_, until_ms)| *until_ms > now_ms)
     }
 
     fn fail(&mut self, now_ms: u64) {
-        let wait = RETRY_MS.saturating_mul(1 << self.failures.min(8)).min(RETRY_MS_MAX);
+        // Runs that fail together are one failure, else a short absence of the server would look like a long one.
+        if now_ms < self.retry_at_ms {
+            return;
+        }
+        let wait = RETRY_MS
+            .saturating_mul(1 << self.failures.min(8))
+            .min(RETRY_MS_MAX);
         self.failures += 1;
         self.retry_at_ms = now_ms + wait;
     }
@@ -114,14 +141,15 @@ impl Swarm {
         if !self.origin.is_usable(&self.config, self.now_ms) {
             return;
         }
-        let alone = self.is_alone();
-        let early = self.is_early();
-        let lead_ms = self.origin.lead_ms(&self.config);
         for reader in self.readers.values() {
-            let Some(open) = self.chunks.open_set(reader.file) else { continue };
+            let Some(open) = self.chunks.open_set(reader.file) else {
+                continue;
+            };
             let mut from = reader.first;
             for _ in 0..LOOKED_AT_MAX {
-                let Some(chunk) = open.next(from, reader.end) else { break };
+                let Some(chunk) = open.next(from, reader.end) else {
+                    break;
+                };
                 from = chunk + 1;
                 let at = ChunkAddress::new(reader.file, chunk);
                 if self.available(at) > 0 {
@@ -129,25 +157,34 @@ impl Swarm {
                 }
                 let deadline = reader.deadline_ms(chunk);
                 let slack = deadline.saturating_sub(self.now_ms);
-                let ahead_ms = match (alone, early) {
-                    (true, _) => u64::MAX,
-                    (false, true) => lead_ms,
-                    (false, false) => match self.rank(at) {
-                        0 => u64::MAX,
-                        rank => lead_ms + self.config.urgent_ms.saturating_sub(lead_ms) / rank,
-                    },
-                };
-                if slack <= ahead_ms {
+                if slack <= self.origin_ahead_ms(at) {
                     candidates.insert((deadline, at));
                 }
             }
         }
     }
 
+    /// How long before its deadline a chunk that peers will not deliver in time is this device's to fetch.
+    pub(crate) fn origin_ahead_ms(&self, at: ChunkAddress) -> u64 {
+        let lead_ms = self.origin.lead_ms(&self.config);
+        if self.is_alone() {
+            return u64::MAX;
+        }
+        if self.is_early() {
+            return lead_ms;
+        }
+        match self.rank(at) {
+            0 => u64::MAX,
+            rank => lead_ms + self.config.urgent_ms.saturating_sub(lead_ms) / (rank + 1),
+        }
+    }
+
     /// Peers are still expected to appear, so only what is needed soon comes from the origin.
     fn is_early(&self) -> bool {
         self.peers_expected != Some(0)
-            && self.demand_ms.is_some_and(|since| self.now_ms < since + self.config.peer_grace_ms)
+            && self
+                .demand_ms
+                .is_some_and(|since| self.now_ms < since + self.config.peer_grace_ms)
     }
 
     /// No peers, and none to be waited for.
@@ -156,20 +193,36 @@ impl Swarm {
             || (!self.is_early() && self.peers.values().all(|peer| !peer.is_ready()))
     }
 
-    /// How many connected devices come before this one for a group of chunks.
+    /// How many connected devices that lack a chunk come before this one for its group of chunks.
     fn rank(&self, at: ChunkAddress) -> u64 {
         let own = weight(self.identity.thumbprint, at);
-        let others = self.peers.values().filter_map(|peer| peer.member.as_ref());
-        others.filter(|member| weight(member.thumbprint, at) < own).count() as u64
+        let others = self
+            .peers
+            .values()
+            .filter(|peer| !peer.has(at))
+            .filter_map(|peer| peer.member.as_ref());
+        others
+            .filter(|member| weight(member.thumbprint, at) < own)
+            .count() as u64
     }
 
     /// Fetches candidates, earliest deadline first, neighbors together.
     pub(crate) fn fetch_runs(&mut self, mut candidates: BTreeSet<(u64, ChunkAddress)>) {
         let mut chunks: BTreeSet<ChunkAddress> = candidates.iter().map(|(_, at)| *at).collect();
-        while self.origin.runs.len() < self.config.origin_runs_max {
-            let Some((_, first)) = candidates.pop_first() else { return };
+        let soon_ms = self.now_ms + self.origin.lead_ms(&self.config);
+        while let Some((deadline, first)) = candidates.pop_first() {
             if !chunks.remove(&first) {
                 continue;
+            }
+            // The last run is kept for what is needed soon.
+            let most = self.config.origin_runs_max.max(1);
+            let most = if deadline <= soon_ms {
+                most
+            } else {
+                (most - 1).max(1)
+            };
+            if self.origin.runs.len() >= most && !(deadline <= soon_ms && self.preempt(soon_ms)) {
+                return;
             }
             let mut run = vec![first];
             let mut next = first;
@@ -184,6 +237,33 @@ impl Swarm {
         }
     }
 
+    /// Stops the run that is needed last, if none of it is needed before that time.
+    fn preempt(&mut self, soon_ms: u64) -> bool {
+        let needed_ms = |run: &Run| {
+            run.pending()
+                .filter_map(|at| self.deadline_of(at))
+                .min()
+                .unwrap_or(u64::MAX)
+        };
+        let runs = self
+            .origin
+            .runs
+            .iter()
+            .map(|(request, run)| (needed_ms(run), *request));
+        let Some((_, request)) = runs.max().filter(|(needed_ms, _)| *needed_ms > soon_ms) else {
+            return false;
+        };
+        let chunks = self
+            .origin
+            .runs
+            .get(&request)
+            .map(|run| run.pending().collect::<Vec<_>>());
+        for at in chunks.into_iter().flatten() {
+            self.give_up(Source::Origin(request), at);
+        }
+        true
+    }
+
     fn fetch_run(&mut self, wished: &[ChunkAddress]) {
         let request = self.origin.next_request;
         let now_ms = self.now_ms;
@@ -194,22 +274,41 @@ impl Swarm {
             }
             count += 1;
         }
-        let Some(first) = wished.first().filter(|_| count > 0) else { return };
+        let Some(first) = wished.first().filter(|_| count > 0) else {
+            return;
+        };
         self.origin.next_request += 1;
         let pending = if count == 64 { !0 } else { (1 << count) - 1 };
         let (file, chunk) = (first.file.get(), first.chunk.get());
-        let run = Run { file, first: chunk, pending, asked_ms: now_ms, progress_ms: now_ms, heard: false };
+        let run = Run {
+            file,
+            first: chunk,
+            pending,
+            asked_ms: now_ms,
+            progress_ms: now_ms,
+            heard: false,
+        };
         if self.origin.runs.is_empty() {
             self.origin.rate.start(now_ms);
         }
         self.origin.runs.insert(request, run);
-        self.outputs.push_back(Output::FetchOrigin { request, file: first.file, first: first.chunk, count });
+        self.outputs.push_back(Output::FetchOrigin {
+            request,
+            file: first.file,
+            first: first.chunk,
+            count,
+        });
     }
 
     pub(crate) fn on_origin_chunk(&mut self, request: u64, at: ChunkAddress, bytes: Bytes) {
         let now_ms = self.now_ms;
         let count = bytes.len() as u64;
-        let Some(run) = self.origin.runs.get_mut(&request).filter(|run| run.bit(at).is_some()) else {
+        let Some(run) = self
+            .origin
+            .runs
+            .get_mut(&request)
+            .filter(|run| run.bit(at).is_some())
+        else {
             self.totals.wasted_bytes += count;
             return;
         };
@@ -218,7 +317,11 @@ impl Swarm {
         if !run.heard {
             run.heard = true;
             let sample = now_ms.saturating_sub(run.asked_ms) as f64;
-            self.origin.latency_ms = Some(self.origin.latency_ms.map_or(sample, |old| old * 0.7 + sample * 0.3));
+            self.origin.latency_ms = Some(
+                self.origin
+                    .latency_ms
+                    .map_or(sample, |old| old * 0.7 + sample * 0.3),
+            );
         }
         self.origin.rate.add(count, now_ms);
         self.chunks.release(at, Source::Origin(request));
@@ -240,7 +343,9 @@ impl Swarm {
     }
 
     pub(crate) fn on_origin_ended(&mut self, request: u64, error: Option<OriginError>) {
-        let Some(run) = self.origin.runs.remove(&request) else { return };
+        let Some(run) = self.origin.runs.remove(&request) else {
+            return;
+        };
         for at in run.pending() {
             self.chunks.release(at, Source::Origin(request));
         }
@@ -254,7 +359,9 @@ impl Swarm {
 
     /// A chunk is no longer waited for in this run. A run that has none left is over.
     pub(crate) fn settle_origin(&mut self, request: u64, at: ChunkAddress) {
-        let Some(run) = self.origin.runs.get_mut(&request) else { return };
+        let Some(run) = self.origin.runs.get_mut(&request) else {
+            return;
+        };
         let Some(bit) = run.bit(at) else { return };
         run.pending &= !bit;
         if run.pending == 0 {
@@ -277,7 +384,10 @@ impl Swarm {
 
     /// How long a run has brought nothing.
     pub(crate) fn origin_waited_ms(&self, request: u64) -> u64 {
-        self.origin.runs.get(&request).map_or(0, |run| self.now_ms.saturating_sub(run.progress_ms))
+        self.origin
+            .runs
+            .get(&request)
+            .map_or(0, |run| self.now_ms.saturating_sub(run.progress_ms))
     }
 
     /// Gives up silent runs.
@@ -285,7 +395,11 @@ impl Swarm {
         let now_ms = self.now_ms;
         self.origin.rate.roll(now_ms);
         let limit = self.config.origin_timeout_ms;
-        let silent = self.origin.runs.iter().filter(|(_, run)| now_ms >= run.progress_ms + limit);
+        let silent = self
+            .origin
+            .runs
+            .iter()
+            .filter(|(_, run)| now_ms >= run.progress_ms + limit);
         for request in silent.map(|(request, _)| *request).collect::<Vec<_>>() {
             self.outputs.push_back(Output::CancelOrigin { request });
             self.on_origin_ended(request, Some(OriginError::Unreachable("silent".to_owned())));
@@ -294,15 +408,16 @@ impl Swarm {
 
     /// What is wanted without a playhead comes from the origin only where peers do not get on.
     pub(crate) fn schedule_background_origin(&mut self) {
-        let runs_max = self.config.origin_runs_max.saturating_sub(usize::from(!self.readers.is_empty())).max(1);
-        if !self.origin.is_usable(&self.config, self.now_ms) || self.origin.runs.len() >= runs_max {
+        if !self.origin.is_usable(&self.config, self.now_ms) {
             return;
         }
         let alone = self.is_alone();
         if !alone && self.is_early() {
             return;
         }
-        let quiet_ms = self.now_ms.saturating_sub(self.peer_progress_ms.max(self.demand_ms.unwrap_or(self.now_ms)));
+        let quiet_ms = self
+            .now_ms
+            .saturating_sub(self.peer_progress_ms.max(self.demand_ms.unwrap_or(self.now_ms)));
         let stalled = quiet_ms >= self.config.origin_patience_ms;
         let from = std::mem::take(&mut self.origin.cursor);
         let mut candidates = BTreeSet::new();
@@ -310,19 +425,28 @@ impl Swarm {
         let later = self.chunks.open_files(from.file);
         let files: Vec<u32> = later.chain(self.chunks.open_files(0)).take(8).collect();
         for (turn, file) in files.into_iter().enumerate() {
-            let Some(open) = self.chunks.open_set(file) else { continue };
-            let mut chunk = if turn == 0 && file == from.file { from.chunk } else { 0 };
+            let Some(open) = self.chunks.open_set(file) else {
+                continue;
+            };
+            let mut chunk = if turn == 0 && file == from.file {
+                from.chunk
+            } else {
+                0
+            };
             while let Some(found) = open.next(chunk, u32::MAX) {
                 chunk = found + 1;
                 looked_at += 1;
-                let at = ChunkAddress::new(file, found);
-                let fetch = alone || stalled || (self.available(at) == 0 && self.is_own_turn(at, quiet_ms));
-                if fetch && !self.origin.is_refused(at, self.now_ms) {
-                    candidates.insert((u64::MAX, at));
-                }
                 if looked_at >= BACKGROUND_LOOKED_AT_MAX || candidates.len() >= 32 {
                     self.origin.cursor = ChunkAddressCursor { file, chunk };
                     return self.fetch_runs(candidates);
+                }
+                let at = ChunkAddress::new(file, found);
+                if self.deadline_of(at).is_some() {
+                    continue; // a reader's: see `origin_candidates`
+                }
+                let fetch = alone || stalled || (self.available(at) == 0 && self.is_own_turn(at, quiet_ms));
+                if fetch && !self.origin.is_refused(at, self.now_ms) {
+                    candidates.insert((u64::MAX, at));
                 }
             }
         }

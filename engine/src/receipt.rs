@@ -42,23 +42,42 @@ impl Swarm {
 
     /// Asks the driver to sign what is owed to this peer; false if nothing is.
     pub(crate) fn ask_for_receipt(&mut self, peer: PeerId) -> bool {
-        let Some(uploader) = self.thumbprint_of(peer) else { return false };
-        let Some(total) = self.receipts.had.get_mut(&uploader) else { return false };
+        let Some(uploader) = self.thumbprint_of(peer) else {
+            return false;
+        };
+        let Some(total) = self.receipts.had.get_mut(&uploader) else {
+            return false;
+        };
         if total.bytes == total.signed_bytes {
             return false;
         }
         total.signed_bytes = total.bytes;
         let (total_bytes, at_ms) = (total.bytes, self.now_ms);
-        let parties = Parties { swarm: self.identity.swarm, uploader, downloader: self.identity.thumbprint };
+        let parties = Parties {
+            swarm: self.identity.swarm,
+            uploader,
+            downloader: self.identity.thumbprint,
+        };
         let signed_bytes = parties.signed_bytes(total_bytes, at_ms);
-        self.outputs.push_back(Output::SignReceipt { peer, uploader, total_bytes, at_ms, signed_bytes });
+        self.outputs.push_back(Output::SignReceipt {
+            peer,
+            uploader,
+            total_bytes,
+            at_ms,
+            signed_bytes,
+        });
         true
     }
 
     pub(crate) fn on_receipt_signed(&mut self, peer: PeerId, receipt: Receipt) {
-        let Some(state) = self.peers.get(&peer) else { return };
+        let Some(state) = self.peers.get(&peer) else {
+            return;
+        };
         let last = self.leaving && state.parting_until_ms.is_some();
-        let owed = state.member.as_ref().and_then(|member| self.receipts.had.get(&member.thumbprint));
+        let owed = state
+            .member
+            .as_ref()
+            .and_then(|member| self.receipts.had.get(&member.thumbprint));
         let whole = owed.is_none_or(|total| receipt.total_bytes >= total.bytes);
         self.send(peer, &Frame::Receipt(receipt));
         if last && whole {
@@ -67,10 +86,15 @@ impl Swarm {
     }
 
     pub(crate) fn on_receipt(&mut self, peer: PeerId, receipt: Receipt) {
-        let Some(member) = self.peers.get(&peer).and_then(|state| state.member.as_ref()) else { return };
+        let Some(member) = self.peers.get(&peer).and_then(|state| state.member.as_ref()) else {
+            return;
+        };
         let (thumbprint, public) = (member.thumbprint, member.public);
-        let parties =
-            Parties { swarm: self.identity.swarm, uploader: self.identity.thumbprint, downloader: thumbprint };
+        let parties = Parties {
+            swarm: self.identity.swarm,
+            uploader: self.identity.thumbprint,
+            downloader: thumbprint,
+        };
         if receipt.verify(&parties, &public).is_err() {
             self.expel(peer, Fault::Protocol);
             return;
@@ -81,7 +105,11 @@ impl Swarm {
         let best = self.receipts.given.entry(thumbprint).or_default();
         if receipt.total_bytes > *best {
             *best = receipt.total_bytes;
-            self.outputs.push_back(Output::ReceiptReceived { peer, thumbprint, receipt });
+            self.outputs.push_back(Output::ReceiptReceived {
+                peer,
+                thumbprint,
+                receipt,
+            });
         }
     }
 

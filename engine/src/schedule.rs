@@ -18,6 +18,8 @@ const READERS_MAX: usize = 16;
 const URGENT_CHUNKS_MAX: usize = 256;
 /// Chunks among which the rarest is chosen: all of them in a small file, a sample from a random place in a large one.
 const SAMPLE_CHUNKS: usize = 64;
+/// The same ahead of a playhead: the next ones, so that what is near does not wait for what is rare.
+const SAMPLE_AHEAD_CHUNKS: usize = 24;
 /// Files looked at for one choice.
 const SAMPLE_FILES: usize = 512;
 
@@ -45,7 +47,10 @@ impl Reader {
 
     /// The first chunk whose deadline is not before that time.
     fn first_due_after(&self, time_ms: u64) -> u32 {
-        let bytes = time_ms.saturating_sub(self.since_ms).saturating_mul(self.bytes_per_s) / 1000;
+        let bytes = time_ms
+            .saturating_sub(self.since_ms)
+            .saturating_mul(self.bytes_per_s)
+            / 1000;
         let ahead = bytes.div_ceil(u64::from(CHUNK_BYTES));
         u32::try_from(u64::from(self.first) + ahead).unwrap_or(u32::MAX)
     }
@@ -60,9 +65,17 @@ impl Swarm {
         let reader = playhead.map(|playhead| {
             let first = playhead.chunk.get();
             let ahead = playhead.ahead_chunks.clamp(1, AHEAD_CHUNKS_MAX);
-            let end = first.saturating_add(ahead).min(self.chunks.chunks(playhead.file.get()));
+            let end = first
+                .saturating_add(ahead)
+                .min(self.chunks.chunks(playhead.file.get()));
             let bytes_per_s = playhead.bytes_per_s.max(1);
-            Reader { file: playhead.file.get(), first, end, since_ms: self.now_ms, bytes_per_s }
+            Reader {
+                file: playhead.file.get(),
+                first,
+                end,
+                since_ms: self.now_ms,
+                bytes_per_s,
+            }
         });
         match reader {
             Some(reader) => {
@@ -75,7 +88,11 @@ impl Swarm {
         }
         self.chunks.set_window(
             number,
-            reader.map(|reader| Window { file: reader.file, first: reader.first, end: reader.end }),
+            reader.map(|reader| Window {
+                file: reader.file,
+                first: reader.first,
+                end: reader.end,
+            }),
         );
         self.drop_unwanted();
         self.dirty = true;
@@ -103,14 +120,20 @@ impl Swarm {
         for (deadline, at) in self.urgent_chunks() {
             let origin = usable && !self.origin.is_refused(at, self.now_ms);
             let (idle, any) = self.best_peer(at);
-            match (idle, any) {
-                (Some((peer, expected)), _) if !origin || self.is_in_time(deadline, expected) => {
+            let Some(soonest) = any else { continue }; // nobody has it: see `origin_candidates`
+            let slack = deadline.saturating_sub(self.now_ms);
+            match idle {
+                Some((peer, expected)) if !origin || self.is_in_time(deadline, expected) => {
                     self.ask(peer, at);
                 }
-                (_, Some(expected)) if origin && !self.is_in_time(deadline, expected) => {
+                _ if !origin || self.is_in_time(deadline, soonest) => {} // who has it will have room in time
+                _ if slack <= self.origin_ahead_ms(at) => {
                     candidates.insert((deadline, at));
                 }
-                _ => {} // nobody has it (see `origin_candidates`), or who has it will have room in time
+                Some((peer, expected)) if expected <= slack => {
+                    self.ask(peer, at);
+                }
+                _ => {}
             }
         }
     }
@@ -120,7 +143,9 @@ impl Swarm {
         let until_ms = self.now_ms + self.config.urgent_ms;
         let mut urgent = Vec::new();
         for reader in self.readers.values() {
-            let Some(open) = self.chunks.open_set(reader.file) else { continue };
+            let Some(open) = self.chunks.open_set(reader.file) else {
+                continue;
+            };
             let end = reader.end.min(reader.first_due_after(until_ms));
             let mut from = reader.first;
             while let Some(chunk) = open.next(from, end).filter(|_| urgent.len() < URGENT_CHUNKS_MAX) {
@@ -138,7 +163,11 @@ impl Swarm {
         let full = self.chunks.requested_count() >= self.config.chunks_in_flight_max;
         let mut idle: Option<(PeerId, u64)> = None;
         let mut any: Option<u64> = None;
-        for (id, peer) in self.peers.iter().filter(|(_, peer)| peer.is_ready() && peer.may_give(at)) {
+        for (id, peer) in self
+            .peers
+            .iter()
+            .filter(|(_, peer)| peer.is_ready() && peer.may_give(at))
+        {
             let expected = peer.expected_ms(self.now_ms, CHUNK_BYTES);
             any = Some(any.map_or(expected, |best| best.min(expected)));
             let better = idle.is_none_or(|(_, best)| expected < best);
@@ -168,7 +197,9 @@ impl Swarm {
 
     /// How many ready peers hold a chunk.
     pub(crate) fn available(&self, at: ChunkAddress) -> u16 {
-        self.availability.get(at.file.get() as usize).map_or(0, |counts| counts.get(at.chunk.get()))
+        self.availability
+            .get(at.file.get() as usize)
+            .map_or(0, |counts| counts.get(at.chunk.get()))
     }
 
     /// Fills every peer's room, one chunk each in turn so that work spreads.
@@ -209,7 +240,13 @@ impl Swarm {
                 let lead = self.origin.lead_ms(&self.config);
                 from = reader.first_due_after(self.now_ms + lead + expected).max(from);
             }
-            self.sample(peer, reader.file, (from, reader.end), SAMPLE_CHUNKS, &mut choice);
+            self.sample(
+                peer,
+                reader.file,
+                (from, reader.end),
+                SAMPLE_AHEAD_CHUNKS,
+                &mut choice,
+            );
         }
         if choice.best.is_some() {
             return choice.best.map(|(_, at)| at);
@@ -234,7 +271,11 @@ impl Swarm {
                 return (file, false);
             }
             let chunks = self.chunks.chunks(file);
-            let start = if chunks as usize > SAMPLE_CHUNKS { (draw % u64::from(chunks)) as u32 } else { 0 };
+            let start = if chunks as usize > SAMPLE_CHUNKS {
+                (draw % u64::from(chunks)) as u32
+            } else {
+                0
+            };
             choice.late_by = Some(expected);
             self.sample(peer, file, (start, chunks), SAMPLE_CHUNKS, choice);
             self.sample(peer, file, (0, start), SAMPLE_CHUNKS, choice);
@@ -247,7 +288,9 @@ impl Swarm {
 
     /// Offers to `choice` the chunks of a range that are open and that this peer has.
     fn sample(&self, peer: &Peer, file: u32, (from, end): (u32, u32), most: usize, choice: &mut Choice) {
-        let (Some(open), Some(has)) = (self.chunks.open_set(file), peer.inventory.get(&file)) else { return };
+        let (Some(open), Some(has)) = (self.chunks.open_set(file), peer.inventory.get(&file)) else {
+            return;
+        };
         let mut at = from;
         while let Some(chunk) = open.next_common(has, at, end).filter(|_| choice.seen < most) {
             at = chunk + 1;
@@ -277,7 +320,13 @@ struct Choice {
 
 impl Choice {
     fn new(draw: u64) -> Self {
-        Self { best: None, ties: 0, seen: 0, draw, late_by: None }
+        Self {
+            best: None,
+            ties: 0,
+            seen: 0,
+            draw,
+            late_by: None,
+        }
     }
 
     fn offer(&mut self, rarity: u16, at: ChunkAddress) {
@@ -286,7 +335,10 @@ impl Choice {
             Some((best, _)) if rarity > best => {}
             Some((best, _)) if rarity == best => {
                 self.ties += 1;
-                self.draw = self.draw.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                self.draw = self
+                    .draw
+                    .wrapping_mul(6_364_136_223_846_793_005)
+                    .wrapping_add(1_442_695_040_888_963_407);
                 if (self.draw >> 33).is_multiple_of(self.ties) {
                     self.best = Some((rarity, at));
                 }

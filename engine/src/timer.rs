@@ -48,10 +48,15 @@ impl Swarm {
             !peer.requests.is_empty() && (silent || trickling)
         });
         for id in late.map(|(id, _)| *id).collect::<Vec<_>>() {
-            let others_got_on = self.peers.get(&id).is_some_and(|peer| self.progress_ms > peer.turn_ms);
+            let others_got_on = self
+                .peers
+                .get(&id)
+                .is_some_and(|peer| self.progress_ms > peer.turn_ms);
             self.drop_requests(id);
             let strikes_max = self.config.strikes_max;
-            let Some(peer) = self.peers.get_mut(&id) else { continue };
+            let Some(peer) = self.peers.get_mut(&id) else {
+                continue;
+            };
             peer.strikes += u32::from(others_got_on);
             peer.busy_until_ms = now_ms + PAUSE_MS * u64::from(peer.strikes);
             if peer.strikes >= strikes_max {
@@ -64,34 +69,39 @@ impl Swarm {
     fn rescue(&mut self) {
         let lead_ms = self.origin.lead_ms(&self.config);
         let origin = self.origin.is_usable(&self.config, self.now_ms);
+        let origin_ms = self.origin.expected_ms();
         let mut candidates = BTreeSet::new();
         let mut second = Vec::new();
         for (at, sources) in self.chunks.requested() {
-            let Some(deadline) = self.deadline_of(at) else { continue };
+            let Some(deadline) = self.deadline_of(at) else {
+                continue;
+            };
             let slack = deadline.saturating_sub(self.now_ms);
-            let [source] = sources else { continue };
             if slack > lead_ms {
                 continue;
             }
             let origin = origin && !self.origin.is_refused(at, self.now_ms);
-            match source {
-                Source::Peer(peer) => {
-                    let Some((age, remaining)) = self.progress_of(*peer, at) else { continue };
-                    if age < RESCUE_AFTER_MS || remaining <= slack {
-                        continue;
-                    }
-                    if origin && self.origin.expected_ms() < remaining {
-                        candidates.insert((deadline, at));
-                    } else {
-                        second.push((at, remaining));
-                    }
+            if let Some(request) = sources.iter().find_map(|source| source.request()) {
+                let waited = self.origin_waited_ms(request);
+                if sources.len() == 1 && slack < lead_ms / 2 && waited > origin_ms.max(RESCUE_AFTER_MS) {
+                    second.push((at, waited));
                 }
-                Source::Origin(request) => {
-                    let waited = self.origin_waited_ms(*request);
-                    if slack < lead_ms / 2 && waited > self.origin.expected_ms().max(RESCUE_AFTER_MS) {
-                        second.push((at, waited));
-                    }
-                }
+                continue;
+            }
+            let owed = sources
+                .iter()
+                .filter_map(|source| self.progress_of(source.peer()?, at));
+            let Some((age, remaining)) = owed.min_by_key(|(_, remaining)| *remaining) else {
+                continue;
+            };
+            // Once it turns out to be late, the origin must still be able to make up for it.
+            if age < RESCUE_AFTER_MS || remaining.saturating_add(origin_ms) <= slack {
+                continue;
+            }
+            if origin && origin_ms < remaining {
+                candidates.insert((deadline, at));
+            } else if sources.len() == 1 {
+                second.push((at, remaining));
             }
         }
         self.fetch_runs(candidates);
@@ -133,6 +143,9 @@ impl Swarm {
     fn progress_of(&self, peer: PeerId, at: ChunkAddress) -> Option<(u64, u64)> {
         let peer = self.peers.get(&peer)?;
         let request = peer.requests.get(&at)?;
-        Some((self.now_ms.saturating_sub(request.sent_ms), peer.remaining_ms(at, self.now_ms)))
+        Some((
+            self.now_ms.saturating_sub(request.sent_ms),
+            peer.remaining_ms(at, self.now_ms),
+        ))
     }
 }

@@ -26,7 +26,7 @@ use origin::Origin;
 pub use release::{Release, START_MS};
 
 /// Queue length at which a driver says drained.
-const LOW_WATER_BYTES: usize = 256 * 1024;
+const LOW_WATER_BYTES: usize = 64 * 1024;
 const JITTER_US: u64 = 4_000;
 const DISK_US: u64 = 500;
 const PLAYER_TICK_US: u64 = 250_000;
@@ -34,13 +34,36 @@ const PLAYER_TICK_US: u64 = 250_000;
 const DETECT_US: u64 = 1_400_000;
 
 enum Event {
-    Open { one: usize, other: usize },
-    Input { node: usize, input: Input },
-    Departed { from: usize, to: usize, bytes: usize },
-    Deliver { from: usize, to: usize, channel: u64, bytes: Bytes },
-    Wake { node: usize },
-    Play { node: usize },
-    Closed { node: usize, peer: usize, channel: u64 },
+    Open {
+        one: usize,
+        other: usize,
+    },
+    Input {
+        node: usize,
+        input: Input,
+    },
+    Departed {
+        from: usize,
+        to: usize,
+        bytes: usize,
+    },
+    Deliver {
+        from: usize,
+        to: usize,
+        channel: u64,
+        bytes: Bytes,
+    },
+    Wake {
+        node: usize,
+    },
+    Play {
+        node: usize,
+    },
+    Closed {
+        node: usize,
+        peer: usize,
+        channel: u64,
+    },
     Script(Box<dyn FnOnce(&mut Lab)>),
 }
 
@@ -92,7 +115,8 @@ impl Lab {
 
     fn at(&mut self, time_us: u64, event: Event) {
         self.sequence += 1;
-        self.events.push(Reverse((time_us.max(self.now_us), self.sequence)));
+        self.events
+            .push(Reverse((time_us.max(self.now_us), self.sequence)));
         self.bodies.insert(self.sequence, event);
     }
 
@@ -116,7 +140,13 @@ impl Lab {
         );
         let seeder = spec.seeder || spec.lie.is_some();
         if spec.lie == Some(Lie::OldRelease) && self.old_release.is_none() {
-            let sizes: Vec<u64> = self.release.manifest.files.iter().map(|file| file.size_bytes).collect();
+            let sizes: Vec<u64> = self
+                .release
+                .manifest
+                .files
+                .iter()
+                .map(|file| file.size_bytes)
+                .collect();
             self.old_release = Some(Rc::new(Release::new(self.seed ^ 99, &sizes)));
         }
         self.nodes.push(Node {
@@ -146,12 +176,27 @@ impl Lab {
             let release = self.release.clone();
             for (file, chunks) in release.chunks.iter().enumerate() {
                 for (chunk, bytes) in chunks.iter().enumerate() {
-                    self.nodes[index].store.insert(ChunkAddress::new(file as u32, chunk as u32), bytes.clone());
+                    self.nodes[index]
+                        .store
+                        .insert(ChunkAddress::new(file as u32, chunk as u32), bytes.clone());
                 }
                 let file = FileIndex(file as u32);
-                self.input(index, Input::Held { file, chunks: vec![(0, chunks.len() as u32)] });
+                self.input(
+                    index,
+                    Input::Held {
+                        file,
+                        chunks: vec![(0, chunks.len() as u32)],
+                    },
+                );
                 for (page, bytes) in release.pages[file.get() as usize].iter().enumerate() {
-                    self.input(index, Input::PageArrived { file, page: (page as u32).into(), bytes: bytes.clone() });
+                    self.input(
+                        index,
+                        Input::PageArrived {
+                            file,
+                            page: (page as u32).into(),
+                            bytes: bytes.clone(),
+                        },
+                    );
                 }
             }
         }
@@ -174,21 +219,39 @@ impl Lab {
 
     /// Connects a newcomer to everyone there.
     pub fn connect_to_all(&mut self, one: usize) {
-        (0..self.nodes.len()).filter(|other| *other != one).for_each(|other| self.connect(one, other));
+        (0..self.nodes.len())
+            .filter(|other| *other != one)
+            .for_each(|other| self.connect(one, other));
     }
 
     /// The device is gone without a word; the others notice after a while.
     pub fn kill(&mut self, node: usize) {
         self.nodes[node].alive = false;
-        let channels: Vec<((usize, usize), u64)> =
-            self.channels.iter().filter(|((one, _), _)| *one == node).map(|(key, channel)| (*key, *channel)).collect();
+        let channels: Vec<((usize, usize), u64)> = self
+            .channels
+            .iter()
+            .filter(|((one, _), _)| *one == node)
+            .map(|(key, channel)| (*key, *channel))
+            .collect();
         for ((_, other), channel) in channels {
-            self.at(self.now_us + DETECT_US, Event::Closed { node: other, peer: node, channel });
+            self.at(
+                self.now_us + DETECT_US,
+                Event::Closed {
+                    node: other,
+                    peer: node,
+                    channel,
+                },
+            );
         }
     }
 
     pub fn want_everything(&mut self, node: usize) {
-        self.input(node, Input::Want { want: Want::Everything });
+        self.input(
+            node,
+            Input::Want {
+                want: Want::Everything,
+            },
+        );
     }
 
     /// Starts playback of file 0.
@@ -220,16 +283,27 @@ impl Lab {
         while let Some(output) = self.nodes[node].swarm.poll_output() {
             self.carry_out(node, output);
         }
-        let due: Vec<usize> = std::mem::take(&mut self.nodes[node].drain_due).into_iter().collect();
+        let due: Vec<usize> = std::mem::take(&mut self.nodes[node].drain_due)
+            .into_iter()
+            .collect();
         for to in due {
             if self.nodes[node].queued.get(&to).copied().unwrap_or(0) <= LOW_WATER_BYTES {
                 let peer = self.nodes[to].id;
-                self.at(self.now_us, Event::Input { node, input: Input::Drained { peer } });
+                self.at(
+                    self.now_us,
+                    Event::Input {
+                        node,
+                        input: Input::Drained { peer },
+                    },
+                );
             }
         }
         if let Some(wake_ms) = self.nodes[node].swarm.next_wakeup_ms() {
             let wake_us = (wake_ms * 1000).max(self.now_us + 1_000);
-            if self.nodes[node].wake_us.is_none_or(|old| old > wake_us || old <= self.now_us) {
+            if self.nodes[node]
+                .wake_us
+                .is_none_or(|old| old > wake_us || old <= self.now_us)
+            {
                 self.nodes[node].wake_us = Some(wake_us);
                 self.at(wake_us, Event::Wake { node });
             }
@@ -248,7 +322,14 @@ impl Lab {
                 let other = self.index_of(peer);
                 if let Some(channel) = self.channels.remove(&(node, other)) {
                     let time = self.now_us + self.nodes[node].spec.latency_us + 50_000;
-                    self.at(time, Event::Closed { node: other, peer: node, channel });
+                    self.at(
+                        time,
+                        Event::Closed {
+                            node: other,
+                            peer: node,
+                            channel,
+                        },
+                    );
                 }
             }
             Output::PeerReady { peer, .. } => {
@@ -256,15 +337,29 @@ impl Lab {
                 self.lie_at_once(node, peer);
             }
             Output::Store { at, bytes } => {
-                assert!(bytes == *self.release.chunk(at), "node {node} stored a chunk that is not genuine: {at}");
+                assert!(
+                    bytes == *self.release.chunk(at),
+                    "node {node} stored a chunk that is not genuine: {at}"
+                );
                 let genuine = self.release.chunk(at).clone();
-                assert!(self.nodes[node].store.insert(at, genuine).is_none(), "node {node} stored {at} twice");
+                assert!(
+                    self.nodes[node].store.insert(at, genuine).is_none(),
+                    "node {node} stored {at} twice"
+                );
             }
             Output::StorePage { file, page, bytes } => {
-                assert_eq!(bytes, self.release.pages[file.get() as usize][page.get() as usize]);
+                assert_eq!(
+                    bytes,
+                    self.release.pages[file.get() as usize][page.get() as usize]
+                );
             }
             Output::Read { peer, at } => self.read(node, peer, at),
-            Output::FetchOrigin { request, file, first, count } => {
+            Output::FetchOrigin {
+                request,
+                file,
+                first,
+                count,
+            } => {
                 self.nodes[node].origin_requests += 1;
                 assert!((1..=16).contains(&count));
                 self.fetch(node, request, file, first.get(), count);
@@ -276,12 +371,25 @@ impl Lab {
                 self.nodes[node].page_requests += 1;
                 self.fetch_page(node, file, page);
             }
-            Output::SignReceipt { peer, total_bytes, at_ms, signed_bytes, .. } => {
+            Output::SignReceipt {
+                peer,
+                total_bytes,
+                at_ms,
+                signed_bytes,
+                ..
+            } => {
                 let signature = self.nodes[node].device.sign(&signed_bytes);
-                let input = Input::ReceiptSigned { peer, total_bytes, at_ms, signature };
+                let input = Input::ReceiptSigned {
+                    peer,
+                    total_bytes,
+                    at_ms,
+                    signature,
+                };
                 self.at(self.now_us + 1_000, Event::Input { node, input });
             }
-            Output::ReceiptReceived { thumbprint, receipt, .. } => {
+            Output::ReceiptReceived {
+                thumbprint, receipt, ..
+            } => {
                 self.nodes[node].receipts.insert(thumbprint, receipt);
             }
             Output::Remembered { thumbprint, fault } => {
@@ -295,24 +403,46 @@ impl Lab {
         assert!(frame.len() <= FRAME_BYTES_MAX);
         let to = self.index_of(peer);
         let Some(channel) = self.channels.get(&(node, to)).copied() else {
-            panic!("node {node} sends on a closed channel to {to}: {:?}", Frame::decode(frame));
+            panic!(
+                "node {node} sends on a closed channel to {to}: {:?}",
+                Frame::decode(frame)
+            );
         };
         for frame in self.nodes[node].distort(frame) {
             let from = &mut self.nodes[node];
             let queued = from.queued.entry(to).or_default();
             *queued += frame.len();
             from.queued_most = from.queued_most.max(*queued);
-            assert!(*queued <= LOW_WATER_BYTES + SEND_WINDOW_BYTES + (1 << 20), "send queue of node {node} grows");
+            assert!(
+                *queued <= LOW_WATER_BYTES + SEND_WINDOW_BYTES + (1 << 20),
+                "send queue of node {node} grows"
+            );
             from.drain_due.insert(to);
-            let departs = from.up_free_us.max(self.now_us) + frame.len() as u64 * 1_000_000 / from.spec.up_bytes_per_s;
+            let departs =
+                from.up_free_us.max(self.now_us) + frame.len() as u64 * 1_000_000 / from.spec.up_bytes_per_s;
             from.up_free_us = departs;
             let latency = from.spec.latency_us + self.rng.next_u64() % JITTER_US;
             let receiver = &mut self.nodes[to];
             let arrives = (departs + latency).max(receiver.down_free_us)
                 + frame.len() as u64 * 1_000_000 / receiver.spec.down_bytes_per_s;
             receiver.down_free_us = arrives.saturating_sub(self.rng.next_u64() % JITTER_US);
-            self.at(departs, Event::Departed { from: node, to, bytes: frame.len() });
-            self.at(arrives, Event::Deliver { from: node, to, channel, bytes: frame });
+            self.at(
+                departs,
+                Event::Departed {
+                    from: node,
+                    to,
+                    bytes: frame.len(),
+                },
+            );
+            self.at(
+                arrives,
+                Event::Deliver {
+                    from: node,
+                    to,
+                    channel,
+                    bytes: frame,
+                },
+            );
         }
     }
 
@@ -334,7 +464,10 @@ impl Lab {
     }
 
     fn read(&mut self, node: usize, peer: PeerId, at: ChunkAddress) {
-        let genuine = self.nodes[node].store.get(&at).unwrap_or_else(|| panic!("node {node} reads {at} unstored"));
+        let genuine = self.nodes[node]
+            .store
+            .get(&at)
+            .unwrap_or_else(|| panic!("node {node} reads {at} unstored"));
         let bytes = match self.nodes[node].spec.lie {
             None | Some(Lie::OtherChunks | Lie::TooMuch | Lie::BeyondTheEnd) => Some(genuine.clone()),
             Some(Lie::WrongBytes) => {
@@ -348,14 +481,25 @@ impl Lab {
             Some(Lie::EmptyPromises) => None,
             Some(_) => Some(genuine.clone()),
         };
-        self.at(self.now_us + DISK_US, Event::Input { node, input: Input::ReadDone { peer, at, bytes } });
+        self.at(
+            self.now_us + DISK_US,
+            Event::Input {
+                node,
+                input: Input::ReadDone { peer, at, bytes },
+            },
+        );
     }
 
     /// Runs until `done` says so; panics if it does not within so many virtual milliseconds.
     pub fn run_until(&mut self, within_ms: u64, what: &str, mut done: impl FnMut(&Lab) -> bool) {
         let end = self.now_us + within_ms * 1000;
         while !done(self) {
-            assert!(self.step(end), "seed {}: {what} did not happen within {within_ms} ms\n{}", self.seed, self.report());
+            assert!(
+                self.step(end),
+                "seed {}: {what} did not happen within {within_ms} ms\n{}",
+                self.seed,
+                self.report()
+            );
         }
     }
 
@@ -366,19 +510,25 @@ impl Lab {
     }
 
     fn step(&mut self, end_us: u64) -> bool {
-        let Some(Reverse((time_us, number))) = self.events.peek().copied() else { return false };
+        let Some(Reverse((time_us, number))) = self.events.peek().copied() else {
+            return false;
+        };
         if time_us > end_us {
             return false;
         }
         self.events.pop();
         self.now_us = time_us;
-        let Some(event) = self.bodies.remove(&number) else { return true };
+        let Some(event) = self.bodies.remove(&number) else {
+            return true;
+        };
         self.happen(event);
         true
     }
 
     fn note(&mut self, what: u64) {
-        self.trace = (self.trace ^ what ^ self.now_us).wrapping_mul(0x100_0000_01b3).rotate_left(17);
+        self.trace = (self.trace ^ what ^ self.now_us)
+            .wrapping_mul(0x100_0000_01b3)
+            .rotate_left(17);
     }
 
     fn happen(&mut self, event: Event) {
@@ -394,7 +544,12 @@ impl Lab {
                     self.input(from, Input::Drained { peer });
                 }
             }
-            Event::Deliver { from, to, channel, bytes } => {
+            Event::Deliver {
+                from,
+                to,
+                channel,
+                bytes,
+            } => {
                 self.note(bytes.len() as u64 ^ (from as u64) << 32 ^ (to as u64) << 48);
                 let open = self.channels.get(&(to, from)) == Some(&channel);
                 if open && self.nodes[from].alive {
@@ -421,7 +576,11 @@ impl Lab {
     }
 
     fn binding(&self, node: usize, peer: usize) -> ChannelBinding {
-        ChannelBinding { swarm: self.release.swarm, local: fingerprint(node, peer), remote: fingerprint(peer, node) }
+        ChannelBinding {
+            swarm: self.release.swarm,
+            local: fingerprint(node, peer),
+            remote: fingerprint(peer, node),
+        }
     }
 
     fn open(&mut self, one: usize, other: usize) {
@@ -448,12 +607,16 @@ impl Lab {
 
     fn advance_player(&mut self, node: usize) {
         let now_us = self.now_us;
-        let Some(player) = self.nodes[node].player.clone() else { return };
+        let Some(player) = self.nodes[node].player.clone() else {
+            return;
+        };
         let mut player = player;
         while !player.done && player.due_us <= now_us {
             let at = ChunkAddress::new(0, player.next);
             if !self.nodes[node].swarm.holds(at) {
-                player.waiting_since_us.get_or_insert(player.due_us.max(player.waiting_since_us.unwrap_or(0)));
+                player
+                    .waiting_since_us
+                    .get_or_insert(player.due_us.max(player.waiting_since_us.unwrap_or(0)));
                 break;
             }
             if player.first_chunk_ms.is_none() {
@@ -470,10 +633,21 @@ impl Lab {
             player.done = player.next == player.end;
         }
         let waits = player.waiting_since_us.is_some();
-        let playhead = (!player.done).then(|| Player { next: player.next.saturating_sub(u32::from(!waits)), ..player.clone() }.playhead());
-        let next = if waits { now_us + 20_000 } else { player.due_us.min(now_us + PLAYER_TICK_US) };
+        let playhead = (!player.done).then(|| {
+            Player {
+                next: player.next.saturating_sub(u32::from(!waits)),
+                ..player.clone()
+            }
+            .playhead()
+        });
+        let next = if waits {
+            now_us + 20_000
+        } else {
+            player.due_us.min(now_us + PLAYER_TICK_US)
+        };
         let done = player.done;
-        let tell = !waits || now_us / PLAYER_TICK_US != (now_us - 20_000) / PLAYER_TICK_US || player.next == 0;
+        let tell =
+            !waits || now_us / PLAYER_TICK_US != (now_us - 20_000) / PLAYER_TICK_US || player.next == 0;
         self.nodes[node].player = Some(player);
         if tell || done {
             self.input(node, Input::Playhead { reader: 1, playhead });
@@ -489,7 +663,11 @@ impl Lab {
 
     /// A table of every device, for people and for failures.
     pub fn report(&self) -> String {
-        let mut text = format!("after {} ms, origin gave {} bytes\n", self.elapsed_ms(), self.origin.served_bytes);
+        let mut text = format!(
+            "after {} ms, origin gave {} bytes\n",
+            self.elapsed_ms(),
+            self.origin.served_bytes
+        );
         for (index, node) in self.nodes.iter().enumerate() {
             let stats = node.stats();
             text += &format!(
@@ -507,7 +685,10 @@ impl Lab {
                 node.player.as_ref().map_or(0, |player| player.stalls),
                 node.stalled_ms(),
                 node.player.as_ref().and_then(|player| player.first_chunk_ms),
-                node.closed.iter().map(|(_, reason)| *reason).collect::<Vec<Reason>>(),
+                node.closed
+                    .iter()
+                    .map(|(_, reason)| *reason)
+                    .collect::<Vec<Reason>>(),
             );
         }
         text

@@ -3,9 +3,9 @@
 use bytes::Bytes;
 use matinee_engine::Identity;
 use matinee_protocol::device::SigningKey;
+use matinee_protocol::frame::Frame;
 use matinee_protocol::hash::{PageBuilder, chunk_hash};
 use matinee_protocol::hello::{ChannelBinding, Hello};
-use matinee_protocol::frame::Frame;
 use matinee_protocol::id::{ChunkAddress, ChunkIndex, FileIndex, ReleaseId, SwarmId, ViewId};
 use matinee_protocol::jws::{KeySet, KeyUse};
 use matinee_protocol::limit::CHUNK_BYTES;
@@ -51,7 +51,8 @@ impl Release {
         let mut keys = KeySet::default();
         keys.insert("view-1", KeyUse::View, server.public());
         keys.insert("release-1", KeyUse::Release, server.public());
-        let (mut files, mut chunks, mut pages, mut plain_hashes) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        let (mut files, mut chunks, mut pages, mut plain_hashes) =
+            (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         for (file, size) in sizes.iter().enumerate() {
             let mut builder = PageBuilder::default();
             let mut sealed_chunks = Vec::new();
@@ -68,7 +69,12 @@ impl Release {
                 builder.push(chunk_hash(&buffer));
                 sealed_chunks.push(Bytes::from(buffer));
             }
-            pages.push(builder.pages().map(|(page, _)| Bytes::copy_from_slice(page)).collect());
+            pages.push(
+                builder
+                    .pages()
+                    .map(|(page, _)| Bytes::copy_from_slice(page))
+                    .collect(),
+            );
             files.push(ManifestFile {
                 name: format!("film-{file}.mp4"),
                 media_type: "video/mp4".to_owned(),
@@ -91,7 +97,16 @@ impl Release {
         let signed = manifest.to_jws("release-1", &server);
         let manifest = Manifest::from_jws(&signed, &keys).unwrap();
         let swarm = SwarmId::from_bytes(bytes);
-        Self { manifest, swarm, keys, chunks, pages, plain_hashes, secret, server }
+        Self {
+            manifest,
+            swarm,
+            keys,
+            chunks,
+            pages,
+            plain_hashes,
+            secret,
+            server,
+        }
     }
 
     /// A release of one file of so many full chunks, less a bit, so that the last one is short.
@@ -113,8 +128,16 @@ impl Release {
 
     /// Opens a stored chunk of file 0 as a licensed device does and compares the plaintext.
     pub fn plays(&self, chunk: u32, bytes: &[u8]) -> bool {
-        let at = ChunkAddress { file: FileIndex(0), chunk: ChunkIndex(chunk) };
-        let key = derive_epoch_key(&self.secret, &self.manifest.release, at.file, (chunk / EPOCH_CHUNKS).into());
+        let at = ChunkAddress {
+            file: FileIndex(0),
+            chunk: ChunkIndex(chunk),
+        };
+        let key = derive_epoch_key(
+            &self.secret,
+            &self.manifest.release,
+            at.file,
+            (chunk / EPOCH_CHUNKS).into(),
+        );
         let plain = open_chunk(&key, &self.manifest.release, at, bytes).unwrap();
         chunk_hash(&plain) == self.plain_hashes[chunk as usize]
     }
@@ -135,7 +158,9 @@ impl Release {
             sub: ViewId::from_bytes([3; 16]),
             jti: format!("jti-{expires_ms}"),
             exp: expires_ms / 1000,
-            cnf: Confirmation { jkt: device.public().thumbprint() },
+            cnf: Confirmation {
+                jkt: device.public().thumbprint(),
+            },
             swm: self.swarm,
             rol: Role::Viewer,
         };
@@ -146,6 +171,11 @@ impl Release {
     pub fn hello(&self, device: &SigningKey, binding: &ChannelBinding, expires_ms: u64) -> Bytes {
         let token = self.token(device, expires_ms);
         let signature = device.sign(&binding.signed_bytes(&token));
-        Frame::Hello(Hello { token, public: device.public(), signature }).encode()
+        Frame::Hello(Hello {
+            token,
+            public: device.public(),
+            signature,
+        })
+        .encode()
     }
 }
