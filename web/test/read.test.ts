@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import type { Bytes } from '../src/player/bytes.ts';
-import { answerRead, type Source } from '../src/player/engine/read.ts';
+import { answerRead, type Source, typeHeaders } from '../src/player/engine/read.ts';
 import { ANSWER_BYTES_MAX, CHUNK_BYTES } from '../src/player/limit.ts';
 import type { FileFacts, ReadAnswer, ReadCall, ReadRequest } from '../src/player/messages.ts';
 
@@ -176,3 +176,15 @@ describe('a read through the gateway', () => {
     asker.close();
   });
 });
+
+test.each(['text/html', 'image/svg+xml', 'application/xhtml+xml', 'text/javascript', '', 'video'])(
+  'a file of type "%s" is saved, never shown',
+  (media_type) => {
+    const headers = Object.fromEntries(typeHeaders({ ...FACTS, name: 'a "b".html', media_type }));
+    expect(headers).toEqual({
+      'content-type': 'application/octet-stream',
+      'content-disposition': "attachment; filename*=UTF-8''a%20%22b%22.html",
+      'content-security-policy': "default-src 'none'; sandbox",
+    });
+  },
+);

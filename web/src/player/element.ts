@@ -6,10 +6,13 @@ import { position } from './gateway.ts';
 import { register } from './inspection.ts';
 import type { FileFacts } from './messages.ts';
 import { Player, type Snapshot } from './player.ts';
+import { keepPosition, keptPosition } from './position.ts';
 import { Backoff } from './retry.ts';
 import { bytes, seconds } from './wording.ts';
 
 const REPORT_MS = 500;
+/** Neither the first nor the last seconds of a film are worth coming back to. */
+const RESUME_S_MIN = 3;
 /** MediaError codes (HTML §4.8.11.1). */
 const MEDIA_NETWORK = 2;
 const MEDIA_DECODE = 3;
@@ -33,6 +36,7 @@ export class MatineePlayer extends LitElement {
     .words { position: absolute; inset: 0; display: grid; place-items: center; padding: 2rem; text-align: center;
       color: #fff; background: #000c; }
     .words[data-over] { background: #000; }
+    .words button { font: inherit; padding: 0.4rem 1rem; cursor: pointer; }
     .notice { position: absolute; left: 0; right: 0; top: 0; padding: 0.5rem 1rem; color: #fff; background: #000a; margin: 0; }
     dl { display: grid; grid-template-columns: repeat(auto-fit, minmax(9rem, 1fr)); gap: 0.75rem; margin: 1rem 0 0; }
     dl > div { border: 1px solid color-mix(in srgb, currentcolor 20%, transparent); border-radius: 8px; padding: 0.5rem 0.75rem; }
@@ -56,6 +60,10 @@ export class MatineePlayer extends LitElement {
   private readonly backoff = new Backoff();
   private resume_s = 0;
   private readonly leaving = (): void => this.player?.close();
+  private readonly returning = (event: PageTransitionEvent): void => {
+    // Brought back from the browser's own cache, with everything closed by `leaving`.
+    if (event.persisted) this.open();
+  };
 
   constructor() {
     super();
@@ -77,6 +85,7 @@ export class MatineePlayer extends LitElement {
     super.connectedCallback();
     this.timer = setInterval(() => this.report(), REPORT_MS);
     addEventListener('pagehide', this.leaving);
+    addEventListener('pageshow', this.returning);
     if (this.hasUpdated) this.open();
   }
 
@@ -84,12 +93,14 @@ export class MatineePlayer extends LitElement {
     super.disconnectedCallback();
     clearInterval(this.timer);
     removeEventListener('pagehide', this.leaving);
+    removeEventListener('pageshow', this.returning);
     this.shut();
   }
 
   protected override updated(changed: PropertyValues<this>): void {
     if (changed.has('entitlement') || changed.has('server')) this.open();
-    if (changed.has('snapshot')) this.attach();
+    if (changed.has('file') && changed.get('file') !== undefined) this.video?.removeAttribute('src');
+    if (changed.has('snapshot') || changed.has('file')) this.attach();
   }
 
   private get video(): HTMLVideoElement | null {
@@ -155,8 +166,17 @@ export class MatineePlayer extends LitElement {
     player.shown({ file: this.chosen(), bytes_per_s, buffered_s: this.buffered_s, playing });
     if (playing && video.readyState >= HTMLMediaElement.HAVE_FUTURE_DATA) {
       this.resume_s = currentTime;
+      keepPosition(this.entitlement, this.chosen(), currentTime);
       this.backoff.reset();
     }
+  }
+
+  /** A reload goes on where it was. */
+  private resume(): void {
+    const { video } = this;
+    if (video === null || video.currentTime > 0) return;
+    const kept_s = keptPosition(this.entitlement, this.chosen());
+    if (kept_s > RESUME_S_MIN && kept_s < video.duration - RESUME_S_MIN) video.currentTime = kept_s;
   }
 
   private stall(): void {
@@ -199,6 +219,7 @@ export class MatineePlayer extends LitElement {
           playsinline
           preload="auto"
           @error=${this.failedMedia}
+          @loadedmetadata=${this.resume}
           @loadeddata=${() => {
             this.media_error = '';
           }}
@@ -219,7 +240,12 @@ export class MatineePlayer extends LitElement {
     const { snapshot } = this;
     const state = snapshot?.state ?? 'idle';
     if (state === 'failed' || state === 'over') {
-      return html`<div class="words" data-over role="alert">${snapshot?.detail}</div>`;
+      return html`<div class="words" data-over role="alert">
+        <div>
+          <p>${snapshot?.detail}</p>
+          <button @click=${this.open}>Try again</button>
+        </div>
+      </div>`;
     }
     if (state !== 'playable') {
       const words = snapshot?.waiting ? 'Waiting for the server…' : 'Opening…';

@@ -1,10 +1,12 @@
 // The page's end of the gateway: it has the service worker installed and in charge, and hands each read's port to
 // the engine worker that owns the release. Bytes never pass through the page.
-import type { ClaimRequest, ReadAnswer, ReadRequest } from './messages.ts';
+import type { ClaimRequest, ReadAnswer, ReadRequest, StayRequest } from './messages.ts';
 import { playAddress } from './path.ts';
 
 const SCRIPT = '/sw.js';
 const CONTROL_MS_MAX = 10_000;
+/** The service worker is told to stay this often while this page plays something. */
+const STAY_MS = 10_000;
 
 type Owner = (request: ReadRequest, port: MessagePort) => void;
 
@@ -71,6 +73,8 @@ function listen(container: ServiceWorkerContainer): void {
     else owner(request, port);
   });
   container.startMessages();
+  const stay: StayRequest = { matinee: 'stay' };
+  setInterval(() => owners.size > 0 && container.controller?.postMessage(stay), STAY_MS);
 }
 
 /** What a video element shows, turned into what the engine wants to know. */

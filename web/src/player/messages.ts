@@ -19,6 +19,11 @@ export interface ClaimRequest {
   matinee: 'claim';
 }
 
+/** Page to service worker: stay. Firefox stops one that has been busy with a long download for half a minute. */
+export interface StayRequest {
+  matinee: 'stay';
+}
+
 /** On the port of a read, towards the service worker. `owned` may come first, `head` once, then one for each pull. */
 export type ReadAnswer =
   | { kind: 'owned' }

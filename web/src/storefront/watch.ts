@@ -1,8 +1,9 @@
 import { html, nothing, type TemplateResult } from 'lit';
 import type { MatineePlayer } from '../player/element.ts';
+import type { FileFacts } from '../player/messages.ts';
 import type { Snapshot } from '../player/player.ts';
 import { Page } from './page.ts';
-import { navigate } from './router.ts';
+import { navigate, withNext } from './router.ts';
 
 /** Playing: the address alone is enough, so a reload goes on with the same view. */
 export class WatchPage extends Page {
@@ -10,14 +11,22 @@ export class WatchPage extends Page {
     ...Page.properties,
     entitlement: { type: String },
     snapshot: { state: true },
+    file: { state: true },
   };
 
   declare entitlement: string;
   declare snapshot: Snapshot | undefined;
+  /** The file chosen; undefined leaves it to the player. */
+  declare file: number | undefined;
 
   constructor() {
     super();
     this.entitlement = '';
+  }
+
+  private changed({ detail }: CustomEvent<Snapshot>): void {
+    this.snapshot = detail;
+    if (detail.code === 'session_required') navigate(withNext('/sign-in', location.pathname), true);
   }
 
   private async end(): Promise<void> {
@@ -32,10 +41,10 @@ export class WatchPage extends Page {
       ${this.heading(snapshot?.title || 'Playing')} ${this.alert()}
       <matinee-player
         entitlement=${this.entitlement}
-        @matinee-change=${(event: CustomEvent<Snapshot>) => {
-          this.snapshot = event.detail;
-        }}
+        .file=${this.file}
+        @matinee-change=${this.changed}
       ></matinee-player>
+      ${this.files()}
       <div class="actions">
         ${
           snapshot?.state === 'playable'
@@ -44,6 +53,24 @@ export class WatchPage extends Page {
         }
       </div>
     `;
+  }
+
+  /** A release of several files: those that play are chosen here, the others opened or saved. */
+  private files(): TemplateResult | typeof nothing {
+    const { snapshot } = this;
+    if (snapshot?.state !== 'playable' || snapshot.files.length < 2) return nothing;
+    const entry = ({ name, media_type }: FileFacts, at: number): TemplateResult =>
+      /^(video|audio)\//.test(media_type)
+        ? html`<li><button class="plain" @click=${() => this.choose(at)}>${name}</button></li>`
+        : html`<li><a href=${`/play/${snapshot.release}/${at}/${encodeURIComponent(name)}`} target="_blank">${name}</a></li>`;
+    return html`<h2>Files</h2>
+      <ul>
+        ${snapshot.files.map(entry)}
+      </ul>`;
+  }
+
+  private choose(file: number): void {
+    this.file = file;
   }
 }
 

@@ -6,6 +6,7 @@ use matinee_protocol::license::decode_keys;
 use matinee_protocol::manifest::page_of;
 use matinee_protocol::seal::open_chunk_in_place;
 use wasm_bindgen::prelude::{JsError, wasm_bindgen};
+use zeroize::Zeroizing;
 
 use crate::engine::{Engine, js};
 
@@ -15,8 +16,9 @@ const KEYS_MAX: usize = 16_384;
 #[wasm_bindgen]
 impl Engine {
     /// Takes in the plaintext of a license's `sealed_keys`. Returns how many keys it held.
-    pub fn import_keys(&mut self, plaintext: &[u8]) -> Result<usize, JsError> {
-        let named = decode_keys(plaintext).map_err(js)?;
+    pub fn import_keys(&mut self, plaintext: Vec<u8>) -> Result<usize, JsError> {
+        let plaintext = Zeroizing::new(plaintext);
+        let named = decode_keys(&plaintext).map_err(js)?;
         let count = named.len();
         for (file, epoch, key) in named {
             self.keys.insert((file, epoch), key);

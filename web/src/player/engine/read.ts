@@ -19,6 +19,23 @@ const PLAIN: [string, string][] = [
   ['cache-control', 'no-store'],
   ['x-content-type-options', 'nosniff'],
 ];
+/** Types that a browser shows without running anything of theirs. */
+const SHOWN = /^(video\/|audio\/|image\/(png|jpeg|webp|gif|avif)$|application\/pdf$|text\/plain$)/;
+
+/** Whatever a publisher calls a file, it never becomes a page of this site: what is not known to be inert is saved. */
+export function typeHeaders(facts: FileFacts): [string, string][] {
+  if (SHOWN.test(facts.media_type)) return [['content-type', facts.media_type]];
+  const name = encodeURIComponent(facts.name).replace(/['()*]/g, (character) => `%${hex(character)}`);
+  return [
+    ['content-type', 'application/octet-stream'],
+    ['content-disposition', `attachment; filename*=UTF-8''${name}`],
+    ['content-security-policy', "default-src 'none'; sandbox"],
+  ];
+}
+
+function hex(character: string): string {
+  return character.charCodeAt(0).toString(16).toUpperCase();
+}
 
 export async function answerRead(source: Source, request: ReadRequest, port: MessagePort): Promise<void> {
   const cancelled = new AbortController();
@@ -27,7 +44,6 @@ export async function answerRead(source: Source, request: ReadRequest, port: Mes
     const facts = await source.file(request.file);
     if (facts === undefined) return head(port, 404, [...PLAIN, ['content-length', '0']], false);
     const size = facts.size_bytes;
-    const type: [string, string] = ['content-type', facts.media_type];
     const asked = parseRange(request.range, size);
     if (asked === 'unsatisfiable') {
       return head(
@@ -40,7 +56,7 @@ export async function answerRead(source: Source, request: ReadRequest, port: Mes
     // Without a range the whole file was asked for, and a 200 has to be whole.
     const range: Range = asked === undefined ? { start: 0, end: size } : firstPart(asked, ANSWER_BYTES_MAX);
     const length: [string, string] = ['content-length', String(range.end - range.start)];
-    const headers = [...PLAIN, type, length];
+    const headers = [...PLAIN, ...typeHeaders(facts), length];
     if (asked !== undefined) headers.push(['content-range', contentRange(range, size)]);
     const body = request.method === 'GET' && range.end > range.start;
     head(port, asked === undefined ? 200 : 206, headers, body);
