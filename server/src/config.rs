@@ -111,9 +111,9 @@ section! {
 section! {
     /// The embedded STUN server.
     StunSection {
-        /// UDP address and port; port 0 takes a free one, `off` is none.
-        listen: String = "127.0.0.1:0".to_owned(),
-        /// How viewers reach it, as `host:port`. Empty: the address it listens on.
+        /// UDP address and port; port 0 takes a free one, `off` is none. Empty: the server's own address and port number.
+        listen: String = String::new(),
+        /// How viewers reach it, as `host:port`. Empty: the host of the public URL and the port it listens on.
         public_address: String = String::new(),
     }
 }

@@ -56,7 +56,7 @@ pub(super) async fn run(args: Args, mut config: Config) -> Result<(), Error> {
         url => url.to_owned(),
     };
     let stop = CancellationToken::new();
-    let ice_servers = ice_servers(&config, &stop).await?;
+    let ice_servers = ice_servers(&config, address, &public_url, &stop).await?;
     let clock = Arc::new(SystemClock);
     let parts = Parts { config, public_url, clock, store: store.clone(), vault, origin, ice_servers };
     let app = App::open(parts).await?;
@@ -86,15 +86,21 @@ pub(super) async fn run(args: Args, mut config: Config) -> Result<(), Error> {
 }
 
 /// Starts the embedded STUN server and lists what members are told.
-async fn ice_servers(config: &Config, stop: &CancellationToken) -> Result<Vec<IceServer>, Error> {
+async fn ice_servers(
+    config: &Config,
+    http: SocketAddr,
+    public_url: &str,
+    stop: &CancellationToken,
+) -> Result<Vec<IceServer>, Error> {
     let server = |urls| IceServer { urls, username: None, credential: None };
     let mut servers = Vec::new();
     let listen = &config.stun.listen;
     if listen != "off" {
+        let socket = stun_socket(listen, http).await?;
         let failed = |error| Error::System(format!("STUN on {listen}"), error);
-        let socket = UdpSocket::bind(listen).await.map_err(failed)?;
+        let port = socket.local_addr().map_err(failed)?.port();
         let address = match config.stun.public_address.as_str() {
-            "" => socket.local_addr().map_err(failed)?.to_string(),
+            "" => format!("{}:{port}", host_of(public_url)),
             address => address.to_owned(),
         };
         tokio::spawn(stun::serve(socket, stop.clone()));
@@ -104,6 +110,32 @@ async fn ice_servers(config: &Config, stop: &CancellationToken) -> Result<Vec<Ic
         servers.push(server(config.delivery.ice_urls.clone()));
     }
     Ok(servers)
+}
+
+/// The socket asked for, or the HTTP server's address and port number over UDP; another port where that is taken.
+async fn stun_socket(listen: &str, http: SocketAddr) -> Result<UdpSocket, Error> {
+    if !listen.is_empty() {
+        let failed = |error| Error::System(format!("STUN on {listen}"), error);
+        return UdpSocket::bind(listen).await.map_err(failed);
+    }
+    match UdpSocket::bind(http).await {
+        Ok(socket) => Ok(socket),
+        Err(error) => {
+            tracing::warn!(%error, "STUN takes another port than {}", http.port());
+            let failed = |error| Error::System(format!("STUN on {}", http.ip()), error);
+            UdpSocket::bind((http.ip(), 0)).await.map_err(failed)
+        }
+    }
+}
+
+/// The host of a URL, in brackets where it is an IPv6 address.
+fn host_of(url: &str) -> &str {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let authority = rest.split('/').next().unwrap_or(rest);
+    match authority.rfind(':') {
+        Some(colon) if !authority[colon..].contains(']') => &authority[..colon],
+        _ => authority,
+    }
 }
 
 /// Resolves when somebody asks the server to stop.
@@ -120,5 +152,24 @@ async fn asked_to_stop() {
     tokio::select! {
         pressed = tokio::signal::ctrl_c() => if pressed.is_err() { std::future::pending().await },
         _ = terminated => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::host_of;
+
+    #[test]
+    fn hosts() {
+        let cases = [
+            ("http://127.0.0.1:8080", "127.0.0.1"),
+            ("https://films.example", "films.example"),
+            ("https://films.example/shop", "films.example"),
+            ("http://[::1]:8080", "[::1]"),
+            ("http://[::1]", "[::1]"),
+        ];
+        for (url, host) in cases {
+            assert_eq!(host_of(url), host, "{url}");
+        }
     }
 }

@@ -10,7 +10,7 @@ use futures_util::stream::{self, Stream, StreamExt as _, TryStreamExt as _};
 use matinee_protocol::id::{FileIndex, ReleaseId};
 use matinee_protocol::limit::{CHUNK_BYTES, SEGMENT_CHUNKS, TAG_BYTES};
 
-pub use objects::{Error, Object, Origin, read_into};
+pub use objects::{Error, Object, Origin};
 
 /// Bytes of a full segment of ciphertext.
 #[must_use]

@@ -250,21 +250,10 @@ fn read_file(
     })
 }
 
-/// Reads exactly `run` bytes at `start`.
+/// Reads exactly `run` bytes at `start`, without moving the file's own position, so that threads can share the file.
 fn read_at(file: &std::fs::File, start: u64, run: usize) -> std::io::Result<Vec<u8>> {
-    let mut bytes = Vec::with_capacity(run);
-    read_into(file, start, run, &mut bytes)?;
-    Ok(bytes)
-}
-
-/// Appends exactly `run` bytes of `file` at `start` to `into`, without moving the file's own position, so that threads
-/// can share the file.
-///
-/// # Errors
-/// `UnexpectedEof` when the file is shorter, or what the system reports.
-pub fn read_into(file: &std::fs::File, start: u64, run: usize, into: &mut Vec<u8>) -> std::io::Result<()> {
     use std::os::unix::fs::FileExt as _;
-    let before = into.len();
-    into.resize(before + run, 0);
-    file.read_exact_at(&mut into[before..], start)
+    let mut bytes = vec![0; run];
+    file.read_exact_at(&mut bytes, start)?;
+    Ok(bytes)
 }

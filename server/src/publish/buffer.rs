@@ -56,13 +56,13 @@ impl ChunkPool {
 }
 
 impl Inner {
+    /// A buffer with whatever its last use left in it.
     fn take(&self) -> Vec<u8> {
         let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
         idle.unwrap_or_else(|| Vec::with_capacity(BUFFER_BYTES))
     }
 
-    fn put_back(&self, mut buffer: Vec<u8>) {
-        buffer.clear();
+    fn put_back(&self, buffer: Vec<u8>) {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(buffer);
     }
 }
@@ -96,7 +96,7 @@ impl SegmentBuffer {
         let mut taken = 0;
         while taken < input.len() {
             let full = self.chunks.last().is_none_or(|last| last.bytes.len() == CHUNK_BYTES as usize);
-            if full && !self.add_chunk() {
+            if full && self.add_chunk().map(Vec::clear).is_none() {
                 break;
             }
             let last = self.chunks.last_mut().expect("a chunk was added above");
@@ -108,17 +108,29 @@ impl SegmentBuffer {
         taken
     }
 
-    /// Starts the next chunk; false when the segment has all the chunks it asked for.
-    pub fn add_chunk(&mut self) -> bool {
+    /// Starts the next chunk with `bytes` bytes that are to be written over: what they hold is left from another use.
+    /// `None` when the segment has all the chunks it asked for.
+    pub fn add_stale(&mut self, bytes: usize) -> Option<&mut Vec<u8>> {
+        let chunk = self.add_chunk()?;
+        chunk.truncate(bytes);
+        if chunk.len() < bytes {
+            // Once in a buffer's life. Clearing it each time would cost as much as reading it.
+            *chunk = vec![0; BUFFER_BYTES];
+            chunk.truncate(bytes);
+        }
+        Some(chunk)
+    }
+
+    fn add_chunk(&mut self) -> Option<&mut Vec<u8>> {
         if self.chunks.len() >= self.capacity as usize {
-            return false;
+            return None;
         }
         self.chunks.push(PooledChunk {
             bytes: self.pool.take(),
             pool: Arc::clone(&self.pool),
             _lease: Arc::clone(&self.lease),
         });
-        true
+        self.chunks.last_mut().map(|chunk| &mut chunk.bytes)
     }
 
     /// Bytes held.
@@ -136,11 +148,6 @@ impl SegmentBuffer {
     /// The chunks, in order, to be sealed in place.
     pub fn chunks_mut(&mut self) -> impl Iterator<Item = &mut Vec<u8>> {
         self.chunks.iter_mut().map(|chunk| &mut chunk.bytes)
-    }
-
-    /// The newest chunk, to be read into.
-    pub fn last_mut(&mut self) -> Option<&mut Vec<u8>> {
-        self.chunks.last_mut().map(|chunk| &mut chunk.bytes)
     }
 
     /// Hands the chunks on without copying; each returns to the pool when its last reader drops it.

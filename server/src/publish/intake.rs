@@ -177,7 +177,7 @@ impl Intake {
     /// [`Error`]; what was acknowledged stays so.
     pub async fn read_rest<R>(&mut self, read: Arc<R>, mut progress: impl FnMut(u64)) -> Result<(), Error>
     where
-        R: Fn(u64, usize, &mut Vec<u8>) -> std::io::Result<()> + Send + Sync + 'static,
+        R: Fn(u64, &mut [u8]) -> std::io::Result<()> + Send + Sync + 'static,
     {
         while self.next < segments(self.shared.size_bytes) {
             self.make_way().await?;
@@ -187,9 +187,9 @@ impl Intake {
             let read = Arc::clone(&read);
             self.dispatch(move |sealer, number| {
                 let mut at = segment * SEGMENT_BYTES;
-                sealer.read_and_seal(number, buffer, plain_bytes, |chunk, run| {
-                    read(at, run, chunk)?;
-                    at += run as u64;
+                sealer.read_and_seal(number, buffer, plain_bytes, |chunk| {
+                    read(at, chunk)?;
+                    at += chunk.len() as u64;
                     Ok(())
                 })
             });

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use matinee_protocol::hash::{ChunkHash, chunk_hash};
 use matinee_protocol::id::{ChunkAddress, ChunkIndex, EpochIndex, FileIndex, ReleaseId};
-use matinee_protocol::limit::SEGMENT_CHUNKS;
+use matinee_protocol::limit::{CHUNK_BYTES, SEGMENT_CHUNKS};
 use matinee_protocol::seal::{EpochKey, ReleaseSecret, derive_epoch_key, seal_chunk};
 
 use super::buffer::SegmentBuffer;
@@ -67,25 +67,22 @@ impl Sealer {
     /// Fills a segment from a reader and seals each chunk while it is still in the processor's cache.
     ///
     /// # Errors
-    /// What the reader reported, or `UnexpectedEof` when it ended before `plain_bytes`.
+    /// What the reader reported; it must fill what it is given.
     pub fn read_and_seal(
         &self,
         segment: u32,
         mut buffer: SegmentBuffer,
         plain_bytes: u64,
-        mut read_chunk: impl FnMut(&mut Vec<u8>, usize) -> std::io::Result<()>,
+        mut read_chunk: impl FnMut(&mut [u8]) -> std::io::Result<()>,
     ) -> std::io::Result<SealedSegment> {
         let mut memo = EpochKeyMemo::default();
         let mut hashes = Vec::with_capacity(SEGMENT_CHUNKS as usize);
         let mut left = plain_bytes;
         let mut at = segment * SEGMENT_CHUNKS;
-        while left > 0 && buffer.add_chunk() {
-            let Some(chunk) = buffer.last_mut() else { break };
-            let run = left.min(u64::from(matinee_protocol::limit::CHUNK_BYTES)) as usize;
-            read_chunk(chunk, run)?;
-            if chunk.len() != run {
-                return Err(std::io::ErrorKind::UnexpectedEof.into());
-            }
+        while left > 0 {
+            let run = left.min(u64::from(CHUNK_BYTES)) as usize;
+            let Some(chunk) = buffer.add_stale(run) else { break };
+            read_chunk(chunk)?;
             hashes.push(self.seal_chunk(at, chunk, &mut memo));
             left -= run as u64;
             at += 1;

@@ -192,8 +192,8 @@ async fn pages_and_epochs_go_on_beyond_the_first() {
     let plain = Arc::new(bytes(9, size));
     let source = Arc::clone(&plain);
     let mut intake = bench.intake(&release, None).await.unwrap();
-    let read = move |start: u64, run: usize, into: &mut Vec<u8>| {
-        into.extend_from_slice(&source[start as usize..start as usize + run]);
+    let read = move |start: u64, into: &mut [u8]| {
+        into.copy_from_slice(&source[start as usize..start as usize + into.len()]);
         Ok(())
     };
     intake.read_rest(Arc::new(read), |_| {}).await.unwrap();

@@ -24,15 +24,15 @@ use reqwest::{Method, RequestBuilder};
 const NOW_MS: i64 = 1_795_000_000_000;
 
 /// The server and what is needed to speak to it.
-pub struct Bench {
-    pub app: App,
-    pub url: String,
-    pub address: SocketAddr,
-    pub clock: Arc<ManualClock>,
-    pub http: reqwest::Client,
-    pub login: String,
-    pub publisher: AccountId,
-    pub title: TitleId,
+pub(crate) struct Bench {
+    pub(crate) app: App,
+    pub(crate) url: String,
+    pub(crate) address: SocketAddr,
+    pub(crate) clock: Arc<ManualClock>,
+    pub(crate) http: reqwest::Client,
+    pub(crate) login: String,
+    pub(crate) publisher: AccountId,
+    pub(crate) title: TitleId,
     folder: tempfile::TempDir,
     serving: tokio::task::JoinHandle<()>,
 }
@@ -45,14 +45,14 @@ impl Drop for Bench {
 
 /// A device with a place in a swarm.
 #[derive(Clone)]
-pub struct Device {
-    pub key: SigningKey,
-    pub member: ViewId,
-    pub swarm: SwarmId,
+pub(crate) struct Device {
+    pub(crate) key: SigningKey,
+    pub(crate) member: ViewId,
+    pub(crate) swarm: SwarmId,
 }
 
 impl Bench {
-    pub async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(&format!("sqlite:{}", folder.path().join("test.db").display())).await.unwrap();
         store.migrate().await.unwrap();
@@ -92,17 +92,17 @@ impl Bench {
     }
 
     /// A request with the publisher's login.
-    pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
+    pub(crate) fn request(&self, method: Method, path: &str) -> RequestBuilder {
         self.http.request(method, format!("{}{path}", self.url)).bearer_auth(&self.login)
     }
 
     /// Where a release's objects are.
-    pub fn objects(&self, release: ReleaseId) -> PathBuf {
+    pub(crate) fn objects(&self, release: ReleaseId) -> PathBuf {
         self.folder.path().join("objects").join(release.to_string())
     }
 
     /// Publishes one file by the shortest way.
-    pub async fn publish(&self, sealed: bool, bytes: &[u8]) -> ReleaseId {
+    pub(crate) async fn publish(&self, sealed: bool, bytes: &[u8]) -> ReleaseId {
         let file = NewFile {
             name: "film.mp4".to_owned(),
             media_type: "video/mp4".to_owned(),
@@ -120,7 +120,7 @@ impl Bench {
     }
 
     /// A device that carries a release.
-    pub async fn device(&self, seed: u8, release: ReleaseId) -> Device {
+    pub(crate) async fn device(&self, seed: u8, release: ReleaseId) -> Device {
         let key = SigningKey::from_seed(&[seed; 32]);
         let id = ViewId::from_bytes(random::id(NOW_MS));
         let mut tx = self.app.store.write().await.unwrap();
@@ -131,7 +131,7 @@ impl Bench {
     }
 
     /// A token that ends in `lifetime_s`.
-    pub fn token(&self, device: &Device, lifetime_s: u64) -> String {
+    pub(crate) fn token(&self, device: &Device, lifetime_s: u64) -> String {
         let claims = ViewTokenClaims {
             iss: self.app.keyring.issuer().to_owned(),
             aud: token::AUDIENCE.to_owned(),
@@ -146,7 +146,7 @@ impl Bench {
     }
 
     /// A proof for a request with a token.
-    pub fn proof(
+    pub(crate) fn proof(
         &self,
         device: &Device,
         method: &str,
@@ -168,7 +168,7 @@ impl Bench {
     }
 
     /// A request as a member of a swarm.
-    pub fn member(&self, device: &Device, method: Method, path: &str, body: Vec<u8>) -> RequestBuilder {
+    pub(crate) fn member(&self, device: &Device, method: Method, path: &str, body: Vec<u8>) -> RequestBuilder {
         let token = self.token(device, 300);
         let proof = self.proof(device, method.as_str(), path, &token, &body, None);
         let request = self.http.request(method, format!("{}{path}", self.url));
@@ -177,7 +177,7 @@ impl Bench {
 }
 
 /// Bytes that follow from a seed.
-pub fn bytes(seed: u8, length: u64) -> Vec<u8> {
+pub(crate) fn bytes(seed: u8, length: u64) -> Vec<u8> {
     let mut out = vec![0; usize::try_from(length).unwrap()];
     blake3::Hasher::new_keyed(&[seed; 32]).finalize_xof().fill(&mut out);
     out

@@ -1,6 +1,7 @@
 //! Publishing straight into the stores of the data folder. A server may run beside it.
 
 use std::fs::File;
+use std::os::unix::fs::FileExt as _;
 use std::sync::Arc;
 
 use indicatif::ProgressBar;
@@ -12,7 +13,7 @@ use super::{Args, Error, Published, interrupted};
 use crate::app::{App, Parts};
 use crate::clock::SystemClock;
 use crate::config::Config;
-use crate::origin::{self, Origin};
+use crate::origin::Origin;
 use crate::publish::{NewFile, intake};
 use crate::random;
 use crate::store::account::{self, Account, Role};
@@ -148,7 +149,7 @@ async fn take_in(app: &App, found: &Release, sources: &[Source], bar: &ProgressB
         let file = File::open(&source.path)
             .map_err(|error| Error::File { path: source.path.clone(), source: error })?;
         let mut intake = app.desk.intake(found, FileIndex(at), None).await?;
-        let read = move |start: u64, run: usize, into: &mut Vec<u8>| origin::read_into(&file, start, run, into);
+        let read = move |start: u64, into: &mut [u8]| file.read_exact_at(into, start);
         let taken = intake.read_rest(Arc::new(read), |bytes| bar.set_position(before + bytes)).await;
         let acknowledged = intake.finish(false).await;
         taken.map_err(|error| unreadable(error, source))?;
