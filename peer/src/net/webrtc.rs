@@ -14,6 +14,8 @@
 //! - The driver waits for DNS inside its loop, so an unreachable resolver would delay the other candidates.
 //! - A peer-reflexive pair is only accepted after a second, which is how every browser behind mDNS appears.
 //!
+//! - Handshakes of DTLS and SCTP, queued when ICE or DTLS is done, are not sent before something else wakes the
+//!   driver, up to 200 ms later. [`keep`] wakes it.
 //! - An SCTP message that never ends is held whatever its size, beyond the window (since the remedy for
 //!   webrtc-rs/webrtc #822). [`Intake`] ends connections that take in much and deliver little.
 //! - A peer may open channels that nobody reads, each with a queue of its own. [`Events`] ends such connections.
@@ -216,23 +218,27 @@ impl Endpoint {
                 .await
                 .map_err(Error::Engine)?,
         );
-        let closer = Closer(Arc::new(Notify::new()));
-        let watched = state.subscribe();
-        tokio::spawn(keep(
-            Arc::clone(&connection),
-            state,
-            Arc::clone(&closer.0),
-            permit,
-        ));
         let init = RTCDataChannelInit {
             negotiated: Some(CHANNEL_ID),
             ordered: false,
             ..Default::default()
         };
-        let channel = connection
-            .create_data_channel(CHANNEL_LABEL, Some(init))
-            .await
-            .map_err(Error::Engine)?;
+        let channel = match connection.create_data_channel(CHANNEL_LABEL, Some(init)).await {
+            Ok(channel) => channel,
+            Err(error) => {
+                let _ = connection.close().await;
+                return Err(Error::Engine(error));
+            }
+        };
+        let closer = Closer(Arc::new(Notify::new()));
+        let watched = state.subscribe();
+        tokio::spawn(keep(
+            Arc::clone(&connection),
+            Arc::clone(&channel),
+            state,
+            Arc::clone(&closer.0),
+            permit,
+        ));
         Ok(Link {
             connection,
             channel,

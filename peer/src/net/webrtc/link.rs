@@ -7,8 +7,8 @@ use std::sync::atomic::AtomicUsize;
 
 use ::webrtc::data_channel::{DataChannel, DataChannelEvent};
 use ::webrtc::peer_connection::{
-    PeerConnection, PeerConnectionEventHandler, RTCIceGatheringState, RTCPeerConnectionState,
-    RTCSessionDescription,
+    PeerConnection, PeerConnectionEventHandler, RTCIceConnectionState, RTCIceGatheringState,
+    RTCPeerConnectionState, RTCSessionDescription,
 };
 use tokio::sync::{Notify, OwnedSemaphorePermit, watch};
 
@@ -17,10 +17,12 @@ use super::runtime::Intake;
 use crate::net::Error;
 
 /// What the driver of a connection reports.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Copy, Default)]
 pub(super) struct State {
     /// Every local candidate is known.
     pub(super) gathered: bool,
+    /// Steps done, of ICE and DTLS.
+    steps: u8,
     /// Failed, closed, or its driver is gone: nothing will be sent or received any more.
     pub(super) over: bool,
 }
@@ -98,14 +100,30 @@ pub(super) async fn finish<T: Send + 'static>(
 /// Closes a connection when it fails or nobody holds it any more.
 pub(super) async fn keep(
     connection: Arc<dyn PeerConnection>,
+    channel: Arc<dyn DataChannel>,
     state: watch::Sender<State>,
     closing: Arc<Notify>,
     permit: OwnedSemaphorePermit,
 ) {
     let mut watched = state.subscribe();
+    let life = async {
+        let mut steps = 0;
+        while let Ok(state) = watched
+            .wait_for(|state| state.over || state.steps > steps)
+            .await
+            .map(|state| *state)
+        {
+            if state.over {
+                break;
+            }
+            steps = state.steps;
+            // Sets a threshold to what it is anyway, for the driver to wake and send the next handshake.
+            let _ = channel.set_buffered_amount_low_threshold(0).await;
+        }
+    };
     tokio::select! {
         () = closing.notified() => {}
-        _ = watched.wait_for(|state| state.over) => {}
+        () = life => {}
     }
     state.send_modify(|state| state.over = true);
     if let Err(error) = connection.close().await {
@@ -125,12 +143,22 @@ impl PeerConnectionEventHandler for Events {
         }
     }
 
+    async fn on_ice_connection_state_change(&self, state: RTCIceConnectionState) {
+        if state == RTCIceConnectionState::Connected {
+            self.0
+                .send_modify(|state| state.steps = state.steps.saturating_add(1));
+        }
+    }
+
     async fn on_connection_state_change(&self, state: RTCPeerConnectionState) {
-        if matches!(
-            state,
-            RTCPeerConnectionState::Failed | RTCPeerConnectionState::Closed
-        ) {
-            self.0.send_modify(|state| state.over = true);
+        match state {
+            RTCPeerConnectionState::Connected => self
+                .0
+                .send_modify(|state| state.steps = state.steps.saturating_add(1)),
+            RTCPeerConnectionState::Failed | RTCPeerConnectionState::Closed => {
+                self.0.send_modify(|state| state.over = true);
+            }
+            _ => {}
         }
     }
 
