@@ -55,24 +55,16 @@ fn choose(plans: &[PlanSummary], wanted: Option<PlanId>) -> Result<&PlanSummary,
         (None, [plan]) => Ok(plan),
         (None, []) => Err(Failure::other("plan_not_found", "the title is not for sale")),
         (None, several) => {
-            let plans: Vec<String> = several
-                .iter()
-                .map(|plan| format!("{} ({})", plan.id, titles::plan(plan)))
-                .collect();
-            Err(Failure::usage(
-                "plan_missing",
-                &format!("choose one with --plan: {}", plans.join(", ")),
-            ))
+            let plans: Vec<String> =
+                several.iter().map(|plan| format!("{} ({})", plan.id, titles::plan(plan))).collect();
+            Err(Failure::usage("plan_missing", &format!("choose one with --plan: {}", plans.join(", "))))
         }
     }
 }
 
 fn agreed(question: &str) -> Result<bool, Failure> {
     if !std::io::stdin().is_terminal() {
-        return Err(Failure::usage(
-            "consent_missing",
-            &format!("{question} say so with --yes"),
-        ));
+        return Err(Failure::usage("consent_missing", &format!("{question} say so with --yes")));
     }
     let _ = write!(std::io::stderr(), "{question} [y/N] ");
     let mut answer = String::new();

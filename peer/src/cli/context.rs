@@ -31,11 +31,7 @@ impl Context {
         let state = StateDir::open(global.state_dir)?;
         let device = Arc::new(Device::load_or_create(&state)?);
         let server = global.server.map(|url| normalize_server(&url)).transpose()?;
-        Ok(Self {
-            state,
-            device,
-            server,
-        })
+        Ok(Self { state, device, server })
     }
 
     /// A client of the server at `url`.
@@ -57,24 +53,14 @@ impl Context {
     /// A client of that server, signed in if there is a sign-in.
     pub(super) fn api(&self) -> Result<Api, Failure> {
         let server = self.server()?;
-        let session = self
-            .state
-            .servers()?
-            .servers
-            .get(&server)
-            .map(|kept| kept.session_token.clone());
+        let session = self.state.servers()?.servers.get(&server).map(|kept| kept.session_token.clone());
         self.api_at(&server, session)
     }
 
     /// A client of that server with a sign-in.
     pub(super) fn signed_in(&self) -> Result<Api, Failure> {
         let server = self.server()?;
-        let kept = self
-            .state
-            .servers()?
-            .servers
-            .get(&server)
-            .map(|kept| kept.session_token.clone());
+        let kept = self.state.servers()?.servers.get(&server).map(|kept| kept.session_token.clone());
         let session = kept.ok_or_else(|| {
             Failure::other(
                 "sign_in_missing",

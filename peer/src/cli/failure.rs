@@ -23,25 +23,15 @@ pub(super) struct Failure {
 
 impl Failure {
     pub(super) fn other(code: &str, detail: &str) -> Self {
-        Self {
-            code: code.to_owned(),
-            detail: detail.to_owned(),
-            exit: EXIT_FAILURE,
-        }
+        Self { code: code.to_owned(), detail: detail.to_owned(), exit: EXIT_FAILURE }
     }
 
     pub(super) fn usage(code: &str, detail: &str) -> Self {
-        Self {
-            exit: EXIT_USAGE,
-            ..Self::other(code, detail)
-        }
+        Self { exit: EXIT_USAGE, ..Self::other(code, detail) }
     }
 
     pub(super) fn not_entitled(code: &str, detail: &str) -> Self {
-        Self {
-            exit: EXIT_NOT_ENTITLED,
-            ..Self::other(code, detail)
-        }
+        Self { exit: EXIT_NOT_ENTITLED, ..Self::other(code, detail) }
     }
 
     pub(super) fn exit(&self) -> ExitCode {
@@ -52,10 +42,9 @@ impl Failure {
     pub(super) fn ended(end: &End) -> Option<Self> {
         match end {
             End::Left => None,
-            End::Revoked(reason) => Some(Self::not_entitled(
-                "view_revoked",
-                &format!("the server ended the view: {reason}"),
-            )),
+            End::Revoked(reason) => {
+                Some(Self::not_entitled("view_revoked", &format!("the server ended the view: {reason}")))
+            }
             End::Refused(error) => Some(Self::from_api(error)),
         }
     }
@@ -63,44 +52,26 @@ impl Failure {
     fn from_api(error: &api::Error) -> Self {
         let exit = match error {
             api::Error::Network { .. } => EXIT_NETWORK,
-            api::Error::Refused {
-                status: 402 | 403, ..
-            } => EXIT_NOT_ENTITLED,
+            api::Error::Refused { status: 402 | 403, .. } => EXIT_NOT_ENTITLED,
             api::Error::Refused { code, .. } if says_not_entitled(code) => EXIT_NOT_ENTITLED,
             api::Error::Url(_) => EXIT_USAGE,
             _ => EXIT_FAILURE,
         };
         let detail = match error {
-            api::Error::Refused {
-                status: 401,
-                code,
-                detail,
-                ..
-            } if code.starts_with("session") => {
+            api::Error::Refused { status: 401, code, detail, .. } if code.starts_with("session") => {
                 format!("{detail}; run matinee-peer login")
             }
             api::Error::Refused { detail, .. } => detail.clone(),
             error => error.to_string(),
         };
-        Self {
-            code: error.code().to_owned(),
-            detail,
-            exit,
-        }
+        Self { code: error.code().to_owned(), detail, exit }
     }
 }
 
 fn says_not_entitled(code: &str) -> bool {
-    [
-        "entitlement",
-        "view_",
-        "views_",
-        "quota",
-        "wallet",
-        "insufficient",
-    ]
-    .iter()
-    .any(|word| code.starts_with(word))
+    ["entitlement", "view_", "views_", "quota", "wallet", "insufficient"]
+        .iter()
+        .any(|word| code.starts_with(word))
 }
 
 impl From<api::Error> for Failure {
@@ -113,14 +84,8 @@ impl From<ReadError> for Failure {
     fn from(error: ReadError) -> Self {
         let failure = Self::other(&error.code, &error.detail);
         match error.status.as_u16() {
-            402 | 403 => Self {
-                exit: EXIT_NOT_ENTITLED,
-                ..failure
-            },
-            502 | 504 => Self {
-                exit: EXIT_NETWORK,
-                ..failure
-            },
+            402 | 403 => Self { exit: EXIT_NOT_ENTITLED, ..failure },
+            502 | 504 => Self { exit: EXIT_NETWORK, ..failure },
             _ => failure,
         }
     }

@@ -37,11 +37,7 @@ pub(super) fn line(snapshot: &Snapshot) -> String {
     let down: u64 = engine.peers.iter().map(|peer| peer.bytes_per_s).sum();
     format!(
         "{} peers, {}/s from them, {} up, {:.0} % from peers",
-        engine
-            .peers
-            .iter()
-            .filter(|peer| peer.thumbprint.is_some())
-            .count(),
+        engine.peers.iter().filter(|peer| peer.thumbprint.is_some()).count(),
         bytes(down),
         bytes(engine.uploaded_bytes),
         engine.offload() * 100.0,
@@ -55,11 +51,7 @@ pub(super) fn bytes(bytes: u64) -> String {
 
 /// A progress bar on standard error; hidden with `--json` and where there is no terminal.
 pub(super) fn bar(output: Output, total_bytes: u64) -> ProgressBar {
-    let target = if output.is_json() {
-        ProgressDrawTarget::hidden()
-    } else {
-        ProgressDrawTarget::stderr()
-    };
+    let target = if output.is_json() { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
     let bar = ProgressBar::with_draw_target(Some(total_bytes), target);
     let template = "{bar:30} {bytes}/{total_bytes} {bytes_per_sec} ETA {eta} {msg}";
     if let Ok(style) = ProgressStyle::with_template(template) {

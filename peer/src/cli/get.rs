@@ -76,10 +76,7 @@ impl Get {
         let _ = timeout(FAREWELL_WAIT, release.swarm().leave()).await;
         match got? {
             true => Ok(()),
-            false => Err(Failure::other(
-                "interrupted",
-                "interrupted; the same command goes on where it was",
-            )),
+            false => Err(Failure::other("interrupted", "interrupted; the same command goes on where it was")),
         }
     }
 
@@ -91,11 +88,7 @@ impl Get {
                 &format!("the release has no file {wrong}, only 0 to {}", count - 1),
             ));
         }
-        let mut files = if self.file.is_empty() {
-            (0..count).collect()
-        } else {
-            self.file.clone()
-        };
+        let mut files = if self.file.is_empty() { (0..count).collect() } else { self.file.clone() };
         files.sort_unstable();
         files.dedup();
         Ok(files)
@@ -106,20 +99,14 @@ impl Get {
         let about = |file: &u32| manifest.files.get(*file as usize);
         let total_bytes: u64 = files.iter().filter_map(about).map(|file| file.size_bytes).sum();
         let chunks_of = |file: &u32| about(file).map_or(0, |file| file.chunks());
-        let runs = files
-            .iter()
-            .map(|file| (FileIndex(*file), ChunkIndex(0), chunks_of(file)));
+        let runs = files.iter().map(|file| (FileIndex(*file), ChunkIndex(0), chunks_of(file)));
         release.swarm().wishes().want(Want::Only(runs.collect()));
         let bar = figures::bar(output, total_bytes);
         let fields = json!({"command": "get", "release": manifest.release, "title": manifest.title, "bytes": total_bytes});
         output.event(
             "ready",
             fields,
-            &format!(
-                "Getting {} ({})",
-                one_line(&manifest.title),
-                figures::bytes(total_bytes)
-            ),
+            &format!("Getting {} ({})", one_line(&manifest.title), figures::bytes(total_bytes)),
         );
         let began = clock::instant();
         let reporting = report(Arc::clone(release), output, bar.clone());
@@ -128,10 +115,7 @@ impl Get {
             if self.ciphertext_only {
                 self.hold(release, files, &bar).await?;
             } else {
-                for (file, target) in files
-                    .iter()
-                    .zip(targets(manifest, files, self.output.as_deref())?)
-                {
+                for (file, target) in files.iter().zip(targets(manifest, files, self.output.as_deref())?) {
                     let arriving = Arriving::begin(&target, self.force)?;
                     written.push(write_file(release, *file, arriving, &bar).await?);
                 }
@@ -146,11 +130,7 @@ impl Get {
         let paths: Vec<String> = written.iter().map(|path| path.display().to_string()).collect();
         let (elapsed, snapshot) = (began.elapsed(), release.swarm().snapshots().borrow().clone());
         output.machine("stats", figures::stats(release, &snapshot));
-        let place = if self.ciphertext_only {
-            "the cache".to_owned()
-        } else {
-            paths.join(", ")
-        };
+        let place = if self.ciphertext_only { "the cache".to_owned() } else { paths.join(", ") };
         let rate = total_bytes as f64 / elapsed.as_secs_f64().max(0.001);
         output.event(
             "done",
@@ -195,26 +175,16 @@ async fn write_file(
         }
         Ok::<_, std::io::Error>(arriving)
     });
-    let count = release
-        .manifest()
-        .files
-        .get(file as usize)
-        .map_or(0, |about| about.chunks());
+    let count = release.manifest().files.get(file as usize).map_or(0, |about| about.chunks());
     let mut windowed_to = 0;
     for chunk in 0..count {
         if release.shelf().is_memory_only() && chunk + WINDOW_CHUNKS / 2 >= windowed_to {
             // Chunks far ahead would only push each other out of memory.
             windowed_to = chunk + WINDOW_CHUNKS;
-            let window = (
-                FileIndex(file),
-                ChunkIndex(chunk),
-                WINDOW_CHUNKS.min(count - chunk),
-            );
+            let window = (FileIndex(file), ChunkIndex(chunk), WINDOW_CHUNKS.min(count - chunk));
             release.swarm().wishes().want(Want::Only(vec![window]));
         }
-        let bytes = release
-            .plaintext(ChunkAddress::new(file, chunk), CHUNK_WAIT)
-            .await?;
+        let bytes = release.plaintext(ChunkAddress::new(file, chunk), CHUNK_WAIT).await?;
         bar.inc(bytes.len() as u64);
         if chunks.send(bytes).await.is_err() {
             break;
@@ -223,14 +193,10 @@ async fn write_file(
     drop(chunks);
     let failed =
         |error: std::io::Error| Failure::other("output_io", &format!("cannot write the output: {error}"));
-    let arriving = writing
-        .await
-        .map_err(|error| Failure::other("output_io", &error.to_string()))?
-        .map_err(failed)?;
+    let arriving =
+        writing.await.map_err(|error| Failure::other("output_io", &error.to_string()))?.map_err(failed)?;
     let finished = tokio::task::spawn_blocking(move || arriving.finish()).await;
-    finished
-        .map_err(|error| Failure::other("output_io", &error.to_string()))?
-        .map_err(failed)
+    finished.map_err(|error| Failure::other("output_io", &error.to_string()))?.map_err(failed)
 }
 
 /// Prints figures until it is dropped.

@@ -34,11 +34,7 @@ impl Login {
             Some(email) => email,
             None => ask("E-mail: ")?,
         };
-        let password = if self.password_stdin {
-            password_from_stdin()?
-        } else {
-            ask_password()?
-        };
+        let password = if self.password_stdin { password_from_stdin()? } else { ask_password()? };
         let signed_in = context.api_at(&url, None)?.sign_in(&email, &password).await?;
         let session_token = signed_in.session_token.ok_or_else(|| {
             Failure::other(
@@ -47,9 +43,7 @@ impl Login {
             )
         })?;
         let mut servers = context.state.servers()?;
-        servers
-            .servers
-            .insert(url.clone(), SignIn { email, session_token });
+        servers.servers.insert(url.clone(), SignIn { email, session_token });
         servers.current = Some(url.clone());
         context.state.keep_servers(&servers)?;
         let name = super::output::one_line(&signed_in.account.name);
@@ -81,10 +75,7 @@ fn ask_password() -> Result<String, Failure> {
 fn password_from_stdin() -> Result<String, Failure> {
     let password = line_from_stdin()?;
     if password.is_empty() || password.len() > PASSWORD_BYTES_MAX {
-        return Err(Failure::usage(
-            "password_missing",
-            "standard input holds no usable password",
-        ));
+        return Err(Failure::usage("password_missing", "standard input holds no usable password"));
     }
     Ok(password)
 }
@@ -92,8 +83,6 @@ fn password_from_stdin() -> Result<String, Failure> {
 fn line_from_stdin() -> Result<String, Failure> {
     let mut line = String::new();
     let mut limited = std::io::Read::take(std::io::stdin().lock(), 2 * PASSWORD_BYTES_MAX as u64);
-    limited
-        .read_line(&mut line)
-        .map_err(|error| Failure::other("terminal", &error.to_string()))?;
+    limited.read_line(&mut line).map_err(|error| Failure::other("terminal", &error.to_string()))?;
     Ok(line.trim_end_matches(['\r', '\n']).to_owned())
 }

@@ -14,15 +14,10 @@ pub(super) async fn title(api: &Api, named: &str) -> Result<TitleSummary, Failur
     }
     let wanted = named.to_lowercase();
     let titles = api.titles().await?;
-    let exact: Vec<&TitleSummary> = titles
-        .iter()
-        .filter(|title| title.name.to_lowercase() == wanted)
-        .collect();
+    let exact: Vec<&TitleSummary> =
+        titles.iter().filter(|title| title.name.to_lowercase() == wanted).collect();
     let found = if exact.is_empty() {
-        titles
-            .iter()
-            .filter(|title| title.name.to_lowercase().contains(&wanted))
-            .collect()
+        titles.iter().filter(|title| title.name.to_lowercase().contains(&wanted)).collect()
     } else {
         exact
     };
@@ -38,10 +33,7 @@ pub(super) async fn title(api: &Api, named: &str) -> Result<TitleSummary, Failur
                 .take(5)
                 .map(|title| format!("{} ({})", one_line(&title.name), title.id))
                 .collect();
-            let detail = format!(
-                "{named:?} is the name of several titles: {}; use the id",
-                names.join(", ")
-            );
+            let detail = format!("{named:?} is the name of several titles: {}; use the id", names.join(", "));
             Err(Failure::other("title_ambiguous", &detail))
         }
     }
@@ -67,10 +59,7 @@ pub(super) async fn open_view(api: &Api, title: &TitleSummary) -> Result<Opening
         Some(error) => Err(error.into()),
         None => {
             let name = one_line(&title.name);
-            let detail = format!(
-                "this account may not play {name}; run matinee-peer buy {}",
-                title.id
-            );
+            let detail = format!("this account may not play {name}; run matinee-peer buy {}", title.id);
             Err(Failure::not_entitled("entitlement_missing", &detail))
         }
     }

@@ -123,10 +123,7 @@ pub fn main() -> ExitCode {
     let runtime = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime,
         Err(error) => {
-            return output.failed(&Failure::other(
-                "runtime",
-                &format!("cannot start threads: {error}"),
-            ));
+            return output.failed(&Failure::other("runtime", &format!("cannot start threads: {error}")));
         }
     };
     let done = runtime.block_on(run(line, &output));
@@ -159,9 +156,5 @@ fn log(verbose: u8) {
         _ => "info,matinee_peer=debug,matinee_engine=debug",
     };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_target(false)
-        .init();
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false).init();
 }

@@ -43,12 +43,7 @@ impl Output {
     /// Says why the command failed and gives the exit status.
     pub(super) fn failed(self, failure: &Failure) -> ExitCode {
         self.machine("error", json!({"code": failure.code, "detail": failure.detail}));
-        let _ = writeln!(
-            std::io::stderr(),
-            "matinee-peer: {} [{}]",
-            one_line(&failure.detail),
-            failure.code
-        );
+        let _ = writeln!(std::io::stderr(), "matinee-peer: {} [{}]", one_line(&failure.detail), failure.code);
         failure.exit()
     }
 
@@ -62,7 +57,5 @@ impl Output {
 
 /// Text that came from elsewhere, fit for a terminal.
 pub(super) fn one_line(text: &str) -> String {
-    text.chars()
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .collect()
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }

@@ -18,16 +18,8 @@ const NAME_BYTES_MAX: usize = 200;
 /// A plain file name made of what a publisher wrote.
 pub(super) fn plain_name(name: &str, file: u32) -> String {
     let last = name.rsplit(['/', '\\']).next().unwrap_or_default();
-    let clean: String = last
-        .chars()
-        .map(|c| {
-            if c.is_control() || "<>:\"|?*".contains(c) {
-                '_'
-            } else {
-                c
-            }
-        })
-        .collect();
+    let clean: String =
+        last.chars().map(|c| if c.is_control() || "<>:\"|?*".contains(c) { '_' } else { c }).collect();
     let mut clean = clean.trim().trim_end_matches('.').to_owned();
     if clean.starts_with('.') {
         clean.replace_range(..1, "_");
@@ -35,11 +27,7 @@ pub(super) fn plain_name(name: &str, file: u32) -> String {
     while clean.len() > NAME_BYTES_MAX {
         clean.pop();
     }
-    if clean.is_empty() {
-        format!("file-{file}")
-    } else {
-        clean
-    }
+    if clean.is_empty() { format!("file-{file}") } else { clean }
 }
 
 /// Where each of `files` goes. `output` is a file name if one file is got, else a folder.
@@ -52,11 +40,7 @@ pub(super) fn targets(
     let mut taken = HashSet::new();
     let mut targets = Vec::new();
     for &file in files {
-        let name = manifest
-            .files
-            .get(file as usize)
-            .map(|about| about.name.as_str())
-            .unwrap_or_default();
+        let name = manifest.files.get(file as usize).map(|about| about.name.as_str()).unwrap_or_default();
         let mut name = plain_name(name, file);
         if !taken.insert(name.to_lowercase()) {
             name = format!("{file}-{name}");
@@ -89,31 +73,19 @@ impl Arriving {
     /// its chunks come from the cache again, verified.
     pub(super) fn begin(target: &Path, overwrite: bool) -> Result<Self, Failure> {
         let failed = |error: io::Error| {
-            Failure::other(
-                "output_io",
-                &format!("cannot write {}: {error}", target.display()),
-            )
+            Failure::other("output_io", &format!("cannot write {}: {error}", target.display()))
         };
         if !overwrite && target.exists() {
             let detail = format!("{} exists; choose another --output, or --force", target.display());
             return Err(Failure::other("output_exists", &detail));
         }
-        let folder = target
-            .parent()
-            .filter(|folder| !folder.as_os_str().is_empty())
-            .unwrap_or(Path::new("."));
+        let folder =
+            target.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         fs::create_dir_all(folder).map_err(failed)?;
-        let name = target
-            .file_name()
-            .and_then(|name| name.to_str())
-            .unwrap_or("file");
+        let name = target.file_name().and_then(|name| name.to_str()).unwrap_or("file");
         let beside = folder.join(format!(".{name}.matinee-part"));
         let file = File::create(&beside).map_err(failed)?;
-        Ok(Self {
-            file,
-            beside,
-            target: target.to_owned(),
-        })
+        Ok(Self { file, beside, target: target.to_owned() })
     }
 
     /// Appends.

@@ -67,10 +67,7 @@ impl Play {
         let file = self.choose(release.manifest())?;
         let gateway = Gateway::start(Arc::new(OneRelease(Arc::clone(&release))), self.port).await;
         let gateway = gateway.map_err(|error| {
-            Failure::other(
-                "gateway_port",
-                &format!("cannot listen on 127.0.0.1:{}: {error}", self.port),
-            )
+            Failure::other("gateway_port", &format!("cannot listen on 127.0.0.1:{}: {error}", self.port))
         })?;
         let urls: Vec<String> = (0_u32..)
             .zip(&release.manifest().files)
@@ -82,11 +79,7 @@ impl Play {
             "command": "play", "release": release.manifest().release, "title": release.manifest().title,
             "file": file, "url": url, "urls": urls,
         });
-        output.event(
-            "ready",
-            fields,
-            &format!("{} plays at\n{url}", one_line(&release.manifest().title)),
-        );
+        output.event("ready", fields, &format!("{} plays at\n{url}", one_line(&release.manifest().title)));
         let player = program.map(|program| start(program, &url)).transpose()?;
         let mut over = release.swarm().over();
         let played = tokio::select! {
@@ -108,16 +101,10 @@ impl Play {
         let count = u32::try_from(manifest.files.len()).unwrap_or(u32::MAX);
         match self.file {
             Some(file) if file < count => Ok(file),
-            Some(file) => Err(Failure::usage(
-                "file_not_found",
-                &format!("the release has no file {file}"),
-            )),
+            Some(file) => Err(Failure::usage("file_not_found", &format!("the release has no file {file}"))),
             None => {
-                let played = |media_type: &str| {
-                    PLAYED
-                        .iter()
-                        .any(|kind| media_type.to_lowercase().starts_with(kind))
-                };
+                let played =
+                    |media_type: &str| PLAYED.iter().any(|kind| media_type.to_lowercase().starts_with(kind));
                 let first = manifest.files.iter().position(|file| played(&file.media_type));
                 Ok(first.and_then(|file| u32::try_from(file).ok()).unwrap_or(0))
             }
@@ -152,9 +139,7 @@ impl Player {
 
 fn on_path(program: &str) -> Option<PathBuf> {
     let folders = std::env::var_os("PATH")?;
-    std::env::split_paths(&folders)
-        .map(|folder| folder.join(program))
-        .find(|path| path.is_file())
+    std::env::split_paths(&folders).map(|folder| folder.join(program)).find(|path| path.is_file())
 }
 
 fn start((player, program): (Player, PathBuf), url: &str) -> Result<Child, Failure> {
@@ -162,11 +147,7 @@ fn start((player, program): (Player, PathBuf), url: &str) -> Result<Child, Failu
     if player == Player::Vlc {
         command.arg("--play-and-exit");
     }
-    command
-        .arg(url)
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .kill_on_drop(true);
+    command.arg(url).stdin(Stdio::null()).stdout(Stdio::null()).kill_on_drop(true);
     command
         .spawn()
         .map_err(|error| Failure::other("player", &format!("cannot start {}: {error}", program.display())))
@@ -178,10 +159,7 @@ async fn ended(player: Option<Child>) -> Result<(), Failure> {
     };
     match player.wait().await {
         Ok(status) if status.success() => Ok(()),
-        Ok(status) => Err(Failure::other(
-            "player",
-            &format!("the player ended with {status}"),
-        )),
+        Ok(status) => Err(Failure::other("player", &format!("the player ended with {status}"))),
         Err(error) => Err(Failure::other("player", &error.to_string())),
     }
 }
@@ -190,15 +168,7 @@ async fn ended(player: Option<Child>) -> Result<(), Failure> {
 async fn warm_up(release: Arc<OpenedRelease>, file: FileIndex) {
     if let Some(reader) = release.chunk_reader(file) {
         reader.seek(ChunkIndex(0));
-        let _ = release
-            .sealed(
-                ChunkAddress {
-                    file,
-                    chunk: ChunkIndex(0),
-                },
-                WARM_UP,
-            )
-            .await;
+        let _ = release.sealed(ChunkAddress { file, chunk: ChunkIndex(0) }, WARM_UP).await;
     }
 }
 

@@ -76,12 +76,7 @@ impl Seeding {
             }
         };
         let release = OpenedRelease::start(api.clone(), opening, options).await?;
-        Ok(Self {
-            release,
-            ready: false,
-            complete: false,
-            full: false,
-        })
+        Ok(Self { release, ready: false, complete: false, full: false })
     }
 
     fn tell(&mut self, output: Output, say_figures: bool) {
@@ -102,11 +97,7 @@ impl Seeding {
             // What does not fit would push itself out of memory again and again.
             self.full = true;
             self.release.swarm().wishes().want(Want::Nothing);
-            output.event(
-                "full",
-                fields,
-                &format!("The cache is full; serving what is held of {name}"),
-            );
+            output.event("full", fields, &format!("The cache is full; serving what is held of {name}"));
         }
         output.machine("stats", figures::stats(&self.release, &snapshot));
         if say_figures && !output.is_json() {
@@ -135,11 +126,7 @@ async fn serve(seedings: &mut [Seeding], output: Output) -> Result<(), Failure> 
             _ = join.tick() => {}
         }
         let ended = |seeding: &Seeding| seeding.release.swarm().over().borrow().clone();
-        if let Some(failure) = seedings
-            .iter()
-            .filter_map(ended)
-            .find_map(|end: End| Failure::ended(&end))
-        {
+        if let Some(failure) = seedings.iter().filter_map(ended).find_map(|end: End| Failure::ended(&end)) {
             return Err(failure);
         }
     }

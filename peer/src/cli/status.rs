@@ -33,11 +33,8 @@ impl Status {
                         (json!({"server": api.base(), "account": account}), line)
                     }
                     Err(error) => {
-                        let line = format!(
-                            "Signed in at {}, but: {}",
-                            api.base(),
-                            one_line(&error.to_string())
-                        );
+                        let line =
+                            format!("Signed in at {}, but: {}", api.base(), one_line(&error.to_string()));
                         (json!({"server": api.base(), "code": error.code()}), line)
                     }
                 };
@@ -53,22 +50,14 @@ fn cache(context: &Context, output: &Output) -> Result<(), Failure> {
     let cache = match Cache::open(&context.state.cache(), CACHE_BYTES_DEFAULT) {
         Ok(cache) => cache,
         Err(Error::Locked(_)) => {
-            output.event(
-                "cache",
-                json!({"in_use": true}),
-                "The cache is in use by another matinee-peer",
-            );
+            output.event("cache", json!({"in_use": true}), "The cache is in use by another matinee-peer");
             return Ok(());
         }
         Err(error) => return Err(error.into()),
     };
     let usage = cache.usage();
     let fields = json!({"in_use": false, "bytes": usage.bytes});
-    output.event(
-        "cache",
-        fields,
-        &format!("{} of ciphertext in the cache", bytes(usage.bytes)),
-    );
+    output.event("cache", fields, &format!("{} of ciphertext in the cache", bytes(usage.bytes)));
     for (release, held) in cache.releases() {
         let fields = json!({"release": release, "bytes": held});
         output.event("cached", fields, &format!("  release {release}: {}", bytes(held)));

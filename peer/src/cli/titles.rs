@@ -28,17 +28,10 @@ impl Titles {
 
 fn line(title: &TitleSummary) -> String {
     let plans: Vec<String> = title.plans.iter().map(plan).collect();
-    let size = title
-        .release
-        .as_ref()
-        .map(|release| release.files.iter().map(|file| file.size_bytes).sum());
+    let size = title.release.as_ref().map(|release| release.files.iter().map(|file| file.size_bytes).sum());
     let size = size.map_or("not published".to_owned(), bytes);
     let (name, publisher) = (one_line(&title.name), one_line(&title.publisher));
-    let plans = if plans.is_empty() {
-        "not for sale".to_owned()
-    } else {
-        plans.join("; ")
-    };
+    let plans = if plans.is_empty() { "not for sale".to_owned() } else { plans.join("; ") };
     format!("{}  {name} by {publisher}  {size}  {plans}", title.id)
 }
 
@@ -67,12 +60,7 @@ mod tests {
 
     #[test]
     fn amounts_read_as_their_currency_is_written() {
-        let text = |minor, currency: &str| {
-            money(&Money {
-                minor,
-                currency: currency.to_owned(),
-            })
-        };
+        let text = |minor, currency: &str| money(&Money { minor, currency: currency.to_owned() });
         assert_eq!(text(50, "USD"), "0.50 USD");
         assert_eq!(text(-1205, "EUR"), "-12.05 EUR");
         assert_eq!(text(300, "JPY"), "300 JPY");

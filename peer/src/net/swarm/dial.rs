@@ -71,25 +71,14 @@ impl Dialer {
                 Some(sdp) => dialer.make_answer(peer, &sdp, incoming).await,
             };
             let report = match made {
-                Ok(connection) => Report::Connected {
-                    peer,
-                    attempt: number,
-                    connection: Box::new(connection),
-                },
-                Err(error) => Report::NotConnected {
-                    peer,
-                    attempt: number,
-                    reason: error.to_string(),
-                },
+                Ok(connection) => {
+                    Report::Connected { peer, attempt: number, connection: Box::new(connection) }
+                }
+                Err(error) => Report::NotConnected { peer, attempt: number, reason: error.to_string() },
             };
             let _ = dialer.reports.send(report).await;
         });
-        Attempt {
-            number,
-            offered,
-            relayed,
-            task: task.abort_handle(),
-        }
+        Attempt { number, offered, relayed, task: task.abort_handle() }
     }
 
     async fn make_offer(
@@ -113,9 +102,7 @@ impl Dialer {
                 }
             }
         };
-        let answer = timeout(ANSWER_WAIT, answered)
-            .await
-            .unwrap_or(Err(Error::OpenTimeout(ANSWER_WAIT)))?;
+        let answer = timeout(ANSWER_WAIT, answered).await.unwrap_or(Err(Error::OpenTimeout(ANSWER_WAIT)))?;
         let connection = offering.accept(&answer).await?;
         for candidate in early {
             add(&connection, candidate).await;
@@ -135,10 +122,7 @@ impl Dialer {
     }
 
     async fn say(&self, relay: Relay) -> Result<(), Error> {
-        self.outgoing
-            .send(ToServer::Relay(relay))
-            .await
-            .map_err(|_| Error::Closed)
+        self.outgoing.send(ToServer::Relay(relay)).await.map_err(|_| Error::Closed)
     }
 }
 
@@ -152,28 +136,15 @@ async fn opened(mut connection: Connection, mut relayed: mpsc::Receiver<Relay>) 
             }
         }
     };
-    timeout(OPEN_WAIT, opening)
-        .await
-        .unwrap_or(Err(Error::OpenTimeout(OPEN_WAIT)))
+    timeout(OPEN_WAIT, opening).await.unwrap_or(Err(Error::OpenTimeout(OPEN_WAIT)))
 }
 
 async fn add(connection: &Connection, relay: Relay) {
-    let Relay::Candidate {
-        candidate,
-        sdp_mid,
-        sdp_m_line_index,
-        ..
-    } = relay
-    else {
+    let Relay::Candidate { candidate, sdp_mid, sdp_m_line_index, .. } = relay else {
         return;
     };
-    if let Err(error) = connection
-        .add_candidate(RemoteCandidate {
-            candidate,
-            sdp_mid,
-            sdp_m_line_index,
-        })
-        .await
+    if let Err(error) =
+        connection.add_candidate(RemoteCandidate { candidate, sdp_mid, sdp_m_line_index }).await
     {
         tracing::debug!(%error, "a candidate was refused");
     }

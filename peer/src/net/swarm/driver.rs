@@ -5,25 +5,23 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use matinee_engine::{Input, OriginError, Output, Swarm, Want};
+use matinee_engine::{Input, OriginError, Swarm, Want};
 use matinee_protocol::device::DevicePublicKey;
-use matinee_protocol::frame::Frame;
-use matinee_protocol::hello::{ChannelBinding, Hello};
 use matinee_protocol::id::{ChunkAddress, FileIndex, PageIndex, PeerId, Thumbprint};
 use matinee_protocol::jws::KeySet;
 use matinee_protocol::manifest::Manifest;
 use matinee_protocol::receipt::Receipt;
-use matinee_protocol::signaling::{Near, PeerHint, Relay, ToServer};
+use matinee_protocol::signaling::ToServer;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
 use super::dial::{Attempt, Dialer};
 use super::link::Link;
+use super::peers::Known;
 use super::receipts::ReceiptBook;
 use super::{End, Parts, Remember, Snapshot, Wishes};
 use crate::clock;
-use crate::net::api;
 use crate::net::membership::{Membership, Token};
 use crate::net::origin::Origin;
 use crate::net::signaling::{self, Signaling};
@@ -42,65 +40,29 @@ const WRITES_PENDING_MAX: usize = 64;
 const SNAPSHOT_INTERVAL: Duration = Duration::from_millis(500);
 /// How often receipts are handed in, and more peers asked for when there are few.
 const HOUSEKEEPING_INTERVAL: Duration = Duration::from_secs(20);
-/// Channels below which more peers are asked for.
-const CHANNELS_FEW: usize = 6;
 /// Time for goodbyes.
 const LEAVE_WAIT: Duration = Duration::from_millis(1_500);
-/// Time for the last receipts.
-const LAST_RECEIPTS_WAIT: Duration = Duration::from_secs(2);
 
 /// What the transports and the origin bring. Not taken while the disk is behind.
 #[derive(Debug)]
 pub(super) enum Arrival {
-    Frame {
-        peer: PeerId,
-        link: u64,
-        bytes: Bytes,
-    },
-    Closed {
-        peer: PeerId,
-        link: u64,
-    },
-    OriginChunk {
-        request: u64,
-        at: ChunkAddress,
-        bytes: Bytes,
-    },
-    OriginEnded {
-        request: u64,
-        error: Option<OriginError>,
-    },
+    Frame { peer: PeerId, link: u64, bytes: Bytes },
+    Closed { peer: PeerId, link: u64 },
+    OriginChunk { request: u64, at: ChunkAddress, bytes: Bytes },
+    OriginEnded { request: u64, error: Option<OriginError> },
 }
 
 /// What side tasks report.
 #[derive(Debug)]
 pub(super) enum Report {
     Drained(PeerId),
-    Connected {
-        peer: PeerId,
-        attempt: u64,
-        connection: Box<Connection>,
-    },
-    NotConnected {
-        peer: PeerId,
-        attempt: u64,
-        reason: String,
-    },
-    Read {
-        peer: PeerId,
-        at: ChunkAddress,
-        bytes: Option<Bytes>,
-    },
-    Page {
-        file: FileIndex,
-        page: PageIndex,
-        bytes: Option<Bytes>,
-    },
+    Connected { peer: PeerId, attempt: u64, connection: Box<Connection> },
+    NotConnected { peer: PeerId, attempt: u64, reason: String },
+    Read { peer: PeerId, at: ChunkAddress, bytes: Option<Bytes> },
+    Page { file: FileIndex, page: PageIndex, bytes: Option<Bytes> },
     Written,
     Keys(KeySet),
-    Credited {
-        bytes: u64,
-    },
+    Credited { bytes: u64 },
     NotCredited(Vec<(Thumbprint, Receipt)>),
 }
 
@@ -122,17 +84,18 @@ pub(super) struct Driver {
     pub(super) reports: mpsc::Sender<Report>,
     /// `None` when the release travels by the origin alone.
     pub(super) signaling: Option<Signaling>,
-    attempts: HashMap<PeerId, Attempt>,
-    dialer: Dialer,
+    pub(super) attempts: HashMap<PeerId, Attempt>,
+    pub(super) known: HashMap<PeerId, Known>,
+    pub(super) dialer: Dialer,
     wishes: Arc<Wishes>,
     snapshot: watch::Sender<Snapshot>,
-    keys: KeySet,
-    own: Option<PeerId>,
-    joined: bool,
-    numbers: u64,
-    peers_max: usize,
-    leaving: Option<Instant>,
-    credited_bytes: u64,
+    pub(super) keys: KeySet,
+    pub(super) own: Option<PeerId>,
+    pub(super) joined: bool,
+    pub(super) numbers: u64,
+    pub(super) peers_max: usize,
+    pub(super) leaving: Option<Instant>,
+    pub(super) credited_bytes: u64,
     inlets: Option<Inlets>,
 }
 
@@ -147,17 +110,7 @@ struct Inlets {
 
 impl Driver {
     pub(super) fn new(parts: Parts, wishes: Arc<Wishes>, snapshot: watch::Sender<Snapshot>) -> Self {
-        let Parts {
-            membership,
-            manifest,
-            keys,
-            shelf,
-            endpoint,
-            config,
-            want,
-            banned,
-            remember,
-        } = parts;
+        let Parts { membership, manifest, keys, shelf, endpoint, config, want, banned, remember } = parts;
         let opening = membership.opening();
         let identity = matinee_engine::Identity {
             swarm: opening.swarm,
@@ -178,19 +131,9 @@ impl Driver {
         } else {
             (None, mpsc::channel(1).1)
         };
-        let dialer = Dialer {
-            endpoint,
-            outgoing,
-            reports: reports.clone(),
-        };
+        let dialer = Dialer { endpoint, outgoing, reports: reports.clone() };
         let tokens = membership.tokens();
-        let inlets = Inlets {
-            arrivals: arriving,
-            reports: reported,
-            signaling: events,
-            said,
-            tokens,
-        };
+        let inlets = Inlets { arrivals: arriving, reports: reported, signaling: events, said, tokens };
         let mut driver = Self {
             swarm,
             origin: Origin::new(Arc::clone(&membership)),
@@ -207,6 +150,7 @@ impl Driver {
             reports,
             signaling,
             attempts: HashMap::new(),
+            known: HashMap::new(),
             dialer,
             wishes,
             snapshot,
@@ -228,9 +172,7 @@ impl Driver {
         for thumbprint in banned {
             self.handle(Input::Remember { thumbprint });
         }
-        for file in (0..self.manifest.files.len())
-            .filter_map(|file| u32::try_from(file).ok())
-            .map(FileIndex)
+        for file in (0..self.manifest.files.len()).filter_map(|file| u32::try_from(file).ok()).map(FileIndex)
         {
             let chunks = runs(self.shelf.store().held(file).into_iter().map(|chunk| chunk.get()));
             if !chunks.is_empty() {
@@ -263,10 +205,7 @@ impl Driver {
         housekeeping.reset();
         loop {
             self.carry_out();
-            if self
-                .leaving
-                .is_some_and(|until| self.links.is_empty() || clock::instant() >= until)
-            {
+            if self.leaving.is_some_and(|until| self.links.is_empty() || clock::instant() >= until) {
                 break;
             }
             let disk_is_behind = self.shelf.pending() >= WRITES_PENDING_MAX;
@@ -293,7 +232,10 @@ impl Driver {
                     self.leave();
                 }
                 () = tokio::time::sleep_until(wakeup) => self.handle(Input::Tick),
-                _ = snapshot.tick() => self.take_snapshot(),
+                _ = snapshot.tick() => {
+                    self.dial_due();
+                    self.take_snapshot();
+                }
                 _ = housekeeping.tick() => self.keep_house(),
             }
         }
@@ -307,24 +249,15 @@ impl Driver {
     }
 
     /// Carries out all that the engine wants, and what follows from it at once.
-    fn carry_out(&mut self) {
+    pub(super) fn carry_out(&mut self) {
         while let Some(output) = self.swarm.poll_output() {
-            if let Output::Close { peer, .. } = &output {
-                self.links.remove(peer);
-                self.expect_peers();
-            } else {
-                self.perform(output);
-            }
+            self.perform(output);
         }
     }
 
     fn wakeup(&self) -> Instant {
         let far_ms = clock::now_ms() + 60_000;
-        let wait_ms = self
-            .swarm
-            .next_wakeup_ms()
-            .unwrap_or(far_ms)
-            .saturating_sub(clock::now_ms());
+        let wait_ms = self.swarm.next_wakeup_ms().unwrap_or(far_ms).saturating_sub(clock::now_ms());
         let at = clock::instant() + Duration::from_millis(wait_ms.min(60_000));
         self.leaving.map_or(at, |until| until.min(at))
     }
@@ -357,18 +290,6 @@ impl Driver {
         }
     }
 
-    /// Receipts name devices; the server wants their keys. Both come in hellos, which the engine verifies.
-    fn note_device(&mut self, bytes: &Bytes) {
-        const HELLO_KIND: u8 = 1;
-        const DEVICE_KEYS_MAX: usize = 4096;
-        if bytes.first() == Some(&HELLO_KIND)
-            && self.device_keys.len() < DEVICE_KEYS_MAX
-            && let Ok(Frame::Hello(hello)) = Frame::decode(bytes.clone())
-        {
-            self.device_keys.insert(hello.public.thumbprint(), hello.public);
-        }
-    }
-
     fn reported(&mut self, report: Report) {
         match report {
             Report::Drained(peer) => {
@@ -377,21 +298,9 @@ impl Driver {
                     self.handle(Input::Drained { peer });
                 }
             }
-            Report::Connected {
-                peer,
-                attempt,
-                connection,
-            } => self.connected(peer, attempt, *connection),
-            Report::NotConnected {
-                peer,
-                attempt,
-                reason,
-            } => {
-                if self
-                    .attempts
-                    .get(&peer)
-                    .is_some_and(|held| held.number == attempt)
-                {
+            Report::Connected { peer, attempt, connection } => self.connected(peer, attempt, *connection),
+            Report::NotConnected { peer, attempt, reason } => {
+                if self.attempts.get(&peer).is_some_and(|held| held.number == attempt) {
                     tracing::debug!(%peer, reason, "no connection");
                     self.attempts.remove(&peer);
                     self.expect_peers();
@@ -401,18 +310,10 @@ impl Driver {
                 self.handle(Input::ReadDone { peer, at, bytes });
                 self.collect_losses();
             }
-            Report::Page {
-                file,
-                page,
-                bytes: Some(bytes),
-            } => {
+            Report::Page { file, page, bytes: Some(bytes) } => {
                 self.handle(Input::PageArrived { file, page, bytes });
             }
-            Report::Page {
-                file,
-                page,
-                bytes: None,
-            } => self.handle(Input::PageFailed { file, page }),
+            Report::Page { file, page, bytes: None } => self.handle(Input::PageFailed { file, page }),
             Report::Written => self.collect_losses(),
             Report::Keys(keys) => {
                 if keys != self.keys {
@@ -422,130 +323,6 @@ impl Driver {
             }
             Report::Credited { bytes } => self.credited_bytes += bytes,
             Report::NotCredited(receipts) => self.receipts.put_back(receipts),
-        }
-    }
-
-    fn connected(&mut self, peer: PeerId, attempt: u64, connection: Connection) {
-        if self.attempts.get(&peer).is_none_or(|held| held.number != attempt) {
-            return;
-        }
-        self.attempts.remove(&peer);
-        if self.leaving.is_some() {
-            return;
-        }
-        let prints = connection.fingerprints();
-        let swarm = self.membership.opening().swarm;
-        let binding = ChannelBinding {
-            swarm,
-            local: prints.local,
-            remote: prints.remote,
-        };
-        self.numbers += 1;
-        let named = (peer, self.numbers);
-        let halves = connection.split();
-        let link = Link::start(
-            named,
-            binding,
-            halves,
-            self.arrivals.clone(),
-            self.reports.clone(),
-        );
-        if self.links.insert(peer, link).is_some() {
-            self.handle(Input::PeerClosed { peer });
-        }
-        let hello = self.hello(&binding);
-        self.handle(Input::PeerOpened { peer, binding, hello });
-        self.expect_peers();
-    }
-
-    fn hello(&self, binding: &ChannelBinding) -> Bytes {
-        let token = self.membership.token();
-        let device = self.membership.api().prover().device().signing();
-        let signature = device.sign(&binding.signed_bytes(&token));
-        Frame::Hello(Hello {
-            token,
-            public: device.public(),
-            signature,
-        })
-        .encode()
-    }
-
-    /// `Some` when signaling ends the swarm.
-    fn signaled(&mut self, event: signaling::Event) -> Option<End> {
-        match event {
-            signaling::Event::Joined { peer, peers } => {
-                (self.own, self.joined) = (Some(peer), true);
-                self.offer_to(peers);
-            }
-            signaling::Event::Peers(peers) => self.offer_to(peers),
-            signaling::Event::Left(peer) => {
-                // A channel outlives its signaling; an attempt cannot.
-                if self.attempts.remove(&peer).is_some() {
-                    self.expect_peers();
-                }
-            }
-            signaling::Event::Relay(Relay::Offer { peer, sdp }) => self.offered(peer, sdp),
-            signaling::Event::Relay(relay) => {
-                if let Some(attempt) = self.attempts.get(&relay.peer()) {
-                    attempt.relay(relay);
-                }
-            }
-            signaling::Event::Revoked(reason) => return Some(End::Revoked(reason)),
-            signaling::Event::Down(reason) => {
-                if self.joined || self.own.is_none() {
-                    tracing::info!(reason, "signaling is down; joining again");
-                }
-                self.joined = false;
-                self.expect_peers();
-            }
-        }
-        None
-    }
-
-    fn offer_to(&mut self, mut peers: Vec<PeerHint>) {
-        if self.leaving.is_some() {
-            return;
-        }
-        peers.sort_by_key(|hint| hint.near != Near::Lan);
-        for PeerHint { peer, .. } in peers {
-            // A quarter of the room is left for those who come later and offer themselves.
-            let known = self.links.contains_key(&peer) || self.attempts.contains_key(&peer);
-            if known || Some(peer) == self.own || self.connections() >= self.peers_max.div_ceil(4) * 3 {
-                continue;
-            }
-            self.numbers += 1;
-            self.attempts.insert(peer, self.dialer.offer(peer, self.numbers));
-        }
-        self.expect_peers();
-    }
-
-    fn offered(&mut self, peer: PeerId, sdp: String) {
-        if self.leaving.is_some() || self.connections() >= self.peers_max {
-            return;
-        }
-        // Both offered at once: the offer of the lower id stands, on both sides.
-        let ours_stands = self.attempts.get(&peer).is_some_and(|held| held.offered)
-            && self.own.is_some_and(|own| own < peer);
-        if !ours_stands {
-            self.numbers += 1;
-            self.attempts
-                .insert(peer, self.dialer.answer(peer, self.numbers, sdp));
-            self.expect_peers();
-        }
-    }
-
-    fn connections(&self) -> usize {
-        self.links.len() + self.attempts.len()
-    }
-
-    fn expect_peers(&mut self) {
-        let count = u32::try_from(self.connections()).unwrap_or(u32::MAX);
-        self.handle(Input::PeersExpected { count });
-    }
-
-    fn say(&self, message: ToServer) {
-        if let Some(signaling) = &self.signaling {
-            signaling.send(message);
         }
     }
 
@@ -570,109 +347,17 @@ impl Driver {
         }
     }
 
-    fn token_changed(&mut self) {
-        let channels: Vec<_> = self
-            .links
-            .iter()
-            .map(|(peer, link)| (*peer, link.binding))
-            .collect();
-        for (peer, binding) in channels {
-            let hello = self.hello(&binding);
-            self.handle(Input::HelloRenewed { peer, hello });
-        }
-        let (api, reports) = (self.membership.api().clone(), self.reports.clone());
-        tokio::spawn(async move {
-            if let Ok(keys) = api.keys().await {
-                let _ = reports.send(Report::Keys(keys)).await;
-            }
-        });
-    }
-
-    pub(super) fn renew_token(&self) {
-        let membership = Arc::clone(&self.membership);
-        tokio::spawn(async move {
-            if let Err(error) = membership.renew().await {
-                tracing::debug!(%error, "the view token could not be renewed");
-            }
-        });
-    }
-
     fn collect_losses(&mut self) {
         for at in self.shelf.take_lost() {
             self.handle(Input::Lost { at });
         }
     }
 
-    fn take_snapshot(&mut self) {
+    pub(super) fn take_snapshot(&mut self) {
         self.collect_losses();
         let engine = self.swarm.stats();
         let (joined, channels, credited_bytes) = (self.joined, self.links.len(), self.credited_bytes);
-        self.snapshot.send_replace(Snapshot {
-            engine,
-            joined,
-            channels,
-            credited_bytes,
-        });
-    }
-
-    fn keep_house(&mut self) {
-        if self.joined && self.connections() < CHANNELS_FEW.min(self.peers_max) {
-            self.say(ToServer::More {});
-        }
-        if !self.receipts.is_empty() {
-            let receipts = self.receipts.take();
-            let (handing_in, reports) = (self.hand_in(receipts.clone()), self.reports.clone());
-            tokio::spawn(async move {
-                let report = match handing_in.await {
-                    Ok(bytes) => Report::Credited { bytes },
-                    Err(error) if error.is_transient() => Report::NotCredited(receipts),
-                    Err(error) => {
-                        tracing::warn!(%error, "the server refused receipts");
-                        return;
-                    }
-                };
-                let _ = reports.send(report).await;
-            });
-        }
-    }
-
-    fn hand_in(
-        &self,
-        receipts: Vec<(Thumbprint, Receipt)>,
-    ) -> impl Future<Output = Result<u64, api::Error>> + use<> {
-        let swarm = self.membership.opening().swarm;
-        let uploader = self.membership.api().prover().device().thumbprint();
-        let named = receipts.into_iter().filter_map(|(downloader, receipt)| {
-            let key = self.device_keys.get(&downloader)?;
-            Some(super::receipts::encode(&swarm, &uploader, key, &receipt))
-        });
-        let encoded: Vec<String> = named.collect();
-        let membership = Arc::clone(&self.membership);
-        async move {
-            if encoded.is_empty() {
-                return Ok(0);
-            }
-            membership.api().receipts(&membership.token(), &encoded).await
-        }
-    }
-
-    /// After the goodbyes: what is pending goes to disk, the last receipts to the server.
-    async fn finish(&mut self) {
-        self.carry_out();
-        self.links.clear();
-        for (_, fetch) in self.fetches.drain() {
-            fetch.abort();
-        }
-        while self.shelf.write_pending().await > 0 {}
-        while !self.receipts.is_empty() {
-            let last = self.receipts.take();
-            match tokio::time::timeout(LAST_RECEIPTS_WAIT, self.hand_in(last)).await {
-                Ok(Ok(bytes)) => self.credited_bytes += bytes,
-                Ok(Err(_)) | Err(_) => break,
-            }
-        }
-        self.joined = false;
-        self.take_snapshot();
+        self.snapshot.send_replace(Snapshot { engine, joined, channels, credited_bytes });
     }
 }
 
@@ -710,10 +395,7 @@ fn runs(numbers: impl Iterator<Item = u32>) -> Vec<(u32, u32)> {
 mod tests {
     #[test]
     fn runs_join_neighbours() {
-        assert_eq!(
-            super::runs([0, 1, 2, 5, 7, 8].into_iter()),
-            [(0, 3), (5, 1), (7, 2)]
-        );
+        assert_eq!(super::runs([0, 1, 2, 5, 7, 8].into_iter()), [(0, 3), (5, 1), (7, 2)]);
         assert!(super::runs([].into_iter()).is_empty());
     }
 }

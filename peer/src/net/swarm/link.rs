@@ -51,13 +51,7 @@ impl Link {
         let level = Arc::new(Level::default());
         tokio::spawn(send_all(peer, sender, queued, Arc::clone(&level), reports));
         let receiving = tokio::spawn(receive_all((peer, number), receiver, arrivals)).abort_handle();
-        Self {
-            number,
-            binding,
-            queue,
-            level,
-            receiving,
-        }
+        Self { number, binding, queue, level, receiving }
     }
 
     /// Queues a frame; false when the peer takes nothing any more.
@@ -89,9 +83,7 @@ async fn send_all<S: FrameSender>(
     while let Some(frame) = queued.recv().await {
         let bytes = frame.len();
         let sent = if queued.is_closed() {
-            timeout(FLUSH_WAIT, sender.send(frame))
-                .await
-                .is_ok_and(|sent| sent.is_ok())
+            timeout(FLUSH_WAIT, sender.send(frame)).await.is_ok_and(|sent| sent.is_ok())
         } else {
             sender.send(frame).await.is_ok()
         };

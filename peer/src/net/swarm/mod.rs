@@ -21,8 +21,10 @@ use crate::storage::Shelf;
 
 mod dial;
 mod driver;
+mod housekeeping;
 mod link;
 mod outputs;
+mod peers;
 mod receipts;
 
 /// Readers that may have a playhead at once.
@@ -98,12 +100,7 @@ impl Swarm {
             let end = driver.run().await;
             ending.send_replace(Some(end));
         });
-        Self {
-            wishes,
-            snapshots,
-            over,
-            task,
-        }
+        Self { wishes, snapshots, over, task }
     }
 
     /// Where readers say what they need.
@@ -165,10 +162,7 @@ impl Wishes {
         let mut wished = self.wished();
         let number = (0..READERS_MAX).find(|number| wished.readers >> number & 1 == 0)?;
         wished.readers |= 1 << number;
-        Some(ReaderNumber {
-            wishes: Arc::clone(self),
-            number,
-        })
+        Some(ReaderNumber { wishes: Arc::clone(self), number })
     }
 
     fn change(&self, change: impl FnOnce(&mut Wished)) {
@@ -179,14 +173,7 @@ impl Wishes {
     fn take(&self) -> Wished {
         let mut wished = self.wished();
         let (readers, leave) = (wished.readers, wished.leave);
-        std::mem::replace(
-            &mut *wished,
-            Wished {
-                readers,
-                leave,
-                ..Wished::default()
-            },
-        )
+        std::mem::replace(&mut *wished, Wished { readers, leave, ..Wished::default() })
     }
 
     fn wished(&self) -> MutexGuard<'_, Wished> {

@@ -1,4 +1,4 @@
-//! What the engine wants done, besides closing channels.
+//! What the engine wants done.
 
 use std::sync::Arc;
 
@@ -29,42 +29,18 @@ impl Driver {
                 }
             }
             Output::Read { peer, at } => self.read(peer, at),
-            Output::FetchOrigin {
-                request,
-                file,
-                first,
-                count,
-            } => self.fetch(request, file, (first, count)),
+            Output::FetchOrigin { request, file, first, count } => self.fetch(request, file, (first, count)),
             Output::CancelOrigin { request } => {
                 if let Some(fetch) = self.fetches.remove(&request) {
                     fetch.abort();
                 }
             }
             Output::FetchPage { file, page } => self.fetch_page(file, page),
-            Output::SignReceipt {
-                peer,
-                total_bytes,
-                at_ms,
-                signed_bytes,
-                ..
-            } => {
-                let signature = self
-                    .membership
-                    .api()
-                    .prover()
-                    .device()
-                    .signing()
-                    .sign(&signed_bytes);
-                self.handle(Input::ReceiptSigned {
-                    peer,
-                    total_bytes,
-                    at_ms,
-                    signature,
-                });
+            Output::SignReceipt { peer, total_bytes, at_ms, signed_bytes, .. } => {
+                let signature = self.membership.api().prover().device().signing().sign(&signed_bytes);
+                self.handle(Input::ReceiptSigned { peer, total_bytes, at_ms, signature });
             }
-            Output::ReceiptReceived {
-                thumbprint, receipt, ..
-            } => self.receipts.add(thumbprint, receipt),
+            Output::ReceiptReceived { thumbprint, receipt, .. } => self.receipts.add(thumbprint, receipt),
             Output::Remembered { thumbprint, fault } => {
                 tracing::warn!(%thumbprint, %fault, "a device is refused from now on");
                 if fault == Fault::BadData {
@@ -73,29 +49,20 @@ impl Driver {
             }
             Output::Report { peer, fault } => {
                 if let Some(signaling) = &self.signaling {
-                    signaling.send(ToServer::Report {
-                        peer,
-                        reason: fault.to_string(),
-                    });
+                    signaling.send(ToServer::Report { peer, reason: fault.to_string() });
                 }
             }
             Output::PeerReady { peer, claims } => {
                 tracing::debug!(%peer, role = ?claims.rol, "a peer is ready");
             }
-            Output::Close { peer, .. } => {
-                self.links.remove(&peer);
-            }
+            Output::Close { peer, reason } => self.closed(peer, reason),
         }
     }
 
     /// From memory at once, else from disk beside the engine.
     fn read(&mut self, peer: PeerId, at: ChunkAddress) {
         if let Some(bytes) = self.shelf.in_memory(at) {
-            self.handle(Input::ReadDone {
-                peer,
-                at,
-                bytes: Some(bytes),
-            });
+            self.handle(Input::ReadDone { peer, at, bytes: Some(bytes) });
             return;
         }
         let (shelf, reports) = (Arc::clone(&self.shelf), self.reports.clone());
@@ -115,11 +82,8 @@ impl Driver {
                     let _ = arrivals.send(Arrival::OriginChunk { request, at, bytes }).await;
                 }
             };
-            let error = origin
-                .run(&manifest, file, run, deliver)
-                .await
-                .err()
-                .map(|error| origin_error(&error));
+            let error =
+                origin.run(&manifest, file, run, deliver).await.err().map(|error| origin_error(&error));
             let _ = arrivals.send(Arrival::OriginEnded { request, error }).await;
         });
         self.fetches.insert(request, fetching.abort_handle());
@@ -127,11 +91,7 @@ impl Driver {
 
     fn fetch_page(&mut self, file: FileIndex, page: PageIndex) {
         if let Some(kept) = self.shelf.store().page(file, page) {
-            self.handle(Input::PageArrived {
-                file,
-                page,
-                bytes: kept.bytes().clone(),
-            });
+            self.handle(Input::PageArrived { file, page, bytes: kept.bytes().clone() });
             return;
         }
         let (origin, reports) = (self.origin.clone(), self.reports.clone());
@@ -144,26 +104,15 @@ impl Driver {
             if let Err(error) = &fetched {
                 tracing::debug!(%error, "the origin gave no hash page");
             }
-            let _ = reports
-                .send(Report::Page {
-                    file,
-                    page,
-                    bytes: fetched.ok(),
-                })
-                .await;
+            let _ = reports.send(Report::Page { file, page, bytes: fetched.ok() }).await;
         });
     }
 }
 
 fn origin_error(error: &Error) -> OriginError {
     match error {
-        Error::Refused {
-            status: 401 | 403, ..
-        } => OriginError::NotAuthorized,
-        Error::Refused {
-            status: 404 | 410 | 416,
-            ..
-        } => OriginError::NotFound,
+        Error::Refused { status: 401 | 403, .. } => OriginError::NotAuthorized,
+        Error::Refused { status: 404 | 410 | 416, .. } => OriginError::NotFound,
         error => OriginError::Unreachable(error.to_string()),
     }
 }

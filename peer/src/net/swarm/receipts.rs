@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use matinee_protocol::device::DevicePublicKey;
 use matinee_protocol::encoding::b64u;
 use matinee_protocol::frame::Frame;
-use matinee_protocol::id::{SwarmId, Thumbprint};
+use matinee_protocol::id::Thumbprint;
 use matinee_protocol::receipt::Receipt;
 
 /// Receipts handed in by one request.
@@ -34,9 +34,7 @@ impl ReceiptBook {
     /// Takes receipts for one request.
     pub(super) fn take(&mut self) -> Vec<(Thumbprint, Receipt)> {
         let some: Vec<Thumbprint> = self.last.keys().copied().take(RECEIPTS_MAX).collect();
-        some.into_iter()
-            .filter_map(|downloader| self.last.remove_entry(&downloader))
-            .collect()
+        some.into_iter().filter_map(|downloader| self.last.remove_entry(&downloader)).collect()
     }
 
     /// Puts back what could not be handed in.
@@ -51,22 +49,9 @@ impl ReceiptBook {
     }
 }
 
-/// A receipt as the server takes it: swarm id ‖ uploader's thumbprint ‖ downloader's signing key ‖ receipt frame,
-/// base64url. The key rather than its thumbprint, since a signature is checked by a key.
-pub(super) fn encode(
-    swarm: &SwarmId,
-    uploader: &Thumbprint,
-    downloader: &DevicePublicKey,
-    receipt: &Receipt,
-) -> String {
+/// A receipt as the server takes it: receipt frame ‖ downloader's signing key, base64url. Swarm and uploader are those
+/// of the token and proof that it is handed in with.
+pub(super) fn encode(downloader: &DevicePublicKey, receipt: &Receipt) -> String {
     let frame = Frame::Receipt(*receipt).encode();
-    b64u(
-        &[
-            swarm.as_bytes().as_slice(),
-            uploader.as_bytes(),
-            &downloader.0,
-            &frame,
-        ]
-        .concat(),
-    )
+    b64u(&[frame.as_ref(), &downloader.0].concat())
 }
