@@ -50,28 +50,18 @@ impl Drop for Closer {
 
 impl fmt::Debug for Link {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.debug_struct("Link")
-            .field("state", &*self.state.borrow())
-            .finish_non_exhaustive()
+        out.debug_struct("Link").field("state", &*self.state.borrow()).finish_non_exhaustive()
     }
 }
 
 impl Link {
     /// Sets a local description and gives it back with the candidates found.
     pub(super) async fn describe(&self, description: RTCSessionDescription) -> Result<String, Error> {
-        self.connection
-            .set_local_description(description)
-            .await
-            .map_err(Error::Engine)?;
+        self.connection.set_local_description(description).await.map_err(Error::Engine)?;
         let mut state = self.state.clone();
         // Some candidates are better than none, so running out of time is no error.
         let _ = tokio::time::timeout(GATHER_WAIT, state.wait_for(|state| state.gathered || state.over)).await;
-        Ok(self
-            .connection
-            .local_description()
-            .await
-            .ok_or(Error::Closed)?
-            .sdp)
+        Ok(self.connection.local_description().await.ok_or(Error::Closed)?.sdp)
     }
 
     /// The next event; what had arrived before the end comes before it.
@@ -108,10 +98,8 @@ pub(super) async fn keep(
     let mut watched = state.subscribe();
     let life = async {
         let mut steps = 0;
-        while let Ok(state) = watched
-            .wait_for(|state| state.over || state.steps > steps)
-            .await
-            .map(|state| *state)
+        while let Ok(state) =
+            watched.wait_for(|state| state.over || state.steps > steps).await.map(|state| *state)
         {
             if state.over {
                 break;
@@ -145,16 +133,15 @@ impl PeerConnectionEventHandler for Events {
 
     async fn on_ice_connection_state_change(&self, state: RTCIceConnectionState) {
         if state == RTCIceConnectionState::Connected {
-            self.0
-                .send_modify(|state| state.steps = state.steps.saturating_add(1));
+            self.0.send_modify(|state| state.steps = state.steps.saturating_add(1));
         }
     }
 
     async fn on_connection_state_change(&self, state: RTCPeerConnectionState) {
         match state {
-            RTCPeerConnectionState::Connected => self
-                .0
-                .send_modify(|state| state.steps = state.steps.saturating_add(1)),
+            RTCPeerConnectionState::Connected => {
+                self.0.send_modify(|state| state.steps = state.steps.saturating_add(1))
+            }
             RTCPeerConnectionState::Failed | RTCPeerConnectionState::Closed => {
                 self.0.send_modify(|state| state.over = true);
             }

@@ -36,11 +36,7 @@ pub(super) fn enlarge_buffers(socket: &std::net::UdpSocket) -> io::Result<usize>
     let _ = socket.set_send_buffer_size(SOCKET_BUFFER_BYTES);
     let reported = socket.recv_buffer_size()?;
     // Linux reports twice what was asked, the other half being its own bookkeeping (socket(7)).
-    Ok(if cfg!(target_os = "linux") {
-        reported / 2
-    } else {
-        reported
-    })
+    Ok(if cfg!(target_os = "linux") { reported / 2 } else { reported })
 }
 
 /// Tokio, with large socket buffers, bounded name look-ups, and an eye on the connection's driver task.
@@ -53,11 +49,7 @@ pub(super) struct TunedRuntime {
 
 impl TunedRuntime {
     pub(super) fn new(state: watch::Sender<State>, intake: Arc<Intake>) -> Self {
-        Self {
-            state,
-            intake,
-            driven: AtomicBool::new(false),
-        }
+        Self { state, intake, driven: AtomicBool::new(false) }
     }
 }
 
@@ -87,9 +79,7 @@ impl Intake {
     pub(super) fn delivered(&self, bytes: usize) {
         let bytes = i64::try_from(bytes + bytes / 4).unwrap_or(i64::MAX);
         let rest = |undelivered: i64| Some(undelivered.saturating_sub(bytes).max(0));
-        let _ = self
-            .undelivered_bytes
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, rest);
+        let _ = self.undelivered_bytes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, rest);
     }
 }
 
@@ -118,10 +108,7 @@ impl AsyncUdpSocket for CountedSocket {
     ) -> Poll<io::Result<usize>> {
         let received = self.inner.poll_recv(cx, bufs, meta);
         if let Poll::Ready(Ok(messages)) = &received {
-            let data = meta
-                .iter()
-                .take(*messages)
-                .filter(|one| one.stride >= DATA_DATAGRAM_BYTES_MIN);
+            let data = meta.iter().take(*messages).filter(|one| one.stride >= DATA_DATAGRAM_BYTES_MIN);
             if !self.intake.received(data.map(|one| one.len).sum()) {
                 self.state.send_modify(|state| state.over = true);
             }
@@ -157,11 +144,7 @@ impl Runtime for TunedRuntime {
     fn wrap_udp_socket(&self, socket: std::net::UdpSocket) -> io::Result<Arc<dyn AsyncUdpSocket>> {
         enlarge_buffers(&socket)?;
         let inner = TokioRuntime.wrap_udp_socket(socket)?;
-        Ok(Arc::new(CountedSocket {
-            inner,
-            state: self.state.clone(),
-            intake: Arc::clone(&self.intake),
-        }))
+        Ok(Arc::new(CountedSocket { inner, state: self.state.clone(), intake: Arc::clone(&self.intake) }))
     }
 
     fn wrap_tcp_listener(&self, listener: std::net::TcpListener) -> io::Result<Arc<dyn AsyncTcpListener>> {

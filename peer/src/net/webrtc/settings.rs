@@ -41,9 +41,7 @@ pub struct Turn {
 
 impl fmt::Debug for Turn {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.debug_struct("Turn")
-            .field("urls", &self.urls)
-            .finish_non_exhaustive()
+        out.debug_struct("Turn").field("urls", &self.urls).finish_non_exhaustive()
     }
 }
 
@@ -79,10 +77,7 @@ impl Settings {
     pub(super) fn configuration(&self) -> RTCConfiguration {
         let mut servers = Vec::new();
         if !self.stun_urls.is_empty() {
-            servers.push(RTCIceServer {
-                urls: self.stun_urls.clone(),
-                ..Default::default()
-            });
+            servers.push(RTCIceServer { urls: self.stun_urls.clone(), ..Default::default() });
         }
         if let Some(turn) = &self.turn {
             servers.push(RTCIceServer {
@@ -91,35 +86,20 @@ impl Settings {
                 credential: turn.credential.clone(),
             });
         }
-        let policy = if self.relay_only {
-            RTCIceTransportPolicy::Relay
-        } else {
-            RTCIceTransportPolicy::All
-        };
-        RTCConfigurationBuilder::default()
-            .with_ice_servers(servers)
-            .with_ice_transport_policy(policy)
-            .build()
+        let policy = if self.relay_only { RTCIceTransportPolicy::Relay } else { RTCIceTransportPolicy::All };
+        RTCConfigurationBuilder::default().with_ice_servers(servers).with_ice_transport_policy(policy).build()
     }
 }
 
 /// Engine settings for a UDP socket whose receive buffer is `granted` bytes.
 pub(super) fn engine(granted: usize) -> SettingEngine {
-    let window = if granted >= SCTP_WINDOW_BYTES {
-        SCTP_WINDOW_BYTES
-    } else {
-        SCTP_WINDOW_BYTES_SMALL
-    };
+    let window = if granted >= SCTP_WINDOW_BYTES { SCTP_WINDOW_BYTES } else { SCTP_WINDOW_BYTES_SMALL };
     SettingEngineBuilder::new()
         .with_sctp_max_message_size(SctpMaxMessageSize::Bounded(FRAME_BYTES_MAX as u32))
         .with_sctp_max_receive_buffer_size(window as u32)
         .with_ice_connection_attempts(Some(ICE_CHECK_INTERVAL), Some(ICE_CHECKS_MAX))
         .with_prflx_acceptance_min_wait(Some(Duration::ZERO))
-        .with_ice_timeouts(
-            Some(ICE_DISCONNECTED_AFTER),
-            Some(ICE_FAILED_AFTER),
-            Some(ICE_KEEPALIVE_INTERVAL),
-        )
+        .with_ice_timeouts(Some(ICE_DISCONNECTED_AFTER), Some(ICE_FAILED_AFTER), Some(ICE_KEEPALIVE_INTERVAL))
         .with_multicast_dns_mode(MulticastDnsMode::Disabled)
         .build()
 }
