@@ -21,6 +21,8 @@ export interface Stats {
   bytesFromOrigin: number;
   bytesFromCache: number;
   bytesToPeers: number;
+  /** From being taken in by signaling to the first verified chunk from a peer; undefined before that. */
+  firstPeerChunkMs: number | undefined;
   peers: number;
   cache: string;
 }
@@ -45,11 +47,16 @@ const inspection: Inspection = Object.freeze({
       bytesFromOrigin: stats.bytes_from_origin,
       bytesFromCache: stats.bytes_from_cache,
       bytesToPeers: stats.bytes_to_peers,
+      firstPeerChunkMs: between(snapshot.joined_at_ms, stats.first_peer_chunk_at_ms),
       peers: stats.peers,
       cache: stats.cache,
     };
   },
 });
+
+function between(from: number | null, to: number | null): number | undefined {
+  return from === null || to === null ? undefined : to - from;
+}
 
 /** A player tells its figures from now on, until the returned function is called. */
 export function register(figures: () => Snapshot & { file: number }): () => void {

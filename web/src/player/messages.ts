@@ -85,10 +85,13 @@ export interface FileFacts {
 export interface EngineStats {
   bytes_from_peers: number;
   bytes_from_origin: number;
+  /** Of chunks that an earlier run left here. */
   bytes_from_cache: number;
   bytes_to_peers: number;
   /** Of no use: duplicates, wrong, cancelled. */
   bytes_wasted: number;
+  /** When the first verified chunk came from a peer, by this machine's clock; null before. */
+  first_peer_chunk_at_ms: number | null;
   /** Peers whose hello was accepted. */
   peers: number;
   chunks_held: number;

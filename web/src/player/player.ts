@@ -27,6 +27,8 @@ export interface Snapshot {
   title: string;
   publisher: string;
   files: FileFacts[];
+  /** When signaling first took this device in, by this machine's clock. */
+  joined_at_ms: number | null;
   stats: EngineStats;
 }
 
@@ -36,6 +38,7 @@ const NOTHING: EngineStats = {
   bytes_from_cache: 0,
   bytes_to_peers: 0,
   bytes_wasted: 0,
+  first_peer_chunk_at_ms: null,
   peers: 0,
   chunks_held: 0,
   chunks: 0,
@@ -53,6 +56,7 @@ const EMPTY: Snapshot = {
   title: '',
   publisher: '',
   files: [],
+  joined_at_ms: null,
   stats: NOTHING,
 };
 
@@ -167,6 +171,7 @@ export class Player {
       joined: (self, peers) => {
         this.tell({ kind: 'peers expected', count: peers.length });
         connections.joined(self, peers);
+        if (this.snapshot.joined_at_ms === null) this.show({ joined_at_ms: Date.now() });
       },
       peers: (peers) => connections.learn(peers),
       left: (peer) => connections.left(peer),

@@ -3,7 +3,7 @@ import { client, set } from './account.ts';
 import { Page } from './page.ts';
 import { navigate, withNext } from './router.ts';
 
-const PASSWORD_CHARACTERS_MIN = 12;
+const PASSWORD_CHARACTERS_MIN = 8;
 
 /** Signing in, or with `fresh` signing up. */
 export class SignPage extends Page {

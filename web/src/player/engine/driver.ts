@@ -56,7 +56,10 @@ export class Driver implements Source {
   private wakeup: ReturnType<typeof setTimeout> | undefined;
   private pumping = false;
   private token: string;
+  /** Chunks whose bytes were counted, wherever they came from: each counts once. */
+  private readonly counted = new Set<number>();
   private bytes_from_cache = 0;
+  private first_peer_chunk_at_ms: number | null = null;
   private over: string | undefined;
 
   constructor(private readonly parts: Parts) {
@@ -199,7 +202,7 @@ export class Driver implements Source {
     const { store } = this.parts;
     const kept = store.get(file, chunk);
     if (kept !== undefined) {
-      this.bytes_from_cache += kept.byteLength;
+      if (this.countOnce(file, chunk)) this.bytes_from_cache += kept.byteLength;
       if (!this.engine.holds(file, chunk)) {
         this.tell((now) => this.engine.held(now, file, Uint32Array.of(chunk, 1)));
       }
@@ -314,10 +317,21 @@ export class Driver implements Source {
     for (const left of this.parts.store.keep(file, chunk, bytes)) {
       this.engine.lost(this.now(), left.file, left.chunk);
     }
+    this.countOnce(file, chunk);
+    if (this.first_peer_chunk_at_ms === null && (this.engine.stats() as EngineFigures).peer_bytes > 0) {
+      this.first_peer_chunk_at_ms = Date.now();
+    }
     const name = `${file}.${chunk}`;
     const waiters = this.waiting.get(name);
     this.waiting.delete(name);
     for (const arrived of waiters ?? []) arrived(bytes);
+  }
+
+  private countOnce(file: number, chunk: number): boolean {
+    const place = file * 2 ** 32 + chunk;
+    const fresh = !this.counted.has(place);
+    this.counted.add(place);
+    return fresh;
   }
 
   private movePlayheads(): void {
@@ -371,6 +385,7 @@ export class Driver implements Source {
       bytes_from_cache: this.bytes_from_cache,
       bytes_to_peers: figures.uploaded_bytes,
       bytes_wasted: figures.wasted_bytes,
+      first_peer_chunk_at_ms: this.first_peer_chunk_at_ms,
       peers: figures.peers,
       chunks_held: figures.chunks_held,
       chunks: figures.chunks_total,
