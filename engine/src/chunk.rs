@@ -419,3 +419,6 @@ impl ChunkTable {
         table.open.set_word(word, open);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -26,6 +26,7 @@ mod assembly;
 mod chunk;
 pub mod config;
 mod exchange;
+mod fallback;
 mod input;
 mod inventory;
 mod membership;

@@ -3,27 +3,27 @@
 //! Invariants are checked at every step: nothing but the genuine chunk is ever stored, nothing is stored twice, only
 //! stored chunks are read, nothing is sent on a closed channel, and send queues stay within the engine's window.
 
-pub mod node;
-pub mod origin;
-pub mod release;
+mod driver;
+mod node;
+mod origin;
+mod player;
+mod release;
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use std::rc::Rc;
 
 use bytes::Bytes;
-use matinee_engine::{Input, Output, SEND_WINDOW_BYTES, Swarm, Want};
+use matinee_engine::{Input, Swarm, Want};
 use matinee_protocol::device::SigningKey;
-use matinee_protocol::frame::{Frame, Reason};
-use matinee_protocol::hello::ChannelBinding;
+use matinee_protocol::frame::Reason;
 use matinee_protocol::id::{ChunkAddress, FileIndex, PeerId};
-use matinee_protocol::limit::FRAME_BYTES_MAX;
 use rand_pcg::Pcg64Mcg;
 use rand_pcg::rand_core::{Rng, SeedableRng};
 
-pub use node::{EVERY_LIE, Lie, Node, Player, Spec};
+pub(crate) use node::{EVERY_LIE, Lie, Node, Player, Spec};
 use origin::Origin;
-pub use release::{Release, START_MS};
+pub(crate) use release::{ISSUER, Release, START_MS};
 
 /// Queue length at which a driver says drained.
 const LOW_WATER_BYTES: usize = 64 * 1024;
@@ -68,14 +68,14 @@ enum Event {
 }
 
 /// The laboratory.
-pub struct Lab {
-    pub release: Rc<Release>,
+pub(crate) struct Lab {
+    pub(crate) release: Rc<Release>,
     /// What [`Lie::OldRelease`] sends.
     old_release: Option<Rc<Release>>,
-    pub nodes: Vec<Node>,
-    pub origin: Origin,
-    pub now_us: u64,
-    pub seed: u64,
+    pub(crate) nodes: Vec<Node>,
+    pub(crate) origin: Origin,
+    pub(crate) now_us: u64,
+    pub(crate) seed: u64,
     rng: Pcg64Mcg,
     events: BinaryHeap<Reverse<(u64, u64)>>,
     bodies: BTreeMap<u64, Event>,
@@ -83,13 +83,15 @@ pub struct Lab {
     /// Open channels: (node, node) in both orders → number of the channel.
     channels: BTreeMap<(usize, usize), u64>,
     overheard: Option<Bytes>,
-    pub token_ms: u64,
+    pub(crate) token_ms: u64,
+    /// One frame in so many arrives with a flipped bit.
+    pub(crate) flip_one_in: Option<u64>,
     /// A running digest of everything that happened.
-    pub trace: u64,
+    pub(crate) trace: u64,
 }
 
 impl Lab {
-    pub fn new(seed: u64, release: Rc<Release>) -> Self {
+    pub(crate) fn new(seed: u64, release: Rc<Release>) -> Self {
         println!("laboratory seed {seed}");
         Self {
             release,
@@ -105,11 +107,12 @@ impl Lab {
             channels: BTreeMap::new(),
             overheard: None,
             token_ms: 3_600_000,
+            flip_one_in: None,
             trace: seed,
         }
     }
 
-    pub fn elapsed_ms(&self) -> u64 {
+    pub(crate) fn elapsed_ms(&self) -> u64 {
         self.now_us / 1000 - START_MS
     }
 
@@ -121,11 +124,11 @@ impl Lab {
     }
 
     /// Something to do after so many milliseconds from now.
-    pub fn after(&mut self, ms: u64, script: impl FnOnce(&mut Lab) + 'static) {
+    pub(crate) fn after(&mut self, ms: u64, script: impl FnOnce(&mut Lab) + 'static) {
         self.at(self.now_us + ms * 1000, Event::Script(Box::new(script)));
     }
 
-    pub fn add(&mut self, spec: Spec) -> usize {
+    pub(crate) fn add(&mut self, spec: Spec) -> usize {
         let index = self.nodes.len();
         let mut seed = [0; 32];
         self.rng.fill_bytes(&mut seed);
@@ -204,12 +207,12 @@ impl Lab {
     }
 
     /// Opens a channel between two devices, as signaling would.
-    pub fn connect(&mut self, one: usize, other: usize) {
+    pub(crate) fn connect(&mut self, one: usize, other: usize) {
         let setup = 200_000 + self.rng.next_u64() % 150_000;
         self.at(self.now_us + setup, Event::Open { one, other });
     }
 
-    pub fn connect_all(&mut self) {
+    pub(crate) fn connect_all(&mut self) {
         for one in 0..self.nodes.len() {
             for other in 0..one {
                 self.connect(one, other);
@@ -218,14 +221,14 @@ impl Lab {
     }
 
     /// Connects a newcomer to everyone there.
-    pub fn connect_to_all(&mut self, one: usize) {
+    pub(crate) fn connect_to_all(&mut self, one: usize) {
         (0..self.nodes.len())
             .filter(|other| *other != one)
             .for_each(|other| self.connect(one, other));
     }
 
     /// The device is gone without a word; the others notice after a while.
-    pub fn kill(&mut self, node: usize) {
+    pub(crate) fn kill(&mut self, node: usize) {
         self.nodes[node].alive = false;
         let channels: Vec<((usize, usize), u64)> = self
             .channels
@@ -245,7 +248,7 @@ impl Lab {
         }
     }
 
-    pub fn want_everything(&mut self, node: usize) {
+    pub(crate) fn want_everything(&mut self, node: usize) {
         self.input(
             node,
             Input::Want {
@@ -254,244 +257,8 @@ impl Lab {
         );
     }
 
-    /// Starts playback of file 0.
-    pub fn play(&mut self, node: usize, bytes_per_s: u64, ahead_chunks: u32) {
-        let end = self.release.chunks[0].len() as u32;
-        let asked_ms = self.now_us / 1000;
-        self.nodes[node].player = Some(Player {
-            bytes_per_s,
-            ahead_chunks,
-            next: 0,
-            end,
-            asked_ms,
-            first_chunk_ms: None,
-            due_us: self.now_us,
-            waiting_since_us: None,
-            stalls: 0,
-            stalled_us: 0,
-            done: false,
-        });
-        self.at(self.now_us, Event::Play { node });
-    }
-
-    pub fn input(&mut self, node: usize, input: Input) {
-        if !self.nodes[node].alive {
-            return;
-        }
-        let now_ms = self.now_us / 1000;
-        self.nodes[node].swarm.handle(now_ms, input);
-        while let Some(output) = self.nodes[node].swarm.poll_output() {
-            self.carry_out(node, output);
-        }
-        let due: Vec<usize> = std::mem::take(&mut self.nodes[node].drain_due)
-            .into_iter()
-            .collect();
-        for to in due {
-            if self.nodes[node].queued.get(&to).copied().unwrap_or(0) <= LOW_WATER_BYTES {
-                let peer = self.nodes[to].id;
-                self.at(
-                    self.now_us,
-                    Event::Input {
-                        node,
-                        input: Input::Drained { peer },
-                    },
-                );
-            }
-        }
-        if let Some(wake_ms) = self.nodes[node].swarm.next_wakeup_ms() {
-            let wake_us = (wake_ms * 1000).max(self.now_us + 1_000);
-            if self.nodes[node]
-                .wake_us
-                .is_none_or(|old| old > wake_us || old <= self.now_us)
-            {
-                self.nodes[node].wake_us = Some(wake_us);
-                self.at(wake_us, Event::Wake { node });
-            }
-        }
-    }
-
-    pub fn index_of(&self, peer: PeerId) -> usize {
-        self.nodes.iter().position(|node| node.id == peer).unwrap()
-    }
-
-    fn carry_out(&mut self, node: usize, output: Output) {
-        match output {
-            Output::Send { peer, frame } => self.send(node, peer, frame),
-            Output::Close { peer, reason } => {
-                self.nodes[node].closed.push((peer, reason));
-                let other = self.index_of(peer);
-                if let Some(channel) = self.channels.remove(&(node, other)) {
-                    let time = self.now_us + self.nodes[node].spec.latency_us + 50_000;
-                    self.at(
-                        time,
-                        Event::Closed {
-                            node: other,
-                            peer: node,
-                            channel,
-                        },
-                    );
-                }
-            }
-            Output::PeerReady { peer, .. } => {
-                self.nodes[node].ready.insert(peer);
-                self.lie_at_once(node, peer);
-            }
-            Output::Store { at, bytes } => {
-                assert!(
-                    bytes == *self.release.chunk(at),
-                    "node {node} stored a chunk that is not genuine: {at}"
-                );
-                let genuine = self.release.chunk(at).clone();
-                assert!(
-                    self.nodes[node].store.insert(at, genuine).is_none(),
-                    "node {node} stored {at} twice"
-                );
-            }
-            Output::StorePage { file, page, bytes } => {
-                assert_eq!(
-                    bytes,
-                    self.release.pages[file.get() as usize][page.get() as usize]
-                );
-            }
-            Output::Read { peer, at } => self.read(node, peer, at),
-            Output::FetchOrigin {
-                request,
-                file,
-                first,
-                count,
-            } => {
-                self.nodes[node].origin_requests += 1;
-                assert!((1..=16).contains(&count));
-                self.fetch(node, request, file, first.get(), count);
-            }
-            Output::CancelOrigin { request } => {
-                self.nodes[node].cancelled_runs.insert(request);
-            }
-            Output::FetchPage { file, page } => {
-                self.nodes[node].page_requests += 1;
-                self.fetch_page(node, file, page);
-            }
-            Output::SignReceipt {
-                peer,
-                total_bytes,
-                at_ms,
-                signed_bytes,
-                ..
-            } => {
-                let signature = self.nodes[node].device.sign(&signed_bytes);
-                let input = Input::ReceiptSigned {
-                    peer,
-                    total_bytes,
-                    at_ms,
-                    signature,
-                };
-                self.at(self.now_us + 1_000, Event::Input { node, input });
-            }
-            Output::ReceiptReceived {
-                thumbprint, receipt, ..
-            } => {
-                self.nodes[node].receipts.insert(thumbprint, receipt);
-            }
-            Output::Remembered { thumbprint, fault } => {
-                self.nodes[node].remembered.insert(thumbprint, fault);
-            }
-            Output::Report { peer, fault } => self.nodes[node].reported.push((peer, fault)),
-        }
-    }
-
-    fn send(&mut self, node: usize, peer: PeerId, frame: Bytes) {
-        assert!(frame.len() <= FRAME_BYTES_MAX);
-        let to = self.index_of(peer);
-        let Some(channel) = self.channels.get(&(node, to)).copied() else {
-            panic!(
-                "node {node} sends on a closed channel to {to}: {:?}",
-                Frame::decode(frame)
-            );
-        };
-        for frame in self.nodes[node].distort(frame) {
-            let from = &mut self.nodes[node];
-            let queued = from.queued.entry(to).or_default();
-            *queued += frame.len();
-            from.queued_most = from.queued_most.max(*queued);
-            assert!(
-                *queued <= LOW_WATER_BYTES + SEND_WINDOW_BYTES + (1 << 20),
-                "send queue of node {node} grows"
-            );
-            from.drain_due.insert(to);
-            let departs =
-                from.up_free_us.max(self.now_us) + frame.len() as u64 * 1_000_000 / from.spec.up_bytes_per_s;
-            from.up_free_us = departs;
-            let latency = from.spec.latency_us + self.rng.next_u64() % JITTER_US;
-            let receiver = &mut self.nodes[to];
-            let arrives = (departs + latency).max(receiver.down_free_us)
-                + frame.len() as u64 * 1_000_000 / receiver.spec.down_bytes_per_s;
-            receiver.down_free_us = arrives.saturating_sub(self.rng.next_u64() % JITTER_US);
-            self.at(
-                departs,
-                Event::Departed {
-                    from: node,
-                    to,
-                    bytes: frame.len(),
-                },
-            );
-            self.at(
-                arrives,
-                Event::Deliver {
-                    from: node,
-                    to,
-                    channel,
-                    bytes: frame,
-                },
-            );
-        }
-    }
-
-    fn lie_at_once(&mut self, node: usize, peer: PeerId) {
-        match self.nodes[node].spec.lie {
-            Some(Lie::Garbage) => {
-                let mut noise = vec![0; 300];
-                self.rng.fill_bytes(&mut noise);
-                noise[0] = 2;
-                self.send(node, peer, noise.into());
-            }
-            Some(Lie::Unasked) => {
-                let at = ChunkAddress::new(0, 0);
-                let bytes = self.release.chunk(at).slice(..1000);
-                self.send(node, peer, Frame::Data { at, offset: 0, bytes }.encode());
-            }
-            _ => {}
-        }
-    }
-
-    fn read(&mut self, node: usize, peer: PeerId, at: ChunkAddress) {
-        let genuine = self.nodes[node]
-            .store
-            .get(&at)
-            .unwrap_or_else(|| panic!("node {node} reads {at} unstored"));
-        let bytes = match self.nodes[node].spec.lie {
-            None | Some(Lie::OtherChunks | Lie::TooMuch | Lie::BeyondTheEnd) => Some(genuine.clone()),
-            Some(Lie::WrongBytes) => {
-                let mut wrong = genuine.to_vec();
-                let place = self.rng.next_u64() as usize % wrong.len();
-                wrong[place] ^= 0x40;
-                Some(wrong.into())
-            }
-            Some(Lie::OldRelease) => self.old_release.as_ref().map(|release| release.chunk(at).clone()),
-            Some(Lie::Nothing) => return,
-            Some(Lie::EmptyPromises) => None,
-            Some(_) => Some(genuine.clone()),
-        };
-        self.at(
-            self.now_us + DISK_US,
-            Event::Input {
-                node,
-                input: Input::ReadDone { peer, at, bytes },
-            },
-        );
-    }
-
     /// Runs until `done` says so; panics if it does not within so many virtual milliseconds.
-    pub fn run_until(&mut self, within_ms: u64, what: &str, mut done: impl FnMut(&Lab) -> bool) {
+    pub(crate) fn run_until(&mut self, within_ms: u64, what: &str, mut done: impl FnMut(&Lab) -> bool) {
         let end = self.now_us + within_ms * 1000;
         while !done(self) {
             assert!(
@@ -503,7 +270,7 @@ impl Lab {
         }
     }
 
-    pub fn run_for(&mut self, ms: u64) {
+    pub(crate) fn run_for(&mut self, ms: u64) {
         let end = self.now_us + ms * 1000;
         while self.step(end) {}
         self.now_us = end;
@@ -575,94 +342,12 @@ impl Lab {
         }
     }
 
-    fn binding(&self, node: usize, peer: usize) -> ChannelBinding {
-        ChannelBinding {
-            swarm: self.release.swarm,
-            local: fingerprint(node, peer),
-            remote: fingerprint(peer, node),
-        }
-    }
-
-    fn open(&mut self, one: usize, other: usize) {
-        if !self.nodes[one].alive || !self.nodes[other].alive {
-            return;
-        }
-        self.sequence += 1;
-        let channel = self.sequence;
-        self.channels.insert((one, other), channel);
-        self.channels.insert((other, one), channel);
-        for (node, peer) in [(one, other), (other, one)] {
-            let binding = self.binding(node, peer);
-            let expires_ms = self.now_us / 1000 + self.token_ms;
-            let mut hello = self.release.hello(&self.nodes[node].device, &binding, expires_ms);
-            match (self.nodes[node].spec.lie, self.overheard.clone()) {
-                (Some(Lie::ReplayedHello), Some(overheard)) => hello = overheard,
-                (None, None) => self.overheard = Some(hello.clone()),
-                _ => {}
-            }
-            let peer = self.nodes[peer].id;
-            self.input(node, Input::PeerOpened { peer, binding, hello });
-        }
-    }
-
-    fn advance_player(&mut self, node: usize) {
-        let now_us = self.now_us;
-        let Some(player) = self.nodes[node].player.clone() else {
-            return;
-        };
-        let mut player = player;
-        while !player.done && player.due_us <= now_us {
-            let at = ChunkAddress::new(0, player.next);
-            if !self.nodes[node].swarm.holds(at) {
-                player
-                    .waiting_since_us
-                    .get_or_insert(player.due_us.max(player.waiting_since_us.unwrap_or(0)));
-                break;
-            }
-            if player.first_chunk_ms.is_none() {
-                player.first_chunk_ms = Some(now_us / 1000 - player.asked_ms);
-                player.waiting_since_us = None;
-                player.due_us = now_us;
-            } else if let Some(since) = player.waiting_since_us.take() {
-                player.stalls += 1;
-                player.stalled_us += now_us - since;
-                player.due_us = now_us;
-            }
-            player.due_us += player.chunk_us();
-            player.next += 1;
-            player.done = player.next == player.end;
-        }
-        let waits = player.waiting_since_us.is_some();
-        let playhead = (!player.done).then(|| {
-            Player {
-                next: player.next.saturating_sub(u32::from(!waits)),
-                ..player.clone()
-            }
-            .playhead()
-        });
-        let next = if waits {
-            now_us + 20_000
-        } else {
-            player.due_us.min(now_us + PLAYER_TICK_US)
-        };
-        let done = player.done;
-        let tell =
-            !waits || now_us / PLAYER_TICK_US != (now_us - 20_000) / PLAYER_TICK_US || player.next == 0;
-        self.nodes[node].player = Some(player);
-        if tell || done {
-            self.input(node, Input::Playhead { reader: 1, playhead });
-        }
-        if !done {
-            self.at(next, Event::Play { node });
-        }
-    }
-
-    pub fn is_whole(&self, node: usize) -> bool {
+    pub(crate) fn is_whole(&self, node: usize) -> bool {
         self.nodes[node].store.len() == self.release.chunk_count()
     }
 
     /// A table of every device, for people and for failures.
-    pub fn report(&self) -> String {
+    pub(crate) fn report(&self) -> String {
         let mut text = format!(
             "after {} ms, origin gave {} bytes\n",
             self.elapsed_ms(),
@@ -695,34 +380,3 @@ impl Lab {
     }
 }
 
-fn fingerprint(node: usize, peer: usize) -> [u8; 32] {
-    let mut bytes = [0; 32];
-    bytes[0] = node as u8;
-    bytes[1] = peer as u8;
-    bytes
-}
-
-impl Lab {
-    /// A channel breaks; both ends notice at once.
-    pub fn cut(&mut self, one: usize, other: usize) {
-        for (node, peer) in [(one, other), (other, one)] {
-            if let Some(channel) = self.channels.get(&(node, peer)).copied() {
-                self.at(self.now_us, Event::Closed { node, peer, channel });
-            }
-        }
-    }
-
-    /// A device renewed its token and says so to a peer.
-    pub fn renew(&mut self, node: usize, peer: usize) {
-        let binding = self.binding(node, peer);
-        let expires_ms = self.now_us / 1000 + self.token_ms;
-        let hello = self.release.hello(&self.nodes[node].device, &binding, expires_ms);
-        let peer = self.nodes[peer].id;
-        self.input(node, Input::HelloRenewed { peer, hello });
-    }
-
-    pub fn channel_count(&self) -> usize {
-        let both: BTreeSet<u64> = self.channels.values().copied().collect();
-        both.len()
-    }
-}

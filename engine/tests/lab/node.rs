@@ -12,7 +12,7 @@ use matinee_protocol::receipt::Receipt;
 
 /// How a device lies. The engine behind it is an honest one; its driver changes what goes out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Lie {
+pub(crate) enum Lie {
     /// Sends chunks with one byte changed.
     WrongBytes,
     /// Sends the chunks of another release.
@@ -39,7 +39,7 @@ pub enum Lie {
     ReplayedHello,
 }
 
-pub const EVERY_LIE: [Lie; 12] = [
+pub(crate) const EVERY_LIE: [Lie; 12] = [
     Lie::WrongBytes,
     Lie::OldRelease,
     Lie::OtherChunks,
@@ -56,14 +56,14 @@ pub const EVERY_LIE: [Lie; 12] = [
 
 /// What a device is made of.
 #[derive(Clone)]
-pub struct Spec {
-    pub config: Config,
-    pub up_bytes_per_s: u64,
-    pub down_bytes_per_s: u64,
-    pub latency_us: u64,
-    pub lie: Option<Lie>,
+pub(crate) struct Spec {
+    pub(crate) config: Config,
+    pub(crate) up_bytes_per_s: u64,
+    pub(crate) down_bytes_per_s: u64,
+    pub(crate) latency_us: u64,
+    pub(crate) lie: Option<Lie>,
     /// Holds everything at the start.
-    pub seeder: bool,
+    pub(crate) seeder: bool,
 }
 
 impl Default for Spec {
@@ -81,22 +81,22 @@ impl Default for Spec {
 
 /// Plays file 0 from the start and notes when it had to wait.
 #[derive(Debug, Clone)]
-pub struct Player {
-    pub bytes_per_s: u64,
-    pub ahead_chunks: u32,
-    pub next: u32,
-    pub end: u32,
-    pub asked_ms: u64,
-    pub first_chunk_ms: Option<u64>,
-    pub due_us: u64,
-    pub waiting_since_us: Option<u64>,
-    pub stalls: u32,
-    pub stalled_us: u64,
-    pub done: bool,
+pub(crate) struct Player {
+    pub(crate) bytes_per_s: u64,
+    pub(crate) ahead_chunks: u32,
+    pub(crate) next: u32,
+    pub(crate) end: u32,
+    pub(crate) asked_ms: u64,
+    pub(crate) first_chunk_ms: Option<u64>,
+    pub(crate) due_us: u64,
+    pub(crate) waiting_since_us: Option<u64>,
+    pub(crate) stalls: u32,
+    pub(crate) stalled_us: u64,
+    pub(crate) done: bool,
 }
 
 impl Player {
-    pub fn playhead(&self) -> Playhead {
+    pub(crate) fn playhead(&self) -> Playhead {
         Playhead {
             file: FileIndex(0),
             chunk: ChunkIndex(self.next.min(self.end - 1)),
@@ -105,53 +105,53 @@ impl Player {
         }
     }
 
-    pub fn chunk_us(&self) -> u64 {
+    pub(crate) fn chunk_us(&self) -> u64 {
         u64::from(CHUNK_BYTES) * 1_000_000 / self.bytes_per_s
     }
 }
 
 /// One device.
-pub struct Node {
-    pub swarm: Swarm,
-    pub spec: Spec,
-    pub device: SigningKey,
-    pub id: PeerId,
-    pub alive: bool,
-    pub store: BTreeMap<ChunkAddress, Bytes>,
-    pub up_free_us: u64,
-    pub down_free_us: u64,
+pub(crate) struct Node {
+    pub(crate) swarm: Swarm,
+    pub(crate) spec: Spec,
+    pub(crate) device: SigningKey,
+    pub(crate) id: PeerId,
+    pub(crate) alive: bool,
+    pub(crate) store: BTreeMap<ChunkAddress, Bytes>,
+    pub(crate) up_free_us: u64,
+    pub(crate) down_free_us: u64,
     /// Bytes in the send queue, by peer.
-    pub queued: BTreeMap<usize, usize>,
-    pub drain_due: BTreeSet<usize>,
-    pub wake_us: Option<u64>,
-    pub player: Option<Player>,
-    pub remembered: BTreeMap<Thumbprint, Fault>,
-    pub reported: Vec<(PeerId, Fault)>,
-    pub closed: Vec<(PeerId, Reason)>,
-    pub ready: BTreeSet<PeerId>,
-    pub receipts: BTreeMap<Thumbprint, Receipt>,
-    pub origin_requests: u32,
-    pub page_requests: u32,
-    pub cancelled_runs: BTreeSet<u64>,
+    pub(crate) queued: BTreeMap<usize, usize>,
+    pub(crate) drain_due: BTreeSet<usize>,
+    pub(crate) wake_us: Option<u64>,
+    pub(crate) player: Option<Player>,
+    pub(crate) remembered: BTreeMap<Thumbprint, Fault>,
+    pub(crate) reported: Vec<(PeerId, Fault)>,
+    pub(crate) closed: Vec<(PeerId, Reason)>,
+    pub(crate) ready: BTreeSet<PeerId>,
+    pub(crate) receipts: BTreeMap<Thumbprint, Receipt>,
+    pub(crate) origin_requests: u32,
+    pub(crate) page_requests: u32,
+    pub(crate) cancelled_runs: BTreeSet<u64>,
     /// Most chunk bytes that were ever queued to one peer.
-    pub queued_most: usize,
+    pub(crate) queued_most: usize,
 }
 
 impl Node {
-    pub fn thumbprint(&self) -> Thumbprint {
+    pub(crate) fn thumbprint(&self) -> Thumbprint {
         self.device.public().thumbprint()
     }
 
-    pub fn stats(&self) -> Stats {
+    pub(crate) fn stats(&self) -> Stats {
         self.swarm.stats()
     }
 
-    pub fn stalled_ms(&self) -> u64 {
+    pub(crate) fn stalled_ms(&self) -> u64 {
         self.player.as_ref().map_or(0, |player| player.stalled_us / 1000)
     }
 
     /// What a lying driver sends instead of this frame.
-    pub fn distort(&self, frame: Bytes) -> Vec<Bytes> {
+    pub(crate) fn distort(&self, frame: Bytes) -> Vec<Bytes> {
         let Some(lie) = self.spec.lie else {
             return vec![frame];
         };

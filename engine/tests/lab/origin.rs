@@ -9,13 +9,13 @@ use super::{Event, Lab};
 
 /// How the origin behaves.
 #[derive(Debug, Clone)]
-pub struct Origin {
-    pub up: bool,
-    pub latency_us: u64,
-    pub bytes_per_s: u64,
+pub(crate) struct Origin {
+    pub(crate) up: bool,
+    pub(crate) latency_us: u64,
+    pub(crate) bytes_per_s: u64,
     /// Chunks that it gives with a changed byte, as long as they are in here.
-    pub corrupt: BTreeSet<ChunkAddress>,
-    pub served_bytes: u64,
+    pub(crate) corrupt: BTreeSet<ChunkAddress>,
+    pub(crate) served_bytes: u64,
 }
 
 impl Default for Origin {
@@ -31,7 +31,7 @@ impl Default for Origin {
 }
 
 impl Lab {
-    pub(super) fn fetch(&mut self, node: usize, request: u64, file: FileIndex, first: u32, count: u32) {
+    pub(crate) fn fetch(&mut self, node: usize, request: u64, file: FileIndex, first: u32, count: u32) {
         if !self.origin.up {
             let error = Some(OriginError::Unreachable("connection refused".to_owned()));
             self.at(
@@ -99,7 +99,7 @@ impl Lab {
         self.at(done, Event::Script(Box::new(script)));
     }
 
-    pub(super) fn fetch_page(&mut self, node: usize, file: FileIndex, page: PageIndex) {
+    pub(crate) fn fetch_page(&mut self, node: usize, file: FileIndex, page: PageIndex) {
         let input = if self.origin.up {
             let bytes = self.release.pages[file.get() as usize][page.get() as usize].clone();
             Input::PageArrived { file, page, bytes }

@@ -16,17 +16,17 @@ use rand_pcg::Pcg64Mcg;
 use rand_pcg::rand_core::{Rng, SeedableRng};
 
 /// Start of virtual time, Unix milliseconds.
-pub const START_MS: u64 = 1_795_000_000_000;
-pub const ISSUER: &str = "https://matinee.test";
+pub(crate) const START_MS: u64 = 1_795_000_000_000;
+pub(crate) const ISSUER: &str = "https://matinee.test";
 const EPOCH_CHUNKS: u32 = 16;
 
 /// One released title, whole.
-pub struct Release {
-    pub manifest: Manifest,
-    pub swarm: SwarmId,
-    pub keys: KeySet,
-    pub chunks: Vec<Vec<Bytes>>,
-    pub pages: Vec<Vec<Bytes>>,
+pub(crate) struct Release {
+    pub(crate) manifest: Manifest,
+    pub(crate) swarm: SwarmId,
+    pub(crate) keys: KeySet,
+    pub(crate) chunks: Vec<Vec<Bytes>>,
+    pub(crate) pages: Vec<Vec<Bytes>>,
     plain_hashes: Vec<blake3_of::Hash>,
     secret: ReleaseSecret,
     server: SigningKey,
@@ -34,12 +34,12 @@ pub struct Release {
 
 /// Hashes of plaintexts, by the protocol's own hash function.
 mod blake3_of {
-    pub type Hash = matinee_protocol::hash::ChunkHash;
+    pub(crate) type Hash = matinee_protocol::hash::ChunkHash;
 }
 
 impl Release {
     /// Files of these sizes, filled with pseudo-random bytes.
-    pub fn new(seed: u64, sizes: &[u64]) -> Self {
+    pub(crate) fn new(seed: u64, sizes: &[u64]) -> Self {
         let mut rng = Pcg64Mcg::seed_from_u64(seed ^ 0x5eed);
         let mut bytes = [0; 16];
         rng.fill_bytes(&mut bytes);
@@ -110,24 +110,24 @@ impl Release {
     }
 
     /// A release of one file of so many full chunks, less a bit, so that the last one is short.
-    pub fn film(seed: u64, chunks: u32) -> Self {
+    pub(crate) fn film(seed: u64, chunks: u32) -> Self {
         Self::new(seed, &[u64::from(chunks) * u64::from(CHUNK_BYTES) - 1_000])
     }
 
-    pub fn chunk(&self, at: ChunkAddress) -> &Bytes {
+    pub(crate) fn chunk(&self, at: ChunkAddress) -> &Bytes {
         &self.chunks[at.file.get() as usize][at.chunk.get() as usize]
     }
 
-    pub fn chunk_count(&self) -> usize {
+    pub(crate) fn chunk_count(&self) -> usize {
         self.chunks.iter().map(Vec::len).sum()
     }
 
-    pub fn bytes(&self) -> u64 {
+    pub(crate) fn bytes(&self) -> u64 {
         self.chunks.iter().flatten().map(|chunk| chunk.len() as u64).sum()
     }
 
     /// Opens a stored chunk of file 0 as a licensed device does and compares the plaintext.
-    pub fn plays(&self, chunk: u32, bytes: &[u8]) -> bool {
+    pub(crate) fn plays(&self, chunk: u32, bytes: &[u8]) -> bool {
         let at = ChunkAddress {
             file: FileIndex(0),
             chunk: ChunkIndex(chunk),
@@ -142,7 +142,7 @@ impl Release {
         chunk_hash(&plain) == self.plain_hashes[chunk as usize]
     }
 
-    pub fn identity(&self, device: &SigningKey) -> Identity {
+    pub(crate) fn identity(&self, device: &SigningKey) -> Identity {
         Identity {
             swarm: self.swarm,
             thumbprint: device.public().thumbprint(),
@@ -151,7 +151,7 @@ impl Release {
         }
     }
 
-    pub fn token(&self, device: &SigningKey, expires_ms: u64) -> String {
+    pub(crate) fn token(&self, device: &SigningKey, expires_ms: u64) -> String {
         let claims = ViewTokenClaims {
             iss: ISSUER.to_owned(),
             aud: AUDIENCE.to_owned(),
@@ -168,7 +168,7 @@ impl Release {
     }
 
     /// The hello frame of `device` for a channel, as it sees the channel.
-    pub fn hello(&self, device: &SigningKey, binding: &ChannelBinding, expires_ms: u64) -> Bytes {
+    pub(crate) fn hello(&self, device: &SigningKey, binding: &ChannelBinding, expires_ms: u64) -> Bytes {
         let token = self.token(device, expires_ms);
         let signature = device.sign(&binding.signed_bytes(&token));
         Frame::Hello(Hello {
