@@ -20,7 +20,12 @@ export async function takeControl(): Promise<void> {
     throw new Error('playing needs a secure address (https, or localhost)');
   }
   listen(container);
-  await container.register(SCRIPT, { scope: '/' });
+  await container.register(SCRIPT, { scope: '/' }).catch((cause: unknown) => {
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    throw new Error(
+      `this window allows no service worker, which playing needs (a private window?): ${reason}`,
+    );
+  });
   const { active } = await container.ready;
   if (container.controller !== null) return;
   await new Promise<void>((resolve, reject) => {
