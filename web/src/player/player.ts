@@ -82,13 +82,18 @@ export class Player {
   async open(entitlement: string): Promise<void> {
     this.show({ state: 'opening' });
     try {
-      const [device] = await Promise.all([loadDevice(), takeControl()]);
-      this.jwks = await this.fetchJwks();
+      this.startWorker();
       const { signal } = this.stopped;
-      this.view = await View.open(this.client, device, entitlement, this.viewEvents(), signal);
-      if (signal.aborted) return this.view.close();
-      this.startEngine(device, this.view);
-      this.startSwarm(device, this.view);
+      const jwks = this.fetchJwks();
+      jwks.catch(() => undefined);
+      // A view is opened, and counted, only where it can be played.
+      const [device] = await Promise.all([loadDevice(), takeControl()]);
+      const view = await View.open(this.client, device, entitlement, this.viewEvents(), signal);
+      this.view = view;
+      if (signal.aborted) return view.close();
+      this.jwks = await jwks;
+      this.startEngine(device, view);
+      this.startSwarm(device, view);
     } catch (cause) {
       this.fail(cause);
     }
@@ -122,8 +127,7 @@ export class Player {
     setTimeout(() => connections?.close(), 500);
   }
 
-  private startEngine(device: Device, view: View): void {
-    const { opening } = view;
+  private startWorker(): void {
     const worker = new Worker(new URL('./worker.ts', import.meta.url), {
       type: 'module',
       name: 'matinee engine',
@@ -134,6 +138,10 @@ export class Player {
       event.preventDefault();
       this.fail(new Error(`the engine could not be started: ${event.message ?? 'unknown reason'}`));
     };
+  }
+
+  private startEngine(device: Device, view: View): void {
+    const { opening } = view;
     this.show({ view: opening.view, release: opening.release });
     this.tell({
       kind: 'start',

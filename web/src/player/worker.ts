@@ -16,6 +16,9 @@ const LEAVE_MS = 400;
 
 const holder: TokenHolder = { token: '' };
 const channels = new Channels();
+// Compiled while the page is still opening its view.
+const loaded = init({ module_or_path: engine });
+loaded.catch(() => undefined);
 let launching: Promise<Driver> | undefined;
 let driver: Driver | undefined;
 
@@ -24,7 +27,7 @@ function post(message: FromEngine): void {
 }
 
 async function begin(start: Start): Promise<Driver> {
-  await init({ module_or_path: engine });
+  await loaded;
   driver = await launch(start, holder, channels, post);
   // It may have been renewed while the manifest was on its way.
   if (driver.currentToken !== holder.token) await driver.renew(holder.token);
