@@ -1,14 +1,11 @@
 //! `GET /v1/signaling`: the WebSocket of PROTOCOL §7. The token and its proof come in the first message.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-
-use axum::extract::{ConnectInfo, FromRequestParts, State, WebSocketUpgrade};
-use axum::http::HeaderMap;
-use axum::http::request::Parts;
+use axum::extract::{State, WebSocketUpgrade};
 use axum::response::Response;
 use matinee_protocol::dpop::{self, Expectation};
 use matinee_protocol::limit::SIGNALING_BYTES_MAX;
 
+use super::attempt::Address;
 use crate::app::App;
 use crate::keyring;
 use crate::random;
@@ -19,27 +16,8 @@ use crate::store::{self, carry, report};
 /// Bytes that may wait inside the socket for a slow reader; the queue of messages before it has its own limit.
 const WRITE_BUFFER_BYTES_MAX: usize = 8 * SIGNALING_BYTES_MAX;
 
-/// Where a connection comes from.
-#[derive(Debug)]
-pub struct From(IpAddr);
-
-impl FromRequestParts<App> for From {
-    type Rejection = std::convert::Infallible;
-
-    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Self::Rejection> {
-        let forwarded = app.config.server.trust_forwarded.then(|| last_forwarded(&parts.headers)).flatten();
-        let direct = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip());
-        Ok(Self(forwarded.or(direct).unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)).to_canonical()))
-    }
-}
-
-/// The address that the nearest proxy put in: the last one, since those before it are the client's own claim.
-fn last_forwarded(headers: &HeaderMap) -> Option<IpAddr> {
-    headers.get_all("x-forwarded-for").iter().next_back()?.to_str().ok()?.rsplit(',').next()?.trim().parse().ok()
-}
-
 /// Upgrades and serves.
-pub async fn handle(State(app): State<App>, From(address): From, upgrade: WebSocketUpgrade) -> Response {
+pub async fn handle(State(app): State<App>, Address(address): Address, upgrade: WebSocketUpgrade) -> Response {
     upgrade
         .max_message_size(SIGNALING_BYTES_MAX)
         .max_frame_size(SIGNALING_BYTES_MAX)

@@ -3,9 +3,8 @@
 //! Paths: `<release>/<file>/<segment:08>` and `<release>/<file>/page-<n>`. Every object is written whole and named by what
 //! it is, so writing it again is harmless. The manifest is kept in the store.
 //!
-//! Durability: objects are not flushed to the disk one by one. [`Origin::settle`] flushes a folder's file system once
-//! before a publication becomes visible; until then a power failure may cost an upload its last segments, never a
-//! published release.
+//! Durability: an object is flushed to the disk before it counts as written, so what was acknowledged survives a power
+//! failure. Measured, flushing each of several objects under way costs less than flushing all of them at the end.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -86,7 +85,8 @@ impl Origin {
         std::fs::create_dir_all(place).map_err(|error| refused(&error))?;
         let store = object_store::local::LocalFileSystem::new_with_prefix(place)
             .map_err(|error| refused(&error))?
-            .with_automatic_cleanup(true);
+            .with_automatic_cleanup(true)
+            .with_fsync(true);
         Ok(Self { store: Arc::new(store), folder: Some(PathBuf::from(place)), prefix: Path::default() })
     }
 
@@ -191,34 +191,35 @@ impl Origin {
         Ok(self.store.list(Some(&prefix)).try_fold(0, |n, _| async move { Ok(n + 1) }).await?)
     }
 
-    /// Makes what was written durable before it is announced. S3 is durable by itself.
+    /// Removes objects of a whole release that a crash left half written. Nobody writes to such a release any more.
     ///
     /// # Errors
-    /// [`Error::Read`] when the file system cannot be flushed.
-    pub async fn settle(&self, release: ReleaseId) -> Result<(), Error> {
+    /// [`Error::Read`] when the folder cannot be read.
+    pub async fn sweep(&self, release: ReleaseId) -> Result<(), Error> {
         let Some(folder) = &self.folder else { return Ok(()) };
         let folder = folder.join(release.to_string());
-        tokio::task::spawn_blocking(move || flush_tree(&folder)).await.map_err(std::io::Error::other)??;
+        tokio::task::spawn_blocking(move || remove_staged(&folder)).await.map_err(std::io::Error::other)??;
         Ok(())
     }
 }
 
-/// Flushes every file below a folder, then the folders themselves.
-fn flush_tree(folder: &std::path::Path) -> std::io::Result<()> {
+/// Mark in the names of files that become objects once they are whole.
+const STAGED_MARK: char = '#';
+
+fn remove_staged(folder: &std::path::Path) -> std::io::Result<()> {
     let entries = match std::fs::read_dir(folder) {
-        Ok(entries) => entries,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(error),
+        entries => entries?,
     };
     for entry in entries {
         let entry = entry?;
         if entry.file_type()?.is_dir() {
-            flush_tree(&entry.path())?;
-        } else {
-            std::fs::File::open(entry.path())?.sync_all()?;
+            remove_staged(&entry.path())?;
+        } else if entry.file_name().to_string_lossy().contains(STAGED_MARK) {
+            std::fs::remove_file(entry.path())?;
         }
     }
-    std::fs::File::open(folder)?.sync_all()
+    Ok(())
 }
 
 /// Removes temporary files of writes that a crash cut short, and empty folders: listing does not show them.

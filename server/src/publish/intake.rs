@@ -20,8 +20,8 @@ use super::seal::{SealedSegment, Sealer};
 use crate::origin::{self, Object, Origin};
 use crate::store::{self, Store, upload};
 
-/// Segments of one file that are sealed or written at once: both cores seal while a third segment is written.
-pub const UNDER_WAY_MAX: usize = 3;
+/// Segments of one file that are sealed or written at once: both cores seal while two more are flushed to the disk.
+pub const UNDER_WAY_MAX: usize = 4;
 
 /// Why bytes were not taken in.
 #[derive(Debug, thiserror::Error)]

@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use matinee_protocol::hash::{PageHash, page_hash};
 use matinee_protocol::id::{AccountId, FileIndex, PageIndex, ReleaseId, TitleId};
-use matinee_protocol::limit::{CHUNK_BYTES, FILES_MAX, HASH_BYTES, MANIFEST_BYTES_MAX, TAG_BYTES};
+use matinee_protocol::limit::{
+    CHUNK_BYTES, FILES_MAX, HASH_BYTES, MANIFEST_BYTES_MAX, PAGE_HASHES, TAG_BYTES,
+};
 use matinee_protocol::manifest::{self, Manifest, ManifestFile};
 use matinee_protocol::seal::ReleaseSecret;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -245,7 +247,7 @@ impl Desk {
             sealed: found.sealed,
             files: described,
         };
-        self.origin.settle(found.id).await?;
+        self.origin.sweep(found.id).await?;
         let payload = serde_json::to_vec(&manifest).expect("a manifest of numbers and strings serializes");
         let signed = keyring.sign_manifest(&payload);
         if signed.len() > MANIFEST_BYTES_MAX || manifest.validate().is_err() {
@@ -290,7 +292,7 @@ impl Desk {
         Ok(())
     }
 
-    /// Sees that every acknowledged segment is there in its right length: a power failure can take what was not flushed.
+    /// Sees that every acknowledged segment is there in its right length: disks and people lose files.
     async fn check_objects(&self, found: &Release, files: &[File]) -> Result<(), Error> {
         let sizes = self.origin.segment_sizes(found.id).await?;
         let tag_bytes = if found.sealed { u64::from(TAG_BYTES) } else { 0 };
@@ -337,7 +339,26 @@ fn check_files(files: &[NewFile]) -> Result<(), Error> {
             return Err(name::Error::NameTwice(file.name.clone()).into());
         }
     }
+    // Better now than after the upload. Base64url makes four bytes of three.
+    let bytes: usize = files.iter().map(manifest_bytes).sum();
+    if (bytes + MANIFEST_REST_BYTES) / 3 * 4 > MANIFEST_BYTES_MAX {
+        return Err(Error::ManifestSize);
+    }
     Ok(())
+}
+
+/// Bytes of a manifest beside its files: names of title and publisher, header, signature.
+const MANIFEST_REST_BYTES: usize = 4096;
+
+/// Bytes that a file takes in the manifest's payload, at most.
+fn manifest_bytes(file: &NewFile) -> usize {
+    /// Member names, punctuation and numbers of the longest.
+    const FIXED_BYTES: usize = 160;
+    /// A hash, its quotes and its comma.
+    const PAGE_BYTES: usize = 46;
+    let pages = file.size_bytes.div_ceil(u64::from(CHUNK_BYTES) * u64::from(PAGE_HASHES));
+    let names = serde_json::json!([file.name, file.media_type]).to_string().len();
+    FIXED_BYTES + names + PAGE_BYTES * usize::try_from(pages).unwrap_or(usize::MAX / 64)
 }
 
 fn described(at: u32, file: &NewFile) -> File {

@@ -332,6 +332,18 @@ async fn removal_leaves_nothing() {
 }
 
 #[tokio::test]
+async fn what_a_crash_left_half_written_goes_at_publication() {
+    let bench = Bench::new().await;
+    let release = bench.create(true, &[5]).await;
+    bench.upload(&release, 0, b"film!", 5).await;
+    let staged = bench.folder.path().join("objects").join(release.id.to_string()).join("0/00000000#1");
+    std::fs::write(&staged, b"half").unwrap();
+    let manifest = bench.publish(&release).await;
+    assert!(!staged.exists());
+    bench.check(&release, &manifest, 0, b"film!").await;
+}
+
+#[tokio::test]
 async fn a_lost_object_is_noticed_before_publication() {
     let bench = Bench::new().await;
     let release = bench.create(true, &[SEGMENT_BYTES + 1]).await;
@@ -351,6 +363,8 @@ async fn names_are_checked_before_anything_is_made() {
     assert!(matches!(create(&twice).await, Err(Error::Name(_))));
     let huge = [announced(0, CHUNK * (1 << 32))];
     assert!(matches!(create(&huge).await, Err(Error::FileSize)));
+    let many: Vec<NewFile> = (0..65_536).map(|at| announced(at, 1)).collect();
+    assert!(matches!(create(&many).await, Err(Error::ManifestSize)), "before anything is uploaded");
     let mut path = announced(0, 1);
     path.name = "../x".to_owned();
     assert!(matches!(create(&[path]).await, Err(Error::Name(_))));

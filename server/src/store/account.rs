@@ -163,3 +163,15 @@ pub async fn set_roles(tx: &mut Tx, account: AccountId, roles: &[Role]) -> Resul
         .rows_affected());
     Ok(changed == 1)
 }
+
+/// Removes an account that has no title. Only for one that was made a moment ago and has nothing else either.
+pub async fn delete_unused(tx: &mut Tx, account: AccountId) -> Result<bool, Error> {
+    let removed = on!(tx, |db| sqlx::query(
+        "delete from accounts where id = $1 and not exists (select 1 from titles where publisher_id = $1)"
+    )
+    .bind(account.to_string())
+    .execute(db)
+    .await?
+    .rows_affected());
+    Ok(removed == 1)
+}

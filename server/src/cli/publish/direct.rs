@@ -59,7 +59,10 @@ pub(super) async fn publish(
     }
     let app = open(config).await?;
     let begun = match args.resume {
-        Some(release) => Begun { found: resumable(&app, release, sources).await?, new_title: false },
+        Some(release) => {
+            let found = resumable(&app, release, sources).await?;
+            Begun { found, new_title: false, new_publisher: false }
+        }
         None => begin(&app, args, sources).await?,
     };
     let work = async {
@@ -94,10 +97,11 @@ pub(super) async fn publish(
 struct Begun {
     found: Release,
     new_title: bool,
+    new_publisher: bool,
 }
 
 async fn begin(app: &App, args: &Args, sources: &[Source]) -> Result<Begun, Error> {
-    let publisher = publisher(app, &args.publisher).await?;
+    let (publisher, new_publisher) = publisher(app, &args.publisher).await?;
     let now_ms = app.clock.now_ms();
     let (title, new_title) = match args.title_id {
         Some(known) => {
@@ -118,12 +122,10 @@ async fn begin(app: &App, args: &Args, sources: &[Source]) -> Result<Begun, Erro
     match app.desk.create(title, !args.open, &announced, now_ms).await {
         Ok(release) => {
             let found = app.desk.release_of(publisher, release).await?;
-            Ok(Begun { found, new_title })
+            Ok(Begun { found, new_title, new_publisher })
         }
         Err(error) => {
-            if new_title {
-                remove_title(app, title).await?;
-            }
+            remove_title(app, title, publisher, (new_title, new_publisher)).await?;
             Err(error.into())
         }
     }
@@ -168,17 +170,22 @@ fn unreadable(error: intake::Error, source: &Source) -> Error {
 }
 
 async fn remove(app: &App, begun: &Begun) -> Result<(), Error> {
-    app.desk.remove(&begun.found).await?;
-    if begun.new_title {
-        remove_title(app, begun.found.title_id).await?;
-    }
+    let Begun { found, new_title, new_publisher } = begun;
+    app.desk.remove(found).await?;
+    remove_title(app, found.title_id, found.publisher_id, (*new_title, *new_publisher)).await?;
     app.store.close().await;
     Ok(())
 }
 
-async fn remove_title(app: &App, title: TitleId) -> Result<(), Error> {
+/// Removes what this run made: title and publisher, in that order.
+async fn remove_title(app: &App, title: TitleId, publisher: AccountId, made: (bool, bool)) -> Result<(), Error> {
     let mut tx = app.store.write().await?;
-    title::delete_unused(&mut tx, title).await?;
+    if made.0 {
+        title::delete_unused(&mut tx, title).await?;
+    }
+    if made.1 {
+        account::delete_unused(&mut tx, publisher).await?;
+    }
     Ok(tx.commit().await?)
 }
 
@@ -199,18 +206,18 @@ async fn add_plan(app: &App, args: &Args, title: TitleId, price: Money) -> Resul
     Ok(plan.id)
 }
 
-/// The publisher's account: by e-mail address, or by a name that is given an address of its own.
-async fn publisher(app: &App, name: &str) -> Result<AccountId, Error> {
+/// The publisher's account, and whether it is new: by e-mail address, or by a name that is given an address of its own.
+async fn publisher(app: &App, name: &str) -> Result<(AccountId, bool), Error> {
     let email = if name.contains('@') { name.to_owned() } else { format!("{}@{NO_MAIL_DOMAIN}", slug(name)) };
     let now_ms = app.clock.now_ms();
     let mut tx = app.store.write().await?;
-    let id = match account::by_email(&mut tx, &email).await? {
+    let found = match account::by_email(&mut tx, &email).await? {
         Some(found) => {
             if !found.roles.contains(&Role::Publisher) {
                 let roles: Vec<Role> = found.roles.iter().copied().chain([Role::Publisher]).collect();
                 account::set_roles(&mut tx, found.id, &roles).await?;
             }
-            found.id
+            (found.id, false)
         }
         None if name.contains('@') => return Err(Error::NoAccount(email)),
         None => {
@@ -218,11 +225,11 @@ async fn publisher(app: &App, name: &str) -> Result<AccountId, Error> {
             let roles = vec![Role::Publisher];
             let account = Account { id, email, name: name.to_owned(), roles, created_at_ms: now_ms };
             account::insert(&mut tx, &account, NO_PASSWORD).await?;
-            id
+            (id, true)
         }
     };
     tx.commit().await?;
-    Ok(id)
+    Ok(found)
 }
 
 /// Letters and digits of a name in lower case, runs of anything else as one dash.
