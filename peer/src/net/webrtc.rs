@@ -5,20 +5,20 @@
 //! the `webrtc` and `rtc` crates stays in this module, its workarounds included:
 //!
 //! - Socket buffers are never set, so bursts overflow the system's default and cost a retransmission timeout of
-//!   at least a second. [`TunedRuntime`] sets them.
+//!   at least a second. `TunedRuntime` sets them.
 //! - A data channel does not end when ICE fails, and closing is queued behind unread frames (webrtc-rs/webrtc
-//!   #875). [`State::over`] ends both halves.
-//! - Dropping a connection detaches its driver task, sockets and all, instead of stopping it. [`keep`] closes it.
-//! - A driver that panics leaves its channels open. [`TunedRuntime::spawn`] notices.
+//!   #875). `State::over` ends both halves.
+//! - Dropping a connection detaches its driver task, sockets and all, instead of stopping it. `keep` closes it.
+//! - A driver that panics leaves its channels open. `TunedRuntime::spawn` notices.
 //! - The send buffer has no limit unless one is set (webrtc-rs/webrtc #817).
 //! - The driver waits for DNS inside its loop, so an unreachable resolver would delay the other candidates.
 //! - A peer-reflexive pair is only accepted after a second, which is how every browser behind mDNS appears.
 //!
 //! - Handshakes of DTLS and SCTP, queued when ICE or DTLS is done, are not sent before something else wakes the
-//!   driver, up to 200 ms later. [`keep`] wakes it.
+//!   driver, up to 200 ms later. `keep` wakes it.
 //! - An SCTP message that never ends is held whatever its size, beyond the window (since the remedy for
-//!   webrtc-rs/webrtc #822). [`Intake`] ends connections that take in much and deliver little.
-//! - A peer may open channels that nobody reads, each with a queue of its own. [`Events`] ends such connections.
+//!   webrtc-rs/webrtc #822). `Intake` ends connections that take in much and deliver little.
+//! - A peer may open channels that nobody reads, each with a queue of its own. `Events` ends such connections.
 //!
 //! While [`Receiver::recv`] is not called, the crate holds 256 frames for the application and about as many
 //! behind that (webrtc-rs/webrtc #858), some 40 MB of full frames, before SCTP stops the peer. A driver that
@@ -125,29 +125,20 @@ impl Endpoint {
     /// # Errors
     /// [`Error::Socket`] when not even one UDP socket can be opened.
     pub fn new(settings: Settings) -> Result<Self, Error> {
-        let address = settings
-            .bind
-            .first()
-            .map_or(Ipv4Addr::UNSPECIFIED.into(), SocketAddr::ip);
+        let address = settings.bind.first().map_or(Ipv4Addr::UNSPECIFIED.into(), SocketAddr::ip);
         let probe = std::net::UdpSocket::bind((address, 0)).map_err(Error::Socket)?;
         let granted_bytes = enlarge_buffers(&probe).map_err(Error::Socket)?;
         if granted_bytes < settings::SCTP_WINDOW_BYTES {
             tracing::warn!(granted_bytes, "small udp receive buffer; raise net.core.rmem_max");
         }
         let places = settings.connections_max.min(Semaphore::MAX_PERMITS);
-        Ok(Self {
-            permits: Arc::new(Semaphore::new(places)),
-            settings: Arc::new(settings),
-            granted_bytes,
-        })
+        Ok(Self { permits: Arc::new(Semaphore::new(places)), settings: Arc::new(settings), granted_bytes })
     }
 
     /// Connections that exist now, those being set up or closed included.
     #[must_use]
     pub fn connections(&self) -> usize {
-        self.settings
-            .connections_max
-            .saturating_sub(self.permits.available_permits())
+        self.settings.connections_max.saturating_sub(self.permits.available_permits())
     }
 
     /// Starts a connection: its offer holds every local candidate found within [`GATHER_WAIT`].
@@ -177,25 +168,11 @@ impl Endpoint {
             let link = endpoint.open().await?;
             link.candidates.store(remote.candidates, Ordering::Relaxed);
             let offer = RTCSessionDescription::offer(remote.text).map_err(Error::Engine)?;
-            link.connection
-                .set_remote_description(offer)
-                .await
-                .map_err(Error::Engine)?;
+            link.connection.set_remote_description(offer).await.map_err(Error::Engine)?;
             let answer = link.connection.create_answer(None).await.map_err(Error::Engine)?;
             let sdp = link.describe(answer).await?;
-            let fingerprints = Fingerprints {
-                local: sdp::fingerprint(&sdp)?,
-                remote: remote.fingerprint,
-            };
-            Ok((
-                Connection {
-                    link,
-                    fingerprints,
-                    early: None,
-                    open: false,
-                },
-                sdp,
-            ))
+            let fingerprints = Fingerprints { local: sdp::fingerprint(&sdp)?, remote: remote.fingerprint };
+            Ok((Connection { link, fingerprints, early: None, open: false }, sdp))
         })
         .await
     }
@@ -218,11 +195,7 @@ impl Endpoint {
                 .await
                 .map_err(Error::Engine)?,
         );
-        let init = RTCDataChannelInit {
-            negotiated: Some(CHANNEL_ID),
-            ordered: false,
-            ..Default::default()
-        };
+        let init = RTCDataChannelInit { negotiated: Some(CHANNEL_ID), ordered: false, ..Default::default() };
         let channel = match connection.create_data_channel(CHANNEL_LABEL, Some(init)).await {
             Ok(channel) => channel,
             Err(error) => {
@@ -239,14 +212,7 @@ impl Endpoint {
             Arc::clone(&closer.0),
             permit,
         ));
-        Ok(Link {
-            connection,
-            channel,
-            state: watched,
-            candidates: AtomicUsize::new(0),
-            intake,
-            closer,
-        })
+        Ok(Link { connection, channel, state: watched, candidates: AtomicUsize::new(0), intake, closer })
     }
 }
 
@@ -266,20 +232,9 @@ impl Offering {
         let remote = sdp::inspect(answer_sdp)?;
         link.candidates.store(remote.candidates, Ordering::Relaxed);
         let answer = RTCSessionDescription::answer(remote.text).map_err(Error::Engine)?;
-        link.connection
-            .set_remote_description(answer)
-            .await
-            .map_err(Error::Engine)?;
-        let fingerprints = Fingerprints {
-            local,
-            remote: remote.fingerprint,
-        };
-        Ok(Connection {
-            link,
-            fingerprints,
-            early: None,
-            open: false,
-        })
+        link.connection.set_remote_description(answer).await.map_err(Error::Engine)?;
+        let fingerprints = Fingerprints { local, remote: remote.fingerprint };
+        Ok(Connection { link, fingerprints, early: None, open: false })
     }
 }
 
@@ -303,9 +258,7 @@ impl Connection {
             }
             Ok(())
         };
-        tokio::time::timeout(wait, opening)
-            .await
-            .unwrap_or(Err(Error::OpenTimeout(wait)))
+        tokio::time::timeout(wait, opening).await.unwrap_or(Err(Error::OpenTimeout(wait)))
     }
 
     /// Takes a candidate that the peer found after its description. Ones that cannot be dialled, such as
@@ -329,11 +282,7 @@ impl Connection {
             sdp_mline_index: candidate.sdp_m_line_index,
             ..Default::default()
         };
-        self.link
-            .connection
-            .add_ice_candidate(candidate)
-            .await
-            .map_err(Error::Engine)
+        self.link.connection.add_ice_candidate(candidate).await.map_err(Error::Engine)
     }
 
     /// The certificates of both sides. DTLS has checked the peer's once the channel is open.
@@ -346,16 +295,7 @@ impl Connection {
     #[must_use]
     pub fn split(self) -> (Sender, Receiver) {
         let link = Arc::new(self.link);
-        (
-            Sender {
-                link: Arc::clone(&link),
-            },
-            Receiver {
-                link,
-                early: self.early,
-                ended: false,
-            },
-        )
+        (Sender { link: Arc::clone(&link) }, Receiver { link, early: self.early, ended: false })
     }
 }
 
@@ -372,9 +312,7 @@ impl FrameSender for Sender {
         if frame.len() > FRAME_BYTES_MAX {
             return Err(Error::FrameTooLarge { bytes: frame.len() });
         }
-        let frame = frame
-            .try_into_mut()
-            .unwrap_or_else(|shared| BytesMut::from(shared.as_ref()));
+        let frame = frame.try_into_mut().unwrap_or_else(|shared| BytesMut::from(shared.as_ref()));
         tokio::select! {
             biased;
             () = self.link.over() => Err(Error::Closed),
