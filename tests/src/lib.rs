@@ -1,4 +1,13 @@
 //! What the tests of Matinee stand on: films, real browsers, servers and peers started for one test.
 
 pub mod browser;
+pub mod deployment;
 pub mod film;
+pub mod forge;
+pub mod liar;
+pub mod peer;
+#[path = "../../server/tests/store/postgres.rs"]
+pub mod postgres;
+pub mod process;
+pub mod viewer;
+pub mod watching;

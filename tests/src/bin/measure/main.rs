@@ -1,0 +1,35 @@
+//! `cargo xtask measure NAME`: figures of this machine, as a table for people and one JSON object as the last line.
+//!
+//! Everything is measured beside a yardstick in the same run, taken in turns, because machines are noisy: the ratios are
+//! what can be relied on.
+#![expect(clippy::print_stdout, reason = "a measurement prints its result")]
+#![expect(clippy::disallowed_methods, reason = "a measurement is a stopwatch")]
+
+mod connect;
+mod publish;
+mod start;
+mod table;
+mod transfer;
+
+use std::process::ExitCode;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let number = |at: usize, default: u64| words.get(at).and_then(|word| word.parse().ok()).unwrap_or(default);
+    let measured = match words.first().map(String::as_str) {
+        Some("publish") => publish::measure(number(1, 2048), number(2, 3) as usize).await,
+        Some("transfer") => transfer::measure(number(1, 512), number(2, 3) as usize).await,
+        Some("start") => start::measure(number(1, 11) as usize).await,
+        Some("connect") => connect::measure(number(1, 7) as usize).await,
+        _ => {
+            println!("measure publish [MIB] [RUNS]    sealing and storing a file, beside the bare ciphers");
+            println!("measure transfer [MIB] [RUNS]   native peer to native peer, beside a bare data channel and TCP");
+            println!("measure start [RUNS]            click to first frame and seek in Chromium, beside a plain file");
+            println!("measure connect [RUNS]          joining a swarm to the first verified chunk");
+            return ExitCode::from(2);
+        }
+    };
+    println!("{measured}");
+    ExitCode::SUCCESS
+}
