@@ -13,7 +13,6 @@
 //! - The send buffer has no limit unless one is set (webrtc-rs/webrtc #817).
 //! - The driver waits for DNS inside its loop, so an unreachable resolver would delay the other candidates.
 //! - A peer-reflexive pair is only accepted after a second, which is how every browser behind mDNS appears.
-//!
 //! - Handshakes of DTLS and SCTP, queued when ICE or DTLS is done, are not sent before something else wakes the
 //!   driver, up to 200 ms later. `keep` wakes it.
 //! - An SCTP message that never ends is held whatever its size, beyond the window (since the remedy for
