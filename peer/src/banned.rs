@@ -33,10 +33,7 @@ impl Banned {
     /// The state folder cannot be used.
     pub fn load(state: &StateDir) -> Result<Arc<Self>, Error> {
         let devices = Mutex::new(state.read(BANNED_FILE)?.unwrap_or_default());
-        Ok(Arc::new(Self {
-            state: state.clone(),
-            devices,
-        }))
+        Ok(Arc::new(Self { state: state.clone(), devices }))
     }
 
     /// All of them.
@@ -53,10 +50,7 @@ impl Banned {
         if devices.len() >= DEVICES_MAX {
             devices.remove(0);
         }
-        devices.push(Entry {
-            thumbprint,
-            at_ms: clock::now_ms(),
-        });
+        devices.push(Entry { thumbprint, at_ms: clock::now_ms() });
         if let Err(error) = self.state.write(BANNED_FILE, &*devices) {
             tracing::warn!(%error, "a refused device could not be kept");
         }

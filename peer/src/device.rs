@@ -33,9 +33,7 @@ pub struct Device {
 
 impl std::fmt::Debug for Device {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_tuple("Device")
-            .field(&self.thumbprint().to_string())
-            .finish()
+        f.debug_tuple("Device").field(&self.thumbprint().to_string()).finish()
     }
 }
 
@@ -120,12 +118,7 @@ mod tests {
         assert_eq!(first.thumbprint(), again.thumbprint());
         assert_eq!(first.agreement().public(), again.agreement().public());
 
-        state
-            .write(
-                DEVICE_FILE,
-                &serde_json::json!({"signing_seed": "AA", "agreement_secret": ""}),
-            )
-            .unwrap();
+        state.write(DEVICE_FILE, &serde_json::json!({"signing_seed": "AA", "agreement_secret": ""})).unwrap();
         assert!(matches!(Device::load_or_create(&state), Err(Error::Malformed)));
     }
 }

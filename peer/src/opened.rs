@@ -98,17 +98,10 @@ impl OpenedRelease {
     pub async fn start(api: Api, opening: Opening, options: &Options) -> Result<Arc<Self>, Error> {
         let release = opening.release;
         let endpoint = Endpoint::new(transport(&opening, &options.bind))?;
-        let upload_caps = [
-            options.upload_bytes_per_s_max,
-            opening.delivery.upload_bytes_per_s_max,
-        ];
+        let upload_caps = [options.upload_bytes_per_s_max, opening.delivery.upload_bytes_per_s_max];
         let mut config = Config {
             upload_bytes_per_s_max: upload_caps.into_iter().flatten().min(),
-            origin: if opening.delivery.peers {
-                options.origin
-            } else {
-                OriginPolicy::Only
-            },
+            origin: if opening.delivery.peers { options.origin } else { OriginPolicy::Only },
             ..Config::default()
         };
         config.peers_max = options.peers_max.unwrap_or(config.peers_max);
@@ -146,14 +139,7 @@ impl OpenedRelease {
             banned: options.banned.thumbprints(),
             remember: Box::new(move |thumbprint| banned.add(thumbprint)),
         });
-        Ok(Arc::new(Self {
-            membership,
-            manifest,
-            shelf,
-            keys: ring,
-            swarm,
-            _pin: pin,
-        }))
+        Ok(Arc::new(Self { membership, manifest, shelf, keys: ring, swarm, _pin: pin }))
     }
 
     /// The view or carry.
@@ -186,11 +172,7 @@ impl OpenedRelease {
     /// No such chunk, the swarm is over, or `wait` has passed.
     pub async fn sealed(&self, at: ChunkAddress, wait: Duration) -> Result<Bytes, ReadError> {
         if self.manifest.travel_chunk_bytes(at).is_none() {
-            return Err(read_error(
-                StatusCode::NOT_FOUND,
-                "chunk_not_found",
-                "the file has no such chunk",
-            ));
+            return Err(read_error(StatusCode::NOT_FOUND, "chunk_not_found", "the file has no such chunk"));
         }
         let mut arrivals = self.shelf.arrivals();
         let mut over = self.swarm.over();
@@ -208,13 +190,8 @@ impl OpenedRelease {
                 }
             }
         };
-        let late = || {
-            read_error(
-                StatusCode::GATEWAY_TIMEOUT,
-                "chunk_late",
-                "no peer and no origin gave the chunk",
-            )
-        };
+        let late =
+            || read_error(StatusCode::GATEWAY_TIMEOUT, "chunk_late", "no peer and no origin gave the chunk");
         timeout(wait, arrived).await.unwrap_or_else(|_| Err(late()))
     }
 
@@ -226,18 +203,12 @@ impl OpenedRelease {
         let keyed = async {
             // Asked for while the chunk is still on its way.
             if let Some(file) = self.manifest.file(at.file).filter(|_| self.manifest.sealed) {
-                self.keys
-                    .key(at.file, file.epoch_of(at.chunk))
-                    .await
-                    .map_err(|error| key_error(&error))?;
+                self.keys.key(at.file, file.epoch_of(at.chunk)).await.map_err(|error| key_error(&error))?;
             }
             Ok(())
         };
         let (sealed, ()) = tokio::try_join!(self.sealed(at, wait), keyed)?;
-        self.keys
-            .open(at, sealed)
-            .await
-            .map_err(|error| key_error(&error))
+        self.keys.open(at, sealed).await.map_err(|error| key_error(&error))
     }
 
     /// A reader of one file; `None` when there is no such file or too many read already.
@@ -275,22 +246,14 @@ impl ChunkReader {
     /// Moves the playhead without reading.
     pub fn seek(&self, chunk: ChunkIndex) {
         let (file, bytes_per_s, ahead_chunks) = (self.file, self.bytes_per_s, self.ahead_chunks);
-        self.number.set(Playhead {
-            file,
-            chunk,
-            bytes_per_s,
-            ahead_chunks,
-        });
+        self.number.set(Playhead { file, chunk, bytes_per_s, ahead_chunks });
     }
 }
 
 impl Reader for ChunkReader {
     fn read(&mut self, chunk: ChunkIndex) -> impl Future<Output = Result<Bytes, ReadError>> + Send {
         self.seek(chunk);
-        let at = ChunkAddress {
-            file: self.file,
-            chunk,
-        };
+        let at = ChunkAddress { file: self.file, chunk };
         async move { self.release.plaintext(at, CHUNK_WAIT).await }
     }
 }
@@ -303,15 +266,8 @@ impl Library for OneRelease {
     type Reader = ChunkReader;
 
     fn about(&self, release: ReleaseId, file: FileIndex) -> Option<FileAbout> {
-        let about = self
-            .0
-            .manifest
-            .file(file)
-            .filter(|_| self.0.manifest.release == release)?;
-        Some(FileAbout {
-            size_bytes: about.size_bytes,
-            media_type: about.media_type.clone(),
-        })
+        let about = self.0.manifest.file(file).filter(|_| self.0.manifest.release == release)?;
+        Some(FileAbout { size_bytes: about.size_bytes, media_type: about.media_type.clone() })
     }
 
     fn reader(&self, release: ReleaseId, file: FileIndex) -> Option<ChunkReader> {
@@ -320,39 +276,26 @@ impl Library for OneRelease {
 }
 
 fn transport(opening: &Opening, bind: &[IpAddr]) -> Settings {
-    let mut settings = Settings {
-        relay_only: opening.delivery.relay_only,
-        ..Settings::default()
-    };
+    let mut settings = Settings { relay_only: opening.delivery.relay_only, ..Settings::default() };
     if !bind.is_empty() {
         settings.bind = bind.iter().map(|address| SocketAddr::new(*address, 0)).collect();
     }
     for server in &opening.ice_servers {
-        let (turn, stun): (Vec<String>, Vec<String>) = server
-            .urls
-            .iter()
-            .cloned()
-            .partition(|url| url.starts_with("turn"));
+        let (turn, stun): (Vec<String>, Vec<String>) =
+            server.urls.iter().cloned().partition(|url| url.starts_with("turn"));
         settings.stun_urls.extend(stun);
         if let (false, Some(username), Some(credential)) =
             (turn.is_empty(), &server.username, &server.credential)
         {
-            settings.turn = Some(Turn {
-                urls: turn,
-                username: username.clone(),
-                credential: credential.clone(),
-            });
+            settings.turn =
+                Some(Turn { urls: turn, username: username.clone(), credential: credential.clone() });
         }
     }
     settings
 }
 
 fn read_error(status: StatusCode, code: &str, detail: &str) -> ReadError {
-    ReadError {
-        status,
-        code: code.to_owned(),
-        detail: detail.to_owned(),
-    }
+    ReadError { status, code: code.to_owned(), detail: detail.to_owned() }
 }
 
 fn key_error(error: &keyring::Error) -> ReadError {
@@ -373,11 +316,7 @@ fn ended_error(end: Option<&End>) -> ReadError {
     match end {
         Some(End::Revoked(reason)) => {
             let detail = format!("the server ended the view: {reason}");
-            ReadError {
-                status: StatusCode::FORBIDDEN,
-                code: "view_revoked".to_owned(),
-                detail,
-            }
+            ReadError { status: StatusCode::FORBIDDEN, code: "view_revoked".to_owned(), detail }
         }
         Some(End::Refused(error)) => ReadError {
             status: StatusCode::FORBIDDEN,

@@ -70,9 +70,7 @@ pub struct SignIn {
 
 impl std::fmt::Debug for SignIn {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("SignIn")
-            .field("email", &self.email)
-            .finish_non_exhaustive()
+        f.debug_struct("SignIn").field("email", &self.email).finish_non_exhaustive()
     }
 }
 
@@ -109,10 +107,7 @@ impl StateDir {
     /// The file is readable by others, damaged or cannot be read.
     pub fn read<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, Error> {
         let path = self.root.join(name);
-        let failed = |source| Error::Io {
-            path: path.clone(),
-            source,
-        };
+        let failed = |source| Error::Io { path: path.clone(), source };
         let about = match fs::metadata(&path) {
             Ok(about) => about,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -125,9 +120,7 @@ impl StateDir {
             return Err(failed(io::Error::new(io::ErrorKind::FileTooLarge, "over 4 MiB")));
         }
         let text = fs::read(&path).map_err(failed)?;
-        serde_json::from_slice(&text)
-            .map(Some)
-            .map_err(|source| Error::Damaged { path, source })
+        serde_json::from_slice(&text).map(Some).map_err(|source| Error::Damaged { path, source })
     }
 
     /// Writes a JSON file whole or not at all.
@@ -136,10 +129,8 @@ impl StateDir {
     /// The file cannot be written.
     pub fn write<T: Serialize>(&self, name: &str, value: &T) -> Result<(), Error> {
         let path = self.root.join(name);
-        let text = serde_json::to_vec_pretty(value).map_err(|source| Error::Damaged {
-            path: path.clone(),
-            source,
-        })?;
+        let text = serde_json::to_vec_pretty(value)
+            .map_err(|source| Error::Damaged { path: path.clone(), source })?;
         write_private(&path, &text).map_err(|source| Error::Io { path, source })
     }
 
@@ -161,11 +152,7 @@ impl StateDir {
 }
 
 fn default_root() -> Option<PathBuf> {
-    let set = |name| {
-        std::env::var_os(name)
-            .filter(|value| !value.is_empty())
-            .map(PathBuf::from)
-    };
+    let set = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let data = set("XDG_DATA_HOME").or_else(|| set("HOME").map(|home| home.join(".local/share")))?;
     Some(data.join("matinee-peer"))
 }
@@ -175,10 +162,7 @@ fn create_private_folder(root: &Path) -> Result<(), Error> {
     builder.recursive(true);
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, FOLDER_MODE);
-    builder.create(root).map_err(|source| Error::Io {
-        path: root.to_owned(),
-        source,
-    })
+    builder.create(root).map_err(|source| Error::Io { path: root.to_owned(), source })
 }
 
 #[cfg(unix)]
@@ -218,19 +202,13 @@ mod tests {
         assert_eq!(mode(state.root()), 0o700);
 
         let mut servers = state.servers().unwrap();
-        let sign_in = SignIn {
-            email: "a@b.c".into(),
-            session_token: "secret".into(),
-        };
+        let sign_in = SignIn { email: "a@b.c".into(), session_token: "secret".into() };
         assert!(!format!("{sign_in:?}").contains("secret"));
         servers.servers.insert("http://x".into(), sign_in);
         state.keep_servers(&servers).unwrap();
         let file = state.root().join(SERVERS_FILE);
         assert_eq!(mode(&file), 0o600);
-        assert_eq!(
-            state.servers().unwrap().servers["http://x"].session_token,
-            "secret"
-        );
+        assert_eq!(state.servers().unwrap().servers["http://x"].session_token, "secret");
 
         fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
         assert!(matches!(state.servers(), Err(Error::Exposed(_))));

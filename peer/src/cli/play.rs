@@ -80,7 +80,7 @@ impl Play {
             "file": file, "url": url, "urls": urls,
         });
         output.event("ready", fields, &format!("{} plays at\n{url}", one_line(&release.manifest().title)));
-        let player = program.map(|program| start(program, &url)).transpose()?;
+        let player = program.map(|program| start(program, &url, *output)).transpose()?;
         let mut over = release.swarm().over();
         let played = tokio::select! {
             () = interrupted() => Ok(()),
@@ -142,12 +142,15 @@ fn on_path(program: &str) -> Option<PathBuf> {
     std::env::split_paths(&folders).map(|folder| folder.join(program)).find(|path| path.is_file())
 }
 
-fn start((player, program): (Player, PathBuf), url: &str) -> Result<Child, Failure> {
+fn start((player, program): (Player, PathBuf), url: &str, output: Output) -> Result<Child, Failure> {
     let mut command = Command::new(&program);
     if player == Player::Vlc {
         command.arg("--play-and-exit");
     }
     command.arg(url).stdin(Stdio::null()).stdout(Stdio::null()).kill_on_drop(true);
+    if output.is_json() {
+        command.stderr(Stdio::null());
+    }
     command
         .spawn()
         .map_err(|error| Failure::other("player", &format!("cannot start {}: {error}", program.display())))

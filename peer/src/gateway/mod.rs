@@ -103,15 +103,8 @@ impl Gateway {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
         let address = listener.local_addr()?;
         let access = Access(hex::encode(clock::random::<32>()));
-        let hosts = [
-            format!("127.0.0.1:{}", address.port()),
-            format!("localhost:{}", address.port()),
-        ];
-        let inner = Arc::new(Inner {
-            library,
-            access: access.clone(),
-            hosts,
-        });
+        let hosts = [format!("127.0.0.1:{}", address.port()), format!("localhost:{}", address.port())];
+        let inner = Arc::new(Inner { library, access: access.clone(), hosts });
         let router = Router::new()
             .route("/play/{release}/{file}/{name}", get(play::<L>))
             .layer(middleware::from_fn_with_state(Arc::clone(&inner), guard::<L>))
@@ -119,19 +112,11 @@ impl Gateway {
         let stop = CancellationToken::new();
         let stopped = stop.clone().cancelled_owned();
         let serving = tokio::spawn(async move {
-            if let Err(error) = axum::serve(listener, router)
-                .with_graceful_shutdown(stopped)
-                .await
-            {
+            if let Err(error) = axum::serve(listener, router).with_graceful_shutdown(stopped).await {
                 tracing::warn!(%error, "the gateway ended");
             }
         });
-        Ok(Self {
-            address,
-            access,
-            serving,
-            stop,
-        })
+        Ok(Self { address, access, serving, stop })
     }
 
     /// Where it listens.
@@ -179,38 +164,20 @@ struct Asked {
 
 /// Host and secret, before anything else is looked at.
 async fn guard<L: Library>(State(inner): State<Arc<Inner<L>>>, request: Request, next: Next) -> Response {
-    let host = request
-        .headers()
-        .get(header::HOST)
-        .and_then(|host| host.to_str().ok())
-        .unwrap_or("");
+    let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or("");
     if !inner.hosts.iter().any(|own| own.eq_ignore_ascii_case(host)) {
-        return problem(
-            StatusCode::FORBIDDEN,
-            "host_not_allowed",
-            "use the play URL as it was printed",
-        );
+        return problem(StatusCode::FORBIDDEN, "host_not_allowed", "use the play URL as it was printed");
     }
     let asked = Query::<Asked>::try_from_uri(request.uri());
     let access = asked.map(|Query(asked)| asked.access).unwrap_or_default();
     if !bool::from(access.as_bytes().ct_eq(inner.access.0.as_bytes())) {
-        return problem(
-            StatusCode::FORBIDDEN,
-            "access_refused",
-            "use the play URL as it was printed",
-        );
+        return problem(StatusCode::FORBIDDEN, "access_refused", "use the play URL as it was printed");
     }
     let mut response = next.run(request).await;
     let headers = response.headers_mut();
     // What a publisher names text/html must not run as a page of loopback.
-    headers.insert(
-        header::CONTENT_SECURITY_POLICY,
-        HeaderValue::from_static("sandbox; default-src 'none'"),
-    );
-    headers.insert(
-        header::X_CONTENT_TYPE_OPTIONS,
-        HeaderValue::from_static("nosniff"),
-    );
+    headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static("sandbox; default-src 'none'"));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
@@ -226,18 +193,10 @@ async fn play<L: Library>(
     let found = release.parse::<ReleaseId>().ok();
     let about = found.and_then(|release| Some((release, inner.library.about(release, file)?)));
     let Some((release, about)) = about else {
-        return problem(
-            StatusCode::NOT_FOUND,
-            "file_not_found",
-            "this peer does not play that file",
-        );
+        return problem(StatusCode::NOT_FOUND, "file_not_found", "this peer does not play that file");
     };
     let tag = format!("\"{release}-{file}\"");
-    let text = |name| {
-        headers
-            .get(name)
-            .and_then(|value: &HeaderValue| value.to_str().ok())
-    };
+    let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
     let range = text(header::RANGE).filter(|_| text(header::IF_RANGE).is_none_or(|seen| seen == tag));
     let (status, first, end) = match wanted(range, about.size_bytes) {
         Wanted::Whole => (StatusCode::OK, 0, about.size_bytes),
@@ -248,11 +207,7 @@ async fn play<L: Library>(
                 "range_not_satisfiable",
                 "ask for bytes of the file",
             );
-            set(
-                &mut response,
-                header::CONTENT_RANGE,
-                &format!("bytes */{}", about.size_bytes),
-            );
+            set(&mut response, header::CONTENT_RANGE, &format!("bytes */{}", about.size_bytes));
             return response;
         }
     };
@@ -268,11 +223,7 @@ async fn play<L: Library>(
         }
     };
     let mut response = (status, body).into_response();
-    let media_type = if about.media_type.is_empty() {
-        "application/octet-stream"
-    } else {
-        &about.media_type
-    };
+    let media_type = if about.media_type.is_empty() { "application/octet-stream" } else { &about.media_type };
     set(&mut response, header::CONTENT_TYPE, media_type);
     set(&mut response, header::CONTENT_LENGTH, &(end - first).to_string());
     set(&mut response, header::ACCEPT_RANGES, "bytes");
@@ -312,9 +263,7 @@ async fn part<R: Reader>(reader: &mut R, next: u64, end: u64) -> Result<Bytes, R
     let chunk = u32::try_from(next / u64::from(CHUNK_BYTES)).map_err(|_| malformed())?;
     let bytes = reader.read(ChunkIndex(chunk)).await?;
     let from = (next % u64::from(CHUNK_BYTES)) as usize;
-    let to = bytes
-        .len()
-        .min(from.saturating_add(usize::try_from(end - next).unwrap_or(usize::MAX)));
+    let to = bytes.len().min(from.saturating_add(usize::try_from(end - next).unwrap_or(usize::MAX)));
     if from >= to {
         return Err(malformed());
     }

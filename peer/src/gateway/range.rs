@@ -27,20 +27,13 @@ pub fn wanted(header: Option<&str>, size_bytes: u64) -> Wanted {
     match (first, last) {
         (Some(first), Some(last)) if first > last => Wanted::Whole,
         (Some(first), _) if first >= size_bytes => Wanted::Unsatisfiable,
-        (Some(first), Some(last)) => Wanted::Part {
-            first,
-            last: last.min(size_bytes - 1),
-        },
-        (Some(first), None) => Wanted::Part {
-            first,
-            last: size_bytes - 1,
-        },
+        (Some(first), Some(last)) => Wanted::Part { first, last: last.min(size_bytes - 1) },
+        (Some(first), None) => Wanted::Part { first, last: size_bytes - 1 },
         (None, Some(0)) => Wanted::Unsatisfiable,
         (None, Some(_)) if size_bytes == 0 => Wanted::Unsatisfiable,
-        (None, Some(suffix)) => Wanted::Part {
-            first: size_bytes.saturating_sub(suffix),
-            last: size_bytes - 1,
-        },
+        (None, Some(suffix)) => {
+            Wanted::Part { first: size_bytes.saturating_sub(suffix), last: size_bytes - 1 }
+        }
         (None, None) => Wanted::Whole,
     }
 }

@@ -114,9 +114,7 @@ pub struct Api {
 
 impl std::fmt::Debug for Api {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Api")
-            .field("base", &self.base)
-            .finish_non_exhaustive()
+        f.debug_struct("Api").field("base", &self.base).finish_non_exhaustive()
     }
 }
 
@@ -166,12 +164,7 @@ impl Api {
             .user_agent(concat!("matinee-peer/", env!("CARGO_PKG_VERSION")))
             .build()
             .map_err(|error| network(&base, &error))?;
-        Ok(Self {
-            http,
-            base,
-            session,
-            prover,
-        })
+        Ok(Self { http, base, session, prover })
     }
 
     /// The server's base URL.
@@ -192,8 +185,7 @@ impl Api {
     /// See [`Error`].
     pub async fn sign_in(&self, email: &str, password: &str) -> Result<SignedIn, Error> {
         let body = serde_json::json!({"email": email, "password": password, "bearer": true});
-        self.json(Method::POST, "/v1/sessions", Authority::None, Some(&body), None)
-            .await
+        self.json(Method::POST, "/v1/sessions", Authority::None, Some(&body), None).await
     }
 
     /// Ends the session.
@@ -201,15 +193,7 @@ impl Api {
     /// # Errors
     /// See [`Error`].
     pub async fn sign_out(&self) -> Result<(), Error> {
-        self.send(
-            Method::DELETE,
-            "/v1/sessions/current",
-            Authority::Session,
-            None,
-            None,
-        )
-        .await
-        .map(drop)
+        self.send(Method::DELETE, "/v1/sessions/current", Authority::Session, None, None).await.map(drop)
     }
 
     /// The account.
@@ -221,9 +205,8 @@ impl Api {
         struct Answer {
             account: AccountSummary,
         }
-        let answer: Answer = self
-            .json(Method::GET, "/v1/account", Authority::Session, None::<&()>, None)
-            .await?;
+        let answer: Answer =
+            self.json(Method::GET, "/v1/account", Authority::Session, None::<&()>, None).await?;
         Ok(answer.account)
     }
 
@@ -236,9 +219,7 @@ impl Api {
         struct Answer {
             titles: Vec<TitleSummary>,
         }
-        let answer: Answer = self
-            .json(Method::GET, "/v1/titles", Authority::None, None::<&()>, None)
-            .await?;
+        let answer: Answer = self.json(Method::GET, "/v1/titles", Authority::None, None::<&()>, None).await?;
         Ok(answer.titles)
     }
 
@@ -252,9 +233,7 @@ impl Api {
             title: TitleSummary,
         }
         let path = format!("/v1/titles/{title}");
-        let answer: Answer = self
-            .json(Method::GET, &path, Authority::None, None::<&()>, None)
-            .await?;
+        let answer: Answer = self.json(Method::GET, &path, Authority::None, None::<&()>, None).await?;
         Ok(answer.title)
     }
 
@@ -265,14 +244,7 @@ impl Api {
     pub async fn buy(&self, plan: PlanId) -> Result<PurchaseAnswer, Error> {
         let body = serde_json::json!({"plan": plan});
         let key = idempotency_key();
-        self.json(
-            Method::POST,
-            "/v1/purchases",
-            Authority::Session,
-            Some(&body),
-            Some(&key),
-        )
-        .await
+        self.json(Method::POST, "/v1/purchases", Authority::Session, Some(&body), Some(&key)).await
     }
 
     /// What the account is entitled to.
@@ -285,9 +257,7 @@ impl Api {
             entitlements: Vec<EntitlementSummary>,
         }
         let path = "/v1/entitlements";
-        let answer: Answer = self
-            .json(Method::GET, path, Authority::Session, None::<&()>, None)
-            .await?;
+        let answer: Answer = self.json(Method::GET, path, Authority::Session, None::<&()>, None).await?;
         Ok(answer.entitlements)
     }
 
@@ -297,19 +267,9 @@ impl Api {
     /// See [`Error`].
     pub async fn open_view(&self, entitlement: EntitlementId) -> Result<Opening, Error> {
         let agreement_key = b64u(&self.prover.device().agreement().public());
-        let body = OpenViewRequest {
-            entitlement,
-            agreement_key,
-        };
+        let body = OpenViewRequest { entitlement, agreement_key };
         let key = idempotency_key();
-        self.json(
-            Method::POST,
-            "/v1/views",
-            Authority::SessionAndProof,
-            Some(&body),
-            Some(&key),
-        )
-        .await
+        self.json(Method::POST, "/v1/views", Authority::SessionAndProof, Some(&body), Some(&key)).await
     }
 
     /// Opens a carry: membership without keys.
@@ -320,14 +280,7 @@ impl Api {
         let path = format!("/v1/releases/{release}/carries");
         let body = serde_json::json!({});
         let key = idempotency_key();
-        self.json(
-            Method::POST,
-            &path,
-            Authority::SessionAndProof,
-            Some(&body),
-            Some(&key),
-        )
-        .await
+        self.json(Method::POST, &path, Authority::SessionAndProof, Some(&body), Some(&key)).await
     }
 
     /// Content keys from `epoch` on.
@@ -338,9 +291,7 @@ impl Api {
         let path = format!("/v1/views/{view}/licenses");
         let body = LicenseRequest { file, epoch };
         let authority = Authority::View(token);
-        let answer: LicenseAnswer = self
-            .json(Method::POST, &path, authority, Some(&body), None)
-            .await?;
+        let answer: LicenseAnswer = self.json(Method::POST, &path, authority, Some(&body), None).await?;
         Ok(answer.license)
     }
 
@@ -351,8 +302,7 @@ impl Api {
     pub async fn renew(&self, view: ViewId, token: &str) -> Result<Renewal, Error> {
         let path = format!("/v1/views/{view}/renewals");
         let body = serde_json::json!({});
-        self.json(Method::POST, &path, Authority::View(token), Some(&body), None)
-            .await
+        self.json(Method::POST, &path, Authority::View(token), Some(&body), None).await
     }
 
     /// Ends a view.
@@ -361,9 +311,7 @@ impl Api {
     /// See [`Error`].
     pub async fn end_view(&self, view: ViewId, token: &str) -> Result<(), Error> {
         let path = format!("/v1/views/{view}");
-        self.send(Method::DELETE, &path, Authority::View(token), None, None)
-            .await
-            .map(drop)
+        self.send(Method::DELETE, &path, Authority::View(token), None, None).await.map(drop)
     }
 
     /// Hands in receipts; gives the bytes credited.
@@ -377,9 +325,7 @@ impl Api {
         }
         let body = serde_json::json!({"receipts": receipts});
         let authority = Authority::View(token);
-        let answer: Answer = self
-            .json(Method::POST, "/v1/receipts", authority, Some(&body), None)
-            .await?;
+        let answer: Answer = self.json(Method::POST, "/v1/receipts", authority, Some(&body), None).await?;
         Ok(answer.credited_bytes)
     }
 
@@ -391,10 +337,8 @@ impl Api {
         let path = "/v1/jwks";
         let response = self.send(Method::GET, path, Authority::None, None, None).await?;
         let bytes = self.limited(response, ANSWER_BYTES_MAX).await?;
-        KeySet::from_jwks(&bytes).map_err(|error| Error::Malformed {
-            path: path.to_owned(),
-            reason: error.to_string(),
-        })
+        KeySet::from_jwks(&bytes)
+            .map_err(|error| Error::Malformed { path: path.to_owned(), reason: error.to_string() })
     }
 
     /// One try of a request with a view token; the body is the caller's to read. `range` is inclusive.
@@ -414,10 +358,7 @@ impl Api {
     /// # Errors
     /// See [`Error`].
     pub async fn fetch_whole(&self, path: &str, token: &str, bytes_max: usize) -> Result<Bytes, Error> {
-        let fetch = || async {
-            self.limited(self.fetch(path, token, None).await?, bytes_max)
-                .await
-        };
+        let fetch = || async { self.limited(self.fetch(path, token, None).await?, bytes_max).await };
         fetch.retry(retries()).when(Error::is_transient).await
     }
 
@@ -435,10 +376,8 @@ impl Api {
         body: Option<&(impl Serialize + Sync)>,
         idempotency_key: Option<&str>,
     ) -> Result<T, Error> {
-        let malformed = |error: serde_json::Error| Error::Malformed {
-            path: path.to_owned(),
-            reason: error.to_string(),
-        };
+        let malformed =
+            |error: serde_json::Error| Error::Malformed { path: path.to_owned(), reason: error.to_string() };
         let body = body.map(serde_json::to_vec).transpose().map_err(malformed)?;
         let response = self.send(method, path, authority, body, idempotency_key).await?;
         let bytes = self.limited(response, ANSWER_BYTES_MAX).await?;
@@ -457,9 +396,7 @@ impl Api {
         let attempt = || async {
             let mut request = self.request(&method, path, authority, body.as_deref().unwrap_or_default());
             if let Some(body) = &body {
-                request = request
-                    .header(header::CONTENT_TYPE, "application/json")
-                    .body(body.clone());
+                request = request.header(header::CONTENT_TYPE, "application/json").body(body.clone());
             }
             if let Some(key) = idempotency_key {
                 request = request.header("Idempotency-Key", key);
@@ -474,12 +411,7 @@ impl Api {
 
     fn request(&self, method: &Method, path: &str, authority: Authority<'_>, body: &[u8]) -> RequestBuilder {
         let url = format!("{}{path}", self.base);
-        let about = About {
-            method: method.as_str(),
-            url: &url,
-            body,
-            ..About::default()
-        };
+        let about = About { method: method.as_str(), url: &url, body, ..About::default() };
         let request = self.http.request(method.clone(), &url);
         let session = |request: RequestBuilder| match &self.session {
             Some(token) => request.bearer_auth(token),
@@ -491,49 +423,29 @@ impl Api {
             Authority::SessionAndProof => session(request).header("DPoP", self.prover.proof(&about)),
             Authority::View(token) => request
                 .header(header::AUTHORIZATION, format!("DPoP {token}"))
-                .header(
-                    "DPoP",
-                    self.prover.proof(&About {
-                        token: Some(token),
-                        ..about
-                    }),
-                ),
+                .header("DPoP", self.prover.proof(&About { token: Some(token), ..about })),
         }
     }
 
     async fn answer(&self, request: RequestBuilder) -> Result<Response, Error> {
-        let response = request
-            .send()
-            .await
-            .map_err(|error| network(&self.base, &error))?;
+        let response = request.send().await.map_err(|error| network(&self.base, &error))?;
         let status = response.status();
         if status.is_success() {
             return Ok(response);
         }
         let retry_after = response.headers().get(header::RETRY_AFTER);
-        let retry_after = retry_after
-            .and_then(|value| value.to_str().ok()?.parse().ok())
-            .map(Duration::from_secs);
-        let body = self
-            .limited(response, PROBLEM_BYTES_MAX)
-            .await
-            .unwrap_or_default();
+        let retry_after =
+            retry_after.and_then(|value| value.to_str().ok()?.parse().ok()).map(Duration::from_secs);
+        let body = self.limited(response, PROBLEM_BYTES_MAX).await.unwrap_or_default();
         Err(refused(status, &body, retry_after))
     }
 
     async fn limited(&self, mut response: Response, bytes_max: usize) -> Result<Bytes, Error> {
         let path = response.url().path().to_owned();
         let mut whole = BytesMut::new();
-        while let Some(part) = response
-            .chunk()
-            .await
-            .map_err(|error| network(&self.base, &error))?
-        {
+        while let Some(part) = response.chunk().await.map_err(|error| network(&self.base, &error))? {
             if whole.len() + part.len() > bytes_max {
-                return Err(Error::Malformed {
-                    path,
-                    reason: format!("more than {bytes_max} bytes"),
-                });
+                return Err(Error::Malformed { path, reason: format!("more than {bytes_max} bytes") });
             }
             whole.extend_from_slice(&part);
         }
@@ -552,20 +464,10 @@ fn retries() -> ExponentialBuilder {
 fn refused(status: StatusCode, body: &[u8], retry_after: Option<Duration>) -> Error {
     let problem = serde_json::from_slice::<Problem>(body).ok();
     let (code, detail) = match problem {
-        Some(Problem {
-            code, title, detail, ..
-        }) => (code, if detail.is_empty() { title } else { detail }),
-        None => (
-            format!("http_{}", status.as_u16()),
-            format!("the server answered {status}"),
-        ),
+        Some(Problem { code, title, detail, .. }) => (code, if detail.is_empty() { title } else { detail }),
+        None => (format!("http_{}", status.as_u16()), format!("the server answered {status}")),
     };
-    Error::Refused {
-        status: status.as_u16(),
-        code,
-        detail,
-        retry_after,
-    }
+    Error::Refused { status: status.as_u16(), code, detail, retry_after }
 }
 
 fn network(base: &str, error: &reqwest::Error) -> Error {
@@ -574,10 +476,7 @@ fn network(base: &str, error: &reqwest::Error) -> Error {
     while let Some(inner) = cause.source() {
         cause = inner;
     }
-    Error::Network {
-        server: base.to_owned(),
-        reason: cause.to_string(),
-    }
+    Error::Network { server: base.to_owned(), reason: cause.to_string() }
 }
 
 fn idempotency_key() -> String {

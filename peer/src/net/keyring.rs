@@ -70,12 +70,8 @@ impl KeyRing {
     /// The first license does not open on this device.
     pub fn new(membership: Arc<Membership>, manifest: Arc<Manifest>) -> Result<Arc<Self>, Error> {
         let first = membership.opening().license.clone();
-        let ring = Self {
-            membership,
-            manifest,
-            keys: Mutex::default(),
-            asking: tokio::sync::Mutex::default(),
-        };
+        let ring =
+            Self { membership, manifest, keys: Mutex::default(), asking: tokio::sync::Mutex::default() };
         if let Some(license) = first {
             ring.take(&license)?;
         }
@@ -134,12 +130,7 @@ impl KeyRing {
             }
             let view = self.membership.opening().view;
             let token = self.membership.token();
-            match self
-                .membership
-                .api()
-                .license(view, &token, file.get(), epoch.get())
-                .await
-            {
+            match self.membership.api().license(view, &token, file.get(), epoch.get()).await {
                 Ok(license) => {
                     self.take(&license)?;
                     return self.held(file, epoch).ok_or(Error::Lacking);
@@ -148,11 +139,7 @@ impl KeyRing {
                     renewed = true;
                     self.membership.renew().await?;
                 }
-                Err(api::Error::Refused {
-                    status: 429,
-                    retry_after,
-                    ..
-                }) if put_off < TOO_FAST_TIMES_MAX => {
+                Err(api::Error::Refused { status: 429, retry_after, .. }) if put_off < TOO_FAST_TIMES_MAX => {
                     put_off += 1;
                     tokio::time::sleep(retry_after.unwrap_or(TOO_FAST_WAIT).min(TOO_FAST_WAIT_MAX)).await;
                 }
@@ -162,11 +149,7 @@ impl KeyRing {
     }
 
     fn held(&self, file: FileIndex, epoch: EpochIndex) -> Option<EpochKey> {
-        self.keys
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(&(file, epoch))
-            .cloned()
+        self.keys.lock().unwrap_or_else(PoisonError::into_inner).get(&(file, epoch)).cloned()
     }
 
     fn take(&self, license: &License) -> Result<(), Error> {
@@ -175,11 +158,7 @@ impl KeyRing {
         }
         let named = license::open_keys(self.membership.api().prover().device().agreement(), license)?;
         let mut keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
-        keys.extend(
-            named
-                .into_iter()
-                .map(|(file, epoch, key): NamedKey| ((file, epoch), key)),
-        );
+        keys.extend(named.into_iter().map(|(file, epoch, key): NamedKey| ((file, epoch), key)));
         Ok(())
     }
 }

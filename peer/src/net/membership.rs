@@ -28,9 +28,7 @@ pub struct Token {
 
 impl std::fmt::Debug for Token {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Token")
-            .field("expires_at_ms", &self.expires_at_ms)
-            .finish_non_exhaustive()
+        f.debug_struct("Token").field("expires_at_ms", &self.expires_at_ms).finish_non_exhaustive()
     }
 }
 
@@ -48,17 +46,9 @@ impl Membership {
     /// The membership that an opening gives.
     #[must_use]
     pub fn new(api: Api, opening: Opening) -> Arc<Self> {
-        let token = Token {
-            text: opening.view_token.clone(),
-            expires_at_ms: opening.expires_at_ms,
-        };
+        let token = Token { text: opening.view_token.clone(), expires_at_ms: opening.expires_at_ms };
         let renewed_at_ms = Mutex::new(clock::now_ms());
-        Arc::new(Self {
-            api,
-            opening,
-            token: watch::Sender::new(token),
-            renewed_at_ms,
-        })
+        Arc::new(Self { api, opening, token: watch::Sender::new(token), renewed_at_ms })
     }
 
     /// What the server answered when it was opened.
@@ -98,18 +88,12 @@ impl Membership {
         let token = match self.opening.role {
             Role::Viewer => {
                 let next = self.api.renew(self.opening.view, &self.token()).await?;
-                Token {
-                    text: next.view_token,
-                    expires_at_ms: next.expires_at_ms,
-                }
+                Token { text: next.view_token, expires_at_ms: next.expires_at_ms }
             }
             // A carry has no renewals of its own: opening it again gives the same membership a new token.
             Role::Carrier => {
                 let next = self.api.open_carry(self.opening.release).await?;
-                Token {
-                    text: next.view_token,
-                    expires_at_ms: next.expires_at_ms,
-                }
+                Token { text: next.view_token, expires_at_ms: next.expires_at_ms }
             }
         };
         *renewed_at_ms = now_ms;

@@ -88,10 +88,7 @@ pub fn memory_pair(frames_max: usize) -> [(MemorySender, MemoryReceiver); 2] {
     let (left, from_left) = mpsc::channel(frames_max.max(1));
     let (right, from_right) = mpsc::channel(frames_max.max(1));
     let side = |frames, incoming| {
-        let receiver = MemoryReceiver {
-            frames: incoming,
-            ended: false,
-        };
+        let receiver = MemoryReceiver { frames: incoming, ended: false };
         (MemorySender { frames }, receiver)
     };
     [side(left, from_right), side(right, from_left)]

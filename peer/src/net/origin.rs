@@ -31,15 +31,9 @@ impl Origin {
     /// As the origin answers.
     pub async fn manifest(&self) -> Result<String, Error> {
         let path = self.path("manifest");
-        let bytes = self
-            .membership
-            .api()
-            .fetch_whole(&path, &self.membership.token(), MANIFEST_BYTES_MAX)
-            .await?;
-        String::from_utf8(bytes.into()).map_err(|_| Error::Malformed {
-            path,
-            reason: "no text".to_owned(),
-        })
+        let bytes =
+            self.membership.api().fetch_whole(&path, &self.membership.token(), MANIFEST_BYTES_MAX).await?;
+        String::from_utf8(bytes.into()).map_err(|_| Error::Malformed { path, reason: "no text".to_owned() })
     }
 
     /// A hash page.
@@ -48,10 +42,7 @@ impl Origin {
     /// As the origin answers.
     pub async fn page(&self, file: FileIndex, page: PageIndex) -> Result<Bytes, Error> {
         let path = self.path(&format!("files/{file}/pages/{page}"));
-        self.membership
-            .api()
-            .fetch_whole(&path, &self.membership.token(), PAGE_BYTES_MAX)
-            .await
+        self.membership.api().fetch_whole(&path, &self.membership.token(), PAGE_BYTES_MAX).await
     }
 
     /// Fetches `count` chunks from `first` on by one request and hands each over as soon as it is whole. One try:
@@ -67,19 +58,11 @@ impl Origin {
         mut deliver: impl FnMut(ChunkAddress, Bytes) -> F,
     ) -> Result<(), Error> {
         let path = self.path(&format!("files/{file}/ciphertext"));
-        let short = |reason: &str| Error::Malformed {
-            path: path.clone(),
-            reason: reason.to_owned(),
-        };
-        let at = |chunk| ChunkAddress {
-            file,
-            chunk: ChunkIndex(chunk),
-        };
+        let short = |reason: &str| Error::Malformed { path: path.clone(), reason: reason.to_owned() };
+        let at = |chunk| ChunkAddress { file, chunk: ChunkIndex(chunk) };
         let end = first.get().saturating_add(count);
         let bytes_of = |chunk| manifest.travel_chunk_bytes(at(chunk));
-        let start = manifest
-            .ciphertext_offset(at(first.get()))
-            .ok_or_else(|| short("no such chunk"))?;
+        let start = manifest.ciphertext_offset(at(first.get())).ok_or_else(|| short("no such chunk"))?;
         let total: u64 = (first.get()..end).filter_map(bytes_of).map(u64::from).sum();
         let range = (start, start + total - 1);
         let api = self.membership.api();

@@ -82,11 +82,7 @@ pub fn inspect(sdp: &str) -> Result<Description, Flaw> {
     if sections == 0 {
         return Err(Flaw::NotOneDataChannel);
     }
-    Ok(Description {
-        text,
-        fingerprint: fingerprint(sdp)?,
-        candidates,
-    })
+    Ok(Description { text, fingerprint: fingerprint(sdp)?, candidates })
 }
 
 /// The one SHA-256 certificate fingerprint in a description.
@@ -189,27 +185,14 @@ mod tests {
         let refused = |sdp: &str| inspect(sdp).unwrap_err();
         assert_eq!(refused(""), Flaw::NotOneDataChannel);
         assert_eq!(refused("\0\u{7f}m=\r\n\n\n"), Flaw::NotOneDataChannel);
-        assert_eq!(
-            refused(&browser_offer("m=audio 9 UDP/TLS/RTP/SAVPF 111\r\n")),
-            Flaw::NotOneDataChannel
-        );
+        assert_eq!(refused(&browser_offer("m=audio 9 UDP/TLS/RTP/SAVPF 111\r\n")), Flaw::NotOneDataChannel);
         assert_eq!(refused(&"v=0\r\n".repeat(DESCRIPTION_BYTES_MAX)), Flaw::TooLong);
         let second = format!("a=fingerprint:sha-256 {}\r\n", FINGERPRINT.replace("A1", "A2"));
         assert_eq!(refused(&browser_offer(&second)), Flaw::ManyFingerprints);
         let same = format!("a=fingerprint:sha-256 {}\r\n", FINGERPRINT.to_lowercase());
         assert!(inspect(&browser_offer(&same)).is_ok());
-        for bad in [
-            "sha-1 AA:BB",
-            "sha-256 ",
-            "sha-256 AA:BB",
-            "sha-256",
-            "sha-256 +1:02",
-            "é",
-        ] {
-            assert_eq!(
-                refused(&browser_offer(&format!("a=fingerprint:{bad}\r\n"))),
-                Flaw::BadFingerprint
-            );
+        for bad in ["sha-1 AA:BB", "sha-256 ", "sha-256 AA:BB", "sha-256", "sha-256 +1:02", "é"] {
+            assert_eq!(refused(&browser_offer(&format!("a=fingerprint:{bad}\r\n"))), Flaw::BadFingerprint);
         }
         let missing = browser_offer("").replace("a=fingerprint", "a=other");
         assert_eq!(refused(&missing), Flaw::NoFingerprint);
@@ -233,12 +216,7 @@ mod tests {
         ] {
             assert_eq!(usable(skipped), Ok(false), "{skipped}");
         }
-        for bad in [
-            "",
-            "1 1 udp",
-            "1 x udp 1 192.0.2.7 1 typ host",
-            "1 1 udp 1 192.0.2.7 99999 typ host",
-        ] {
+        for bad in ["", "1 1 udp", "1 x udp 1 192.0.2.7 1 typ host", "1 1 udp 1 192.0.2.7 99999 typ host"] {
             assert_eq!(usable(bad), Err(Flaw::BadCandidate), "{bad}");
         }
         assert_eq!(usable(&"1 ".repeat(CANDIDATE_BYTES_MAX)), Err(Flaw::TooLong));

@@ -165,24 +165,15 @@ async fn one_connection(
     config.max_message_size = Some(SIGNALING_BYTES_MAX);
     config.max_frame_size = Some(SIGNALING_BYTES_MAX);
     let connecting = connect_async_with_config(socket_url, Some(config), true);
-    let (mut socket, _) = timeout(STEP_WAIT, connecting)
-        .await
-        .map_err(|_| Broken::Silent)??;
-    let first = timeout(STEP_WAIT, next(&mut socket))
-        .await
-        .map_err(|_| Broken::Silent)??;
+    let (mut socket, _) = timeout(STEP_WAIT, connecting).await.map_err(|_| Broken::Silent)??;
+    let first = timeout(STEP_WAIT, next(&mut socket)).await.map_err(|_| Broken::Silent)??;
     let ToPeer::Challenge { nonce } = first else {
         return Err(Broken::Malformed);
     };
     let mut tokens = membership.tokens();
     let pass = |token: String| {
-        let about = About {
-            method: "GET",
-            url: &url,
-            token: Some(&token),
-            body: &[],
-            nonce: Some(nonce.as_str()),
-        };
+        let about =
+            About { method: "GET", url: &url, token: Some(&token), body: &[], nonce: Some(nonce.as_str()) };
         let proof = membership.api().prover().proof(&about);
         (token, proof)
     };

@@ -131,21 +131,10 @@ impl Index {
 
 /// Reads what a cache folder holds; whatever is not of its layout is left alone.
 pub(super) fn scan(root: &Path, bytes_max: u64) -> Result<Index, Error> {
-    let mut index = Index {
-        runs: BTreeMap::new(),
-        pins: HashMap::new(),
-        bytes: 0,
-        bytes_max,
-    };
-    for entry in fs::read_dir(root)
-        .map_err(|error| Error::io(root, error))?
-        .flatten()
-    {
+    let mut index = Index { runs: BTreeMap::new(), pins: HashMap::new(), bytes: 0, bytes_max };
+    for entry in fs::read_dir(root).map_err(|error| Error::io(root, error))?.flatten() {
         let folder = entry.path();
-        let release = entry
-            .file_name()
-            .to_str()
-            .and_then(|name| name.parse::<ReleaseId>().ok());
+        let release = entry.file_name().to_str().and_then(|name| name.parse::<ReleaseId>().ok());
         if let Some(release) = release
             && folder.join(MANIFEST_FILE).is_file()
         {
@@ -159,20 +148,14 @@ pub(super) fn scan(root: &Path, bytes_max: u64) -> Result<Index, Error> {
 fn scan_release(folder: &Path, release: ReleaseId, index: &mut Index) {
     let files = fs::read_dir(folder).into_iter().flatten().flatten();
     for entry in files.filter(|entry| entry.path().is_dir()) {
-        let Some(file) = entry
-            .file_name()
-            .to_str()
-            .and_then(|name| name.parse::<u32>().ok())
-        else {
+        let Some(file) = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else {
             continue;
         };
         let words = read_words(&folder.join(format!("{file}.have")));
         for chunks in fs::read_dir(entry.path()).into_iter().flatten().flatten() {
             let path = chunks.path();
-            let run = path
-                .file_stem()
-                .and_then(|name| name.to_str())
-                .and_then(|name| name.parse::<u32>().ok());
+            let run =
+                path.file_stem().and_then(|name| name.to_str()).and_then(|name| name.parse::<u32>().ok());
             let Some(run) = run else { continue };
             let held = words.get(run as usize).copied().unwrap_or(0).count_ones();
             if held == 0 {
@@ -181,20 +164,11 @@ fn scan_release(folder: &Path, release: ReleaseId, index: &mut Index) {
                 continue;
             }
             let used = chunks.metadata().and_then(|about| about.modified()).ok();
-            let used = used
-                .and_then(|at| at.duration_since(UNIX_EPOCH).ok())
-                .unwrap_or_default();
+            let used = used.and_then(|at| at.duration_since(UNIX_EPOCH).ok()).unwrap_or_default();
             let run = RunAddress { release, file, run };
             let bytes = u64::from(held) * u64::from(CHUNK_BYTES + TAG_BYTES);
             let used_ms = u64::try_from(used.as_millis()).unwrap_or(u64::MAX);
-            index.runs.insert(
-                run,
-                Run {
-                    bytes,
-                    used_ms,
-                    writers: 0,
-                },
-            );
+            index.runs.insert(run, Run { bytes, used_ms, writers: 0 });
         }
     }
 }
@@ -203,7 +177,5 @@ fn scan_release(folder: &Path, release: ReleaseId, index: &mut Index) {
 pub(super) fn read_words(path: &Path) -> Vec<u64> {
     let bytes = fs::read(path).unwrap_or_default();
     let words = bytes.chunks_exact(8);
-    words
-        .map(|word| u64::from_be_bytes(word.try_into().unwrap_or_default()))
-        .collect()
+    words.map(|word| u64::from_be_bytes(word.try_into().unwrap_or_default())).collect()
 }

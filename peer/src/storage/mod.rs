@@ -69,10 +69,7 @@ impl Error {
     fn io(path: &Path, source: io::Error) -> Self {
         match source.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::Full,
-            _ => Self::Io {
-                path: path.to_owned(),
-                source,
-            },
+            _ => Self::Io { path: path.to_owned(), source },
         }
     }
 }
@@ -117,12 +114,8 @@ impl Cache {
             Err(TryLockError::Error(error)) => return Err(Error::io(&path, error)),
         }
         let index = index::scan(root, bytes_max)?;
-        let cache = Self {
-            root: root.to_owned(),
-            index: Mutex::new(index),
-            open: Mutex::default(),
-            _lock: lock,
-        };
+        let cache =
+            Self { root: root.to_owned(), index: Mutex::new(index), open: Mutex::default(), _lock: lock };
         Ok(Arc::new(cache))
     }
 
@@ -168,10 +161,7 @@ impl Cache {
     #[must_use]
     pub fn usage(&self) -> Usage {
         let index = self.index();
-        Usage {
-            bytes: index.bytes(),
-            bytes_max: index.bytes_max(),
-        }
+        Usage { bytes: index.bytes(), bytes_max: index.bytes_max() }
     }
 
     /// Releases that the cache has a manifest of, with the bytes held of each.

@@ -28,13 +28,7 @@ impl RecentChunks {
     /// An empty memory of at most `bytes_max` bytes, or of one chunk if that is more.
     #[must_use]
     pub fn new(bytes_max: usize) -> Self {
-        Self {
-            chunks: HashMap::new(),
-            by_use: BTreeMap::new(),
-            uses: 0,
-            bytes: 0,
-            bytes_max,
-        }
+        Self { chunks: HashMap::new(), by_use: BTreeMap::new(), uses: 0, bytes: 0, bytes_max }
     }
 
     /// Bytes held.
@@ -65,14 +59,7 @@ impl RecentChunks {
         self.uses += 1;
         self.bytes += bytes.len();
         self.by_use.insert(self.uses, at);
-        self.chunks.insert(
-            at,
-            Recent {
-                bytes,
-                on_disk,
-                use_number: self.uses,
-            },
-        );
+        self.chunks.insert(at, Recent { bytes, on_disk, use_number: self.uses });
         let mut lost = Vec::new();
         while self.bytes > self.bytes_max && self.chunks.len() > 1 {
             let Some((_, oldest)) = self.by_use.pop_first() else {
@@ -116,23 +103,13 @@ mod tests {
             assert!(recent.insert(at(chunk), ten.clone(), chunk > 0).is_empty());
         }
         assert_eq!(recent.get(at(0)), Some(ten.clone()));
-        assert!(
-            recent.insert(at(3), ten.clone(), false).is_empty(),
-            "1 leaves and is on disk"
-        );
+        assert!(recent.insert(at(3), ten.clone(), false).is_empty(), "1 leaves and is on disk");
         assert!(!recent.holds(at(1)));
-        assert!(
-            recent.insert(at(4), ten.clone(), false).is_empty(),
-            "2 leaves and is on disk"
-        );
+        assert!(recent.insert(at(4), ten.clone(), false).is_empty(), "2 leaves and is on disk");
         assert!(!recent.mark_memory_only(at(2)));
         assert_eq!(recent.insert(at(5), ten.clone(), false), [at(0)]);
         assert_eq!(recent.bytes(), 30);
-        assert!(
-            recent
-                .insert(at(9), Bytes::from_static(&[1; 50]), true)
-                .contains(&at(3))
-        );
+        assert!(recent.insert(at(9), Bytes::from_static(&[1; 50]), true).contains(&at(3)));
         assert!(recent.holds(at(9)), "the newest stays however large");
     }
 }

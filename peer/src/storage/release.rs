@@ -56,14 +56,7 @@ impl ReleaseStore {
         folder: PathBuf,
         manifest: Arc<Manifest>,
     ) -> Result<Self, Error> {
-        Ok(Self {
-            cache,
-            release,
-            folder,
-            manifest,
-            files: Mutex::default(),
-            lost: Mutex::default(),
-        })
+        Ok(Self { cache, release, folder, manifest, files: Mutex::default(), lost: Mutex::default() })
     }
 
     /// The release.
@@ -82,9 +75,7 @@ impl ReleaseStore {
     #[must_use]
     pub fn pin(self: &Arc<Self>) -> Pin {
         self.cache.index().pin(self.release);
-        Pin {
-            store: Arc::clone(self),
-        }
+        Pin { store: Arc::clone(self) }
     }
 
     /// Chunks of a file that can be read and verified: bit set, run on disk, page known.
@@ -104,10 +95,7 @@ impl ReleaseStore {
             }
             let bits = (0..RUN_CHUNKS).filter(|bit| word >> bit & 1 == 1 && first + bit < chunks);
             for chunk in bits.map(|bit| first + bit) {
-                if self
-                    .page_of(state, file, PageIndex(chunk / PAGE_HASHES))
-                    .is_some()
-                {
+                if self.page_of(state, file, PageIndex(chunk / PAGE_HASHES)).is_some() {
                     held.push(ChunkIndex(chunk));
                 }
             }
@@ -129,10 +117,7 @@ impl ReleaseStore {
     /// It is another, or the disk refuses; a full disk is no error, the page then stays in memory.
     pub fn put_page(&self, file: FileIndex, page: PageIndex, bytes: Bytes) -> Result<(), Error> {
         let about = self.manifest.file(file).ok_or(Error::Foreign("the file"))?;
-        let hash = about
-            .pages
-            .get(page.get() as usize)
-            .ok_or(Error::Foreign("the hash page"))?;
+        let hash = about.pages.get(page.get() as usize).ok_or(Error::Foreign("the hash page"))?;
         let verified = HashPage::verify(bytes, hash).map_err(|_| Error::Foreign("the hash page"))?;
         let path = self.pages_path(file);
         let mut files = self.files();
@@ -175,11 +160,7 @@ impl ReleaseStore {
             }
         }
         let written = self.write_chunk(at, bytes).and_then(|()| self.set_bit(at, true));
-        let unused = if written.as_ref().is_ok_and(|changed| *changed) {
-            0
-        } else {
-            length
-        };
+        let unused = if written.as_ref().is_ok_and(|changed| *changed) { 0 } else { length };
         self.cache.index().end_write(run, unused);
         written.map(|_| ())
     }
@@ -233,9 +214,7 @@ impl ReleaseStore {
             return;
         };
         let held = std::mem::take(word);
-        let chunks = (0..RUN_CHUNKS)
-            .filter(|bit| held >> bit & 1 == 1)
-            .map(|bit| run * RUN_CHUNKS + bit);
+        let chunks = (0..RUN_CHUNKS).filter(|bit| held >> bit & 1 == 1).map(|bit| run * RUN_CHUNKS + bit);
         let mut lost = self.lost.lock().unwrap_or_else(PoisonError::into_inner);
         lost.extend(chunks.map(|chunk| ChunkAddress::new(file, chunk)));
     }
@@ -291,10 +270,7 @@ impl ReleaseStore {
         }
         let about = self.manifest.file(file)?;
         let hash = about.pages.get(page.get() as usize)?;
-        let hashes = about
-            .chunks()
-            .saturating_sub(page.get() * PAGE_HASHES)
-            .min(PAGE_HASHES);
+        let hashes = about.chunks().saturating_sub(page.get() * PAGE_HASHES).min(PAGE_HASHES);
         let mut bytes = vec![0; hashes as usize * HASH_BYTES];
         let at = u64::from(page.get()) * PAGE_BYTES_MAX as u64;
         read_at(&self.pages_path(file), at, &mut bytes).ok()?;
@@ -304,26 +280,18 @@ impl ReleaseStore {
     }
 
     fn load<'a>(&self, files: &'a mut HashMap<u32, FileState>, file: FileIndex) -> &'a mut FileState {
-        files.entry(file.get()).or_insert_with(|| FileState {
-            words: read_words(&self.have_path(file)),
-            pages: HashMap::new(),
-        })
+        files
+            .entry(file.get())
+            .or_insert_with(|| FileState { words: read_words(&self.have_path(file)), pages: HashMap::new() })
     }
 
     fn offset_in_run(&self, at: ChunkAddress) -> u64 {
-        let full = self.manifest.travel_chunk_bytes(ChunkAddress {
-            file: at.file,
-            chunk: ChunkIndex(0),
-        });
+        let full = self.manifest.travel_chunk_bytes(ChunkAddress { file: at.file, chunk: ChunkIndex(0) });
         u64::from(at.chunk.get() % RUN_CHUNKS) * u64::from(full.unwrap_or(0))
     }
 
     fn run_address(&self, at: ChunkAddress) -> RunAddress {
-        RunAddress {
-            release: self.release,
-            file: at.file.get(),
-            run: at.chunk.get() / RUN_CHUNKS,
-        }
+        RunAddress { release: self.release, file: at.file.get(), run: at.chunk.get() / RUN_CHUNKS }
     }
 
     fn run_path(&self, file: FileIndex, run: u32) -> PathBuf {
@@ -348,11 +316,7 @@ impl Cache {
     /// bytes without bits, which the next start removes.
     pub(super) fn evict(&self, at: RunAddress) {
         let folder = self.release_folder(at.release);
-        let _ = write_at(
-            &have_path(&folder, at.file),
-            u64::from(at.run) * 8,
-            &0_u64.to_be_bytes(),
-        );
+        let _ = write_at(&have_path(&folder, at.file), u64::from(at.run) * 8, &0_u64.to_be_bytes());
         let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(store) = open.get(&at.release).and_then(std::sync::Weak::upgrade) {
             store.forget_run(at.file, at.run);
@@ -370,26 +334,16 @@ fn have_path(folder: &Path, file: u32) -> PathBuf {
 }
 
 fn bit_of(words: &[u64], chunk: ChunkIndex) -> bool {
-    let word = words
-        .get((chunk.get() / RUN_CHUNKS) as usize)
-        .copied()
-        .unwrap_or(0);
+    let word = words.get((chunk.get() / RUN_CHUNKS) as usize).copied().unwrap_or(0);
     word >> (chunk.get() % RUN_CHUNKS) & 1 == 1
 }
 
 fn is_missing(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::NotFound | io::ErrorKind::UnexpectedEof
-    )
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::UnexpectedEof)
 }
 
 fn write_at(path: &Path, offset: u64, bytes: &[u8]) -> io::Result<()> {
-    let mut file = OpenOptions::new()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(path)?;
+    let mut file = OpenOptions::new().create(true).truncate(false).write(true).open(path)?;
     file.seek(SeekFrom::Start(offset))?;
     file.write_all(bytes)
 }

@@ -51,11 +51,7 @@ impl Shelf {
             lost: Vec::new(),
             warned: false,
         };
-        Arc::new(Self {
-            store,
-            memory: Mutex::new(memory),
-            arrivals: watch::Sender::new(0),
-        })
+        Arc::new(Self { store, memory: Mutex::new(memory), arrivals: watch::Sender::new(0) })
     }
 
     /// The disk below.
@@ -138,10 +134,7 @@ impl Shelf {
             let mut memory = self.memory();
             let count = memory.queue.len().min(WRITE_BATCH_CHUNKS_MAX);
             let batch: Vec<_> = memory.queue.drain(..count).collect();
-            batch
-                .into_iter()
-                .filter_map(|at| Some((at, memory.pending.get(&at)?.clone())))
-                .collect()
+            batch.into_iter().filter_map(|at| Some((at, memory.pending.get(&at)?.clone()))).collect()
         };
         let count = batch.len();
         if count > 0 {

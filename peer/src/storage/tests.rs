@@ -47,21 +47,12 @@ impl Sample {
             files: vec![file],
         };
         manifest.validate().unwrap();
-        Self {
-            release,
-            manifest: Arc::new(manifest),
-            chunks,
-            page,
-        }
+        Self { release, manifest: Arc::new(manifest), chunks, page }
     }
 
     fn store(&self, cache: &Arc<Cache>) -> Arc<ReleaseStore> {
-        let store = cache
-            .release(self.release, "signed", Arc::clone(&self.manifest))
-            .unwrap();
-        store
-            .put_page(FileIndex(0), PageIndex(0), self.page.clone())
-            .unwrap();
+        let store = cache.release(self.release, "signed", Arc::clone(&self.manifest)).unwrap();
+        store.put_page(FileIndex(0), PageIndex(0), self.page.clone()).unwrap();
         store
     }
 
@@ -77,10 +68,7 @@ fn at(chunk: u32) -> ChunkAddress {
 }
 
 fn run_file(folder: &Path, sample: &Sample, run: u32) -> PathBuf {
-    folder
-        .join(sample.release.to_string())
-        .join("0")
-        .join(format!("{run}.chunks"))
+    folder.join(sample.release.to_string()).join("0").join(format!("{run}.chunks"))
 }
 
 #[test]
@@ -96,9 +84,7 @@ fn chunks_survive_a_restart_and_one_process_has_the_folder() {
 
     let cache = Cache::open(folder.path(), u64::MAX).unwrap();
     assert_eq!(cache.kept_manifest(sample.release).as_deref(), Some("signed"));
-    let store = cache
-        .release(sample.release, "signed", Arc::clone(&sample.manifest))
-        .unwrap();
+    let store = cache.release(sample.release, "signed", Arc::clone(&sample.manifest)).unwrap();
     assert_eq!(store.held(FileIndex(0)).len(), 70, "the page was kept as well");
     for (index, chunk) in (0..).zip(&sample.chunks) {
         assert_eq!(store.read(at(index)).unwrap().as_ref(), Some(chunk));
@@ -123,15 +109,9 @@ fn a_process_killed_in_mid_write_leaves_nothing_that_counts() {
     fs::write(run_file(folder.path(), &sample, 1), b"partial").unwrap();
 
     let cache = Cache::open(folder.path(), u64::MAX).unwrap();
-    assert!(
-        !run_file(folder.path(), &sample, 1).exists(),
-        "bytes without a bit are removed"
-    );
+    assert!(!run_file(folder.path(), &sample, 1).exists(), "bytes without a bit are removed");
     let store = sample.store(&cache);
-    assert_eq!(
-        store.held(FileIndex(0)),
-        [ChunkIndex(0), ChunkIndex(1), ChunkIndex(2)]
-    );
+    assert_eq!(store.held(FileIndex(0)), [ChunkIndex(0), ChunkIndex(1), ChunkIndex(2)]);
     assert_eq!(store.read(at(3)).unwrap(), None);
     store.write(at(3), &sample.chunks[3]).unwrap();
     assert_eq!(store.read(at(3)).unwrap().unwrap(), sample.chunks[3]);
@@ -166,28 +146,15 @@ fn foreign_pages_and_sizes_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let (sample, other) = (Sample::new(4, 3), Sample::new(5, 3));
     let cache = Cache::open(folder.path(), u64::MAX).unwrap();
-    let store = cache
-        .release(sample.release, "signed", Arc::clone(&sample.manifest))
-        .unwrap();
-    assert!(matches!(
-        store.put_page(FileIndex(0), PageIndex(0), other.page),
-        Err(Error::Foreign(_))
-    ));
+    let store = cache.release(sample.release, "signed", Arc::clone(&sample.manifest)).unwrap();
+    assert!(matches!(store.put_page(FileIndex(0), PageIndex(0), other.page), Err(Error::Foreign(_))));
     assert!(matches!(
         store.put_page(FileIndex(1), PageIndex(0), sample.page.clone()),
         Err(Error::Foreign(_))
     ));
     assert!(matches!(store.write(at(0), b"short"), Err(Error::Foreign(_))));
-    assert!(matches!(
-        store.write(at(3), &sample.chunks[0]),
-        Err(Error::Foreign(_))
-    ));
-    assert_eq!(
-        store
-            .page(FileIndex(0), PageIndex(0))
-            .map(|page| page.bytes().len()),
-        None
-    );
+    assert!(matches!(store.write(at(3), &sample.chunks[0]), Err(Error::Foreign(_))));
+    assert_eq!(store.page(FileIndex(0), PageIndex(0)).map(|page| page.bytes().len()), None);
 }
 
 #[test]
@@ -203,21 +170,14 @@ fn the_longest_unused_run_of_what_is_not_pinned_is_evicted() {
     let old_store = old.store(&cache);
     old.fill(&old_store);
     std::thread::sleep(std::time::Duration::from_millis(5));
-    assert!(
-        old_store.read(at(0)).unwrap().is_some(),
-        "run 0 is used, run 1 becomes the oldest"
-    );
+    assert!(old_store.read(at(0)).unwrap().is_some(), "run 0 is used, run 1 becomes the oldest");
 
     let new_store = new.store(&cache);
     new.fill(&new_store);
     assert!(cache.usage().bytes <= cache.usage().bytes_max);
     assert_eq!(pinned_store.held(FileIndex(0)).len(), 65);
     assert_eq!(new_store.held(FileIndex(0)).len(), 65);
-    let left: Vec<u32> = old_store
-        .held(FileIndex(0))
-        .into_iter()
-        .map(ChunkIndex::get)
-        .collect();
+    let left: Vec<u32> = old_store.held(FileIndex(0)).into_iter().map(ChunkIndex::get).collect();
     assert_eq!(left, (0..64).chain([128]).collect::<Vec<_>>());
     assert_eq!(old_store.take_lost().len(), 64);
     assert!(!run_file(folder.path(), &old, 1).exists());
@@ -265,17 +225,10 @@ async fn a_full_cache_goes_on_in_memory_and_tells_what_leaves() {
     assert!(shelf.is_memory_only());
     assert_eq!(shelf.pending(), 0);
     let lost = shelf.take_lost();
-    assert_eq!(
-        lost,
-        (2..6).map(at).collect::<Vec<_>>(),
-        "all but the last four, which memory holds"
-    );
+    assert_eq!(lost, (2..6).map(at).collect::<Vec<_>>(), "all but the last four, which memory holds");
     assert!(shelf.take_lost().is_empty());
     for index in (6..10).chain(0..2) {
-        assert_eq!(
-            shelf.read(at(index)).await.as_ref(),
-            Some(&sample.chunks[index as usize])
-        );
+        assert_eq!(shelf.read(at(index)).await.as_ref(), Some(&sample.chunks[index as usize]));
         assert!(shelf.holds(at(index)) || index >= 6);
     }
 }

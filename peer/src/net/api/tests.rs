@@ -37,34 +37,16 @@ async fn server(answers: fn(u32) -> Answer) -> (Api, Arc<Seen>) {
 fn problem(status: u16, code: &str) -> Answer {
     let body = serde_json::json!({"type": "about:blank", "title": "No", "status": status, "detail": "do this", "code": code});
     let status = Status::from_u16(status).unwrap();
-    (
-        status,
-        [("content-type", "application/problem+json"), ("retry-after", "3")],
-        body.to_string(),
-    )
+    (status, [("content-type", "application/problem+json"), ("retry-after", "3")], body.to_string())
         .into_response()
 }
 
 #[tokio::test]
 async fn problems_keep_their_code_and_are_not_tried_again() {
     let (api, seen) = server(|_| problem(403, "entitlement_expired")).await;
-    let error = api
-        .open_view(EntitlementId::from_bytes([3; 16]))
-        .await
-        .unwrap_err();
-    let Error::Refused {
-        status: 403,
-        code,
-        detail,
-        ..
-    } = &error
-    else {
-        panic!("{error:?}")
-    };
-    assert_eq!(
-        (code.as_str(), detail.as_str()),
-        ("entitlement_expired", "do this")
-    );
+    let error = api.open_view(EntitlementId::from_bytes([3; 16])).await.unwrap_err();
+    let Error::Refused { status: 403, code, detail, .. } = &error else { panic!("{error:?}") };
+    assert_eq!((code.as_str(), detail.as_str()), ("entitlement_expired", "do this"));
     assert_eq!(error.to_string(), "do this (entitlement_expired)");
     assert!(!error.is_transient());
     assert_eq!(seen.count.load(Ordering::Relaxed), 1);
@@ -78,10 +60,7 @@ async fn passing_failures_are_tried_again_with_one_key_and_fresh_proofs() {
         _ => problem(409, "view_limit"),
     })
     .await;
-    let error = api
-        .open_view(EntitlementId::from_bytes([3; 16]))
-        .await
-        .unwrap_err();
+    let error = api.open_view(EntitlementId::from_bytes([3; 16])).await.unwrap_err();
     assert_eq!(error.code(), "view_limit");
     let requests = seen.requests.lock().unwrap();
     assert_eq!(requests.len(), 3);
@@ -107,15 +86,9 @@ async fn view_requests_carry_token_and_bound_proof() {
     let (api, seen) = server(|_| problem(429, "keys_too_fast")).await;
     let view = ViewId::from_bytes([4; 16]);
     let error = api.license(view, "token", 0, 3).await.unwrap_err();
-    let Error::Refused { retry_after, .. } = &error else {
-        panic!("{error:?}")
-    };
+    let Error::Refused { retry_after, .. } = &error else { panic!("{error:?}") };
     assert_eq!(*retry_after, Some(Duration::from_secs(3)));
-    assert_eq!(
-        seen.count.load(Ordering::Relaxed),
-        1,
-        "the key ring waits, the client does not insist"
-    );
+    assert_eq!(seen.count.load(Ordering::Relaxed), 1, "the key ring waits, the client does not insist");
     let requests = seen.requests.lock().unwrap();
     let (path, headers, body) = &requests[0];
     assert_eq!(path, &format!("/v1/views/{view}/licenses"));
@@ -143,28 +116,11 @@ async fn answers_of_another_form_and_dead_servers_are_told_apart() {
     let base = format!("http://{}", listener.local_addr().unwrap());
     drop(listener);
     let prover = api.prover().clone();
-    let error = Api::new(&base, None, prover.clone())
-        .unwrap()
-        .titles()
-        .await
-        .unwrap_err();
+    let error = Api::new(&base, None, prover.clone()).unwrap().titles().await.unwrap_err();
     assert_eq!(error.code(), "network");
     assert!(error.is_transient());
-    for bad in [
-        "ftp://x",
-        "x",
-        "http://",
-        "http://u:p@x",
-        "http://x/?q",
-        "http://x/#f",
-    ] {
-        assert!(
-            matches!(Api::new(bad, None, prover.clone()), Err(Error::Url(_))),
-            "{bad}"
-        );
+    for bad in ["ftp://x", "x", "http://", "http://u:p@x", "http://x/?q", "http://x/#f"] {
+        assert!(matches!(Api::new(bad, None, prover.clone()), Err(Error::Url(_))), "{bad}");
     }
-    assert_eq!(
-        normalize_server("https://X.example/").unwrap(),
-        "https://x.example"
-    );
+    assert_eq!(normalize_server("https://X.example/").unwrap(), "https://x.example");
 }

@@ -16,6 +16,9 @@ use crate::net::webrtc::{Connection, Endpoint, RemoteCandidate};
 const ANSWER_WAIT: Duration = Duration::from_secs(12);
 /// Wait for the channel after both descriptions are known.
 const OPEN_WAIT: Duration = Duration::from_secs(12);
+/// Time between the opening of the channel and the first frame. The other side's transport drops frames that come before
+/// it has opened the channel itself, which is a round trip later on one of the two sides.
+const SETTLE_WAIT: Duration = Duration::from_millis(30);
 /// Messages of one peer that wait to be taken in.
 const RELAYED_MAX: usize = 64;
 
@@ -136,7 +139,9 @@ async fn opened(mut connection: Connection, mut relayed: mpsc::Receiver<Relay>) 
             }
         }
     };
-    timeout(OPEN_WAIT, opening).await.unwrap_or(Err(Error::OpenTimeout(OPEN_WAIT)))
+    let connection = timeout(OPEN_WAIT, opening).await.unwrap_or(Err(Error::OpenTimeout(OPEN_WAIT)))?;
+    tokio::time::sleep(SETTLE_WAIT).await;
+    Ok(connection)
 }
 
 async fn add(connection: &Connection, relay: Relay) {

@@ -234,6 +234,7 @@ impl Driver {
                 () = tokio::time::sleep_until(wakeup) => self.handle(Input::Tick),
                 _ = snapshot.tick() => {
                     self.dial_due();
+                    self.repeat_hellos();
                     self.take_snapshot();
                 }
                 _ = housekeeping.tick() => self.keep_house(),

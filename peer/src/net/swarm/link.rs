@@ -9,15 +9,19 @@ use matinee_protocol::hello::ChannelBinding;
 use matinee_protocol::id::PeerId;
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::driver::{Arrival, Report};
+use crate::clock;
 use crate::net::{FrameReceiver, FrameSender};
 
 /// Bytes queued to a peer at which the engine may send more.
 const LOW_WATER_BYTES: usize = 256 * 1024;
 /// Bytes queued to a peer at which it is taken for stalled: the engine's window and a flood of small frames.
 pub(super) const QUEUE_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// When the hello is said again, counted from the opening. A hello that comes twice changes nothing.
+const HELLOS_AGAIN: [Duration; 3] =
+    [Duration::from_millis(400), Duration::from_millis(1_500), Duration::from_millis(5_000)];
 /// Longest time to flush what is queued when a channel closes.
 const FLUSH_WAIT: Duration = Duration::from_secs(2);
 
@@ -26,6 +30,8 @@ const FLUSH_WAIT: Duration = Duration::from_secs(2);
 pub(super) struct Link {
     pub(super) number: u64,
     pub(super) binding: ChannelBinding,
+    opened: Instant,
+    hellos: usize,
     queue: mpsc::UnboundedSender<Bytes>,
     level: Arc<Level>,
     receiving: AbortHandle,
@@ -51,13 +57,21 @@ impl Link {
         let level = Arc::new(Level::default());
         tokio::spawn(send_all(peer, sender, queued, Arc::clone(&level), reports));
         let receiving = tokio::spawn(receive_all((peer, number), receiver, arrivals)).abort_handle();
-        Self { number, binding, queue, level, receiving }
+        Self { number, binding, opened: clock::instant(), hellos: 0, queue, level, receiving }
     }
 
     /// Queues a frame; false when the peer takes nothing any more.
     pub(super) fn send(&self, frame: Bytes) -> bool {
         let queued = self.level.queued_bytes.fetch_add(frame.len(), Ordering::Relaxed) + frame.len();
         queued <= QUEUE_BYTES_MAX && self.queue.send(frame).is_ok()
+    }
+
+    /// Whether the hello is to be said again: a transport that was slow to open its end has dropped the first one, and
+    /// nobody would know.
+    pub(super) fn hello_is_due(&mut self) -> bool {
+        let due = HELLOS_AGAIN.get(self.hellos).is_some_and(|after| self.opened.elapsed() >= *after);
+        self.hellos += usize::from(due);
+        due
     }
 
     /// The driver heard that the level is low; the next time will be told again.

@@ -78,6 +78,17 @@ impl Driver {
         Frame::Hello(Hello { token, public: device.public(), signature }).encode()
     }
 
+    /// Says hello again on channels whose first one may have been lost.
+    pub(super) fn repeat_hellos(&mut self) {
+        let due: Vec<PeerId> =
+            self.links.iter_mut().filter_map(|(peer, link)| link.hello_is_due().then_some(*peer)).collect();
+        for peer in due {
+            if let Some(link) = self.links.get(&peer) {
+                link.send(self.hello(&link.binding));
+            }
+        }
+    }
+
     /// `Some` when signaling ends the swarm.
     pub(super) fn signaled(&mut self, event: signaling::Event) -> Option<End> {
         match event {
