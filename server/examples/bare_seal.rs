@@ -17,6 +17,7 @@ fn main() -> std::io::Result<()> {
     let (key, release) = (EpochKey::from_bytes([1; 32]), ReleaseId::from_bytes([2; 16]));
     let mut chunk = vec![7; CHUNK_BYTES as usize + 16];
     let mut mixed = 0_u8;
+    #[expect(clippy::disallowed_methods, reason = "a stopwatch")]
     let started = Instant::now();
     for at in 0..CHUNKS {
         chunk.truncate(CHUNK_BYTES as usize);

@@ -69,6 +69,9 @@ pub struct Parts {
     pub pool: ChunkPool,
 }
 
+/// A segment under way: its chunk hashes, once its object is written.
+type Sealing = JoinHandle<Result<Vec<ChunkHash>, Error>>;
+
 /// One file on its way in.
 #[derive(Debug)]
 pub struct Intake {
@@ -77,7 +80,7 @@ pub struct Intake {
     /// The segment that fills, or the next one.
     next: u64,
     acknowledged_bytes: u64,
-    under_way: VecDeque<(u64, JoinHandle<Result<Vec<ChunkHash>, Error>>)>,
+    under_way: VecDeque<(u64, Sealing)>,
 }
 
 /// What the tasks of segments under way need. They keep the writer's place until the last of them is done.

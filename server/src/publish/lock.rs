@@ -105,7 +105,7 @@ mod tests {
         let (one, two) = (ReleaseId::from_bytes([1; 16]), ReleaseId::from_bytes([2; 16]));
         let held = writers.begin(one, FileIndex(0)).expect("free");
         assert!(writers.begin(one, FileIndex(0)).is_none());
-        let _other = writers.begin(one, FileIndex(1)).map(drop).expect("another file is free");
+        writers.begin(one, FileIndex(1)).map(drop).expect("another file is free");
         let _release = writers.begin(two, FileIndex(0)).expect("another release is free");
         let holder = tokio::spawn(async move {
             held.cancelled().await;

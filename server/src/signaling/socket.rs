@@ -11,7 +11,7 @@ use matinee_protocol::id::{SwarmId, Thumbprint, ViewId};
 use matinee_protocol::limit::{HELLO_MS_MAX, SIGNALING_BURST, SIGNALING_RATE_PER_S, TOKEN_GRACE_MS};
 use matinee_protocol::signaling::{ToPeer, ToServer};
 use matinee_protocol::token::Role;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
 use super::hub::{Accused, Cut, Hub, Joining, Membership, Refused};
 use super::rate::Rate;
@@ -19,8 +19,10 @@ use crate::random;
 
 /// How often a silent connection is asked whether it is still there.
 const PING_MS: u64 = 20_000;
-/// How long a connection may be silent: two pings and a bit.
-const SILENCE_MS_MAX: u64 = 45_000;
+/// Pings that may go unanswered.
+const PINGS_UNANSWERED_MAX: u32 = 2;
+/// How long the clock goes unread: clocks are set and machines sleep.
+const CLOCK_MS_MAX: u64 = 60_000;
 /// How long one message may take to leave for a slow reader.
 const SEND_MS_MAX: u64 = 10_000;
 /// Reports that one membership may hand in.
@@ -147,14 +149,18 @@ impl<G: Gate> Member<'_, G> {
         writer: &mut Writer,
         mut reader: SplitStream<WebSocket>,
     ) -> Result<std::convert::Infallible, End> {
-        let started = Instant::now();
-        let mut rate = Rate::new(SIGNALING_RATE_PER_S, SIGNALING_BURST, 0);
-        let mut ping = tokio::time::interval(Duration::from_millis(PING_MS));
-        ping.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut rate = Rate::new(SIGNALING_RATE_PER_S, SIGNALING_BURST, self.gate.now_ms().unsigned_abs());
+        let mut ping = interval(Duration::from_millis(PING_MS));
+        ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
         ping.reset();
-        let mut heard = Instant::now();
+        let mut unanswered = 0;
         loop {
-            let expiry = self.expiry();
+            // Looked at every time round, so that no flow of messages can hold the timer back.
+            let left = self.left();
+            if left.is_zero() {
+                let detail = "renew the view and send renew in time".to_owned();
+                return Err(End::Error("token_expired", detail));
+            }
             tokio::select! {
                 biased;
                 line = self.membership.line.next() => match line {
@@ -163,9 +169,8 @@ impl<G: Gate> Member<'_, G> {
                     Err(Cut::Stalled) => return Err(End::Error("too_slow", "read faster".to_owned())),
                 },
                 received = reader.next() => {
-                    heard = Instant::now();
-                    let since_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
-                    if !rate.take(since_ms) {
+                    unanswered = 0;
+                    if !rate.take(self.gate.now_ms().unsigned_abs()) {
                         return Err(End::Error("too_fast", "send at most 64 messages a second".to_owned()));
                     }
                     if let Some(text) = text_of(received)? {
@@ -173,17 +178,13 @@ impl<G: Gate> Member<'_, G> {
                     }
                 }
                 _ = ping.tick() => {
-                    if heard.elapsed() > Duration::from_millis(SILENCE_MS_MAX) {
+                    if unanswered >= PINGS_UNANSWERED_MAX {
                         return Err(End::Gone);
                     }
+                    unanswered += 1;
                     writer.send(Message::Ping(bytes::Bytes::new())).await?;
                 }
-                () = sleep_until(expiry) => {
-                    if self.gate.now_ms() >= self.ends_at_ms() {
-                        let detail = "renew the view and send renew in time".to_owned();
-                        return Err(End::Error("token_expired", detail));
-                    }
-                }
+                () = sleep(left.min(Duration::from_millis(CLOCK_MS_MAX))) => {}
             }
         }
     }
@@ -201,14 +202,10 @@ impl<G: Gate> Member<'_, G> {
         }
     }
 
-    fn ends_at_ms(&self) -> i64 {
-        self.admitted.expires_at_ms.saturating_add_unsigned(TOKEN_GRACE_MS)
-    }
-
-    /// When to look whether the token has ended. At most a minute ahead, because clocks are set and machines sleep.
-    fn expiry(&self) -> Instant {
-        let left = self.ends_at_ms().saturating_sub(self.gate.now_ms()).clamp(1, 60_000);
-        Instant::now() + Duration::from_millis(left.unsigned_abs())
+    /// How long the membership still lasts: until the token ends, and the grace after it.
+    fn left(&self) -> Duration {
+        let ends_at_ms = self.admitted.expires_at_ms.saturating_add_unsigned(TOKEN_GRACE_MS);
+        Duration::from_millis(u64::try_from(ends_at_ms.saturating_sub(self.gate.now_ms())).unwrap_or(0))
     }
 
     async fn handle(&mut self, writer: &mut Writer, text: &str) -> Result<(), End> {

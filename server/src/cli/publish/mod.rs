@@ -188,6 +188,7 @@ impl From<reqwest::Error> for Error {
 pub async fn run(args: &Args, config: &Config) -> Result<(), Error> {
     let sources = plan::sources(args).await?;
     let bar = progress::bar(plan::total_bytes(&sources), args.json);
+    #[expect(clippy::disallowed_methods, reason = "a stopwatch for the rate that is printed")]
     let started = std::time::Instant::now();
     let published = match &args.server {
         None => direct::publish(args, config, &sources, &bar).await?,
