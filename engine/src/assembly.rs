@@ -31,13 +31,7 @@ pub(crate) struct Assembly {
 
 impl Assembly {
     pub(crate) fn new(len: u32) -> Self {
-        Self {
-            len,
-            received: 0,
-            frames: 0,
-            buffer: Vec::new(),
-            runs: Vec::new(),
-        }
+        Self { len, received: 0, frames: 0, buffer: Vec::new(), runs: Vec::new() }
     }
 
     /// Bytes still missing.
@@ -52,10 +46,7 @@ impl Assembly {
     /// Takes in one frame; true once the chunk is whole.
     pub(crate) fn add(&mut self, offset: u32, bytes: &[u8]) -> Result<bool, Error> {
         let count = u32::try_from(bytes.len()).map_err(|_| Error::OutOfRange)?;
-        let end = offset
-            .checked_add(count)
-            .filter(|end| *end <= self.len)
-            .ok_or(Error::OutOfRange)?;
+        let end = offset.checked_add(count).filter(|end| *end <= self.len).ok_or(Error::OutOfRange)?;
         if count == 0 {
             return Err(Error::OutOfRange);
         }

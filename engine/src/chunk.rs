@@ -35,19 +35,11 @@ pub(crate) enum Source {
 
 impl Source {
     pub(crate) fn peer(self) -> Option<PeerId> {
-        if let Self::Peer(peer) = self {
-            Some(peer)
-        } else {
-            None
-        }
+        if let Self::Peer(peer) = self { Some(peer) } else { None }
     }
 
     pub(crate) fn request(self) -> Option<u64> {
-        if let Self::Origin(request) = self {
-            Some(request)
-        } else {
-            None
-        }
+        if let Self::Origin(request) = self { Some(request) } else { None }
     }
 }
 
@@ -99,14 +91,7 @@ impl ChunkTable {
                 let chunks = file.chunks();
                 let empty = || Bitset::new(chunks);
                 let paged = Bitset::new(chunks.div_ceil(PAGE_HASHES));
-                FileTable {
-                    chunks,
-                    held: empty(),
-                    base: empty(),
-                    wanted: empty(),
-                    open: empty(),
-                    paged,
-                }
+                FileTable { chunks, held: empty(), base: empty(), wanted: empty(), open: empty(), paged }
             })
             .collect();
         let total = files.iter().map(|file| u64::from(file.chunks)).sum();
@@ -136,18 +121,15 @@ impl ChunkTable {
     }
 
     pub(crate) fn is_held(&self, at: ChunkAddress) -> bool {
-        self.file(at)
-            .is_some_and(|file| file.held.contains(at.chunk.get()))
+        self.file(at).is_some_and(|file| file.held.contains(at.chunk.get()))
     }
 
     pub(crate) fn is_open(&self, at: ChunkAddress) -> bool {
-        self.file(at)
-            .is_some_and(|file| file.open.contains(at.chunk.get()))
+        self.file(at).is_some_and(|file| file.open.contains(at.chunk.get()))
     }
 
     pub(crate) fn is_wanted(&self, at: ChunkAddress) -> bool {
-        self.file(at)
-            .is_some_and(|file| file.wanted.contains(at.chunk.get()))
+        self.file(at).is_some_and(|file| file.wanted.contains(at.chunk.get()))
     }
 
     /// Every requested chunk.
@@ -279,11 +261,7 @@ impl ChunkTable {
         let Some(table) = self.files.get_mut(file as usize) else {
             return;
         };
-        let changed = if known {
-            table.paged.insert(page)
-        } else {
-            table.paged.remove(page)
-        };
+        let changed = if known { table.paged.insert(page) } else { table.paged.remove(page) };
         if changed {
             let first = page as usize * PAGE_WORDS;
             for word in first..(first + PAGE_WORDS).min(table.held.word_count()) {
@@ -323,10 +301,7 @@ impl ChunkTable {
     pub(crate) fn page_has_requests(&self, file: u32, page: u32) -> bool {
         let first = page * PAGE_HASHES;
         let last = first.saturating_add(PAGE_HASHES - 1);
-        self.flights
-            .range(ChunkAddress::new(file, first)..=ChunkAddress::new(file, last))
-            .next()
-            .is_some()
+        self.flights.range(ChunkAddress::new(file, first)..=ChunkAddress::new(file, last)).next().is_some()
     }
 
     pub(crate) fn file_count(&self) -> u32 {
@@ -339,18 +314,10 @@ impl ChunkTable {
             return;
         };
         let wanted = in_window || table.base.contains(chunk);
-        let changed = if wanted {
-            table.wanted.insert(chunk)
-        } else {
-            table.wanted.remove(chunk)
-        };
+        let changed = if wanted { table.wanted.insert(chunk) } else { table.wanted.remove(chunk) };
         if changed {
             if !table.held.contains(chunk) {
-                if wanted {
-                    self.missing += 1
-                } else {
-                    self.missing -= 1
-                }
+                if wanted { self.missing += 1 } else { self.missing -= 1 }
             }
             self.refresh(file, chunk);
         }
@@ -366,11 +333,7 @@ impl ChunkTable {
             && !table.held.contains(chunk)
             && table.wanted.contains(chunk)
             && table.paged.contains(chunk / PAGE_HASHES);
-        let changed = if open {
-            table.open.insert(chunk)
-        } else {
-            table.open.remove(chunk)
-        };
+        let changed = if open { table.open.insert(chunk) } else { table.open.remove(chunk) };
         if changed {
             self.openings += u64::from(open);
             self.note_open(file);

@@ -47,12 +47,7 @@ impl Swarm {
     fn on_exchange(&mut self, peer: PeerId, frame: Frame) {
         match frame {
             Frame::Data { at, offset, bytes } => self.on_data(peer, at, offset, &bytes),
-            Frame::Inventory {
-                file,
-                first,
-                count,
-                bits,
-            } => {
+            Frame::Inventory { file, first, count, bits } => {
                 if u64::from(first.get()) + u64::from(count) > u64::from(self.chunks.chunks(file.get())) {
                     return self.expel(peer, Fault::Protocol);
                 }
@@ -197,14 +192,9 @@ impl Swarm {
         self.totals.wasted_bytes += u64::from(request.assembly.received());
         let mut expelled = false;
         if retry_after_ms == NOT_HELD {
-            let removed = state
-                .inventory
-                .get_mut(&at.file.get())
-                .is_some_and(|has| has.remove(at.chunk.get()));
-            if let Some(availability) = self
-                .availability
-                .get_mut(at.file.get() as usize)
-                .filter(|_| removed)
+            let removed =
+                state.inventory.get_mut(&at.file.get()).is_some_and(|has| has.remove(at.chunk.get()));
+            if let Some(availability) = self.availability.get_mut(at.file.get() as usize).filter(|_| removed)
             {
                 availability.subtract(at.chunk.get());
             }
@@ -226,10 +216,7 @@ impl Swarm {
 
     /// Gives up the request of a chunk at a peer, telling it.
     pub(crate) fn call_off(&mut self, peer: PeerId, at: ChunkAddress) {
-        let cancelled = self
-            .peers
-            .get_mut(&peer)
-            .and_then(|state| state.cancel(at, self.now_ms));
+        let cancelled = self.peers.get_mut(&peer).and_then(|state| state.cancel(at, self.now_ms));
         if let Some(received) = cancelled {
             self.totals.wasted_bytes += u64::from(received);
             self.send(peer, &Frame::Cancel(at));
@@ -241,10 +228,7 @@ impl Swarm {
         let Some(state) = self.peers.get_mut(&peer) else {
             return;
         };
-        let age_ms = state
-            .requests
-            .get(&at)
-            .map_or(0, |request| self.now_ms.saturating_sub(request.sent_ms));
+        let age_ms = state.requests.get(&at).map_or(0, |request| self.now_ms.saturating_sub(request.sent_ms));
         state.overtaken += u32::from(age_ms >= OVERTAKEN_MS);
         self.call_off(peer, at);
         let strikes_max = self.config.strikes_max;
@@ -271,12 +255,8 @@ impl Swarm {
 
     /// Calls off everything asked of a peer.
     pub(crate) fn drop_requests(&mut self, peer: PeerId) {
-        let asked: Vec<ChunkAddress> = self
-            .peers
-            .get(&peer)
-            .into_iter()
-            .flat_map(|state| state.requests.keys().copied())
-            .collect();
+        let asked: Vec<ChunkAddress> =
+            self.peers.get(&peer).into_iter().flat_map(|state| state.requests.keys().copied()).collect();
         for at in asked {
             self.give_up(Source::Peer(peer), at);
         }
@@ -308,10 +288,7 @@ impl Swarm {
             return false;
         }
         state.ask(at, len, self.now_ms);
-        self.outputs.push_back(Output::Send {
-            peer,
-            frame: Frame::Request(at).encode(),
-        });
+        self.outputs.push_back(Output::Send { peer, frame: Frame::Request(at).encode() });
         true
     }
 }

@@ -69,9 +69,7 @@ impl Swarm {
     /// Peers are still expected to appear, so only what is needed soon comes from the origin.
     fn is_early(&self) -> bool {
         self.peers_expected != Some(0)
-            && self
-                .demand_ms
-                .is_some_and(|since| self.now_ms < since + self.config.peer_grace_ms)
+            && self.demand_ms.is_some_and(|since| self.now_ms < since + self.config.peer_grace_ms)
     }
 
     /// No peers, and none to be waited for.
@@ -83,14 +81,8 @@ impl Swarm {
     /// How many connected devices that lack a chunk come before this one for its group of chunks.
     fn rank(&self, at: ChunkAddress) -> u64 {
         let own = weight(self.identity.thumbprint, at);
-        let others = self
-            .peers
-            .values()
-            .filter(|peer| !peer.has(at))
-            .filter_map(|peer| peer.member.as_ref());
-        others
-            .filter(|member| weight(member.thumbprint, at) < own)
-            .count() as u64
+        let others = self.peers.values().filter(|peer| !peer.has(at)).filter_map(|peer| peer.member.as_ref());
+        others.filter(|member| weight(member.thumbprint, at) < own).count() as u64
     }
 
     /// Fetches candidates, earliest deadline first, neighbors together.
@@ -103,11 +95,7 @@ impl Swarm {
             }
             // The last run is kept for what is needed soon.
             let most = self.config.origin_runs_max.max(1);
-            let most = if deadline <= soon_ms {
-                most
-            } else {
-                (most - 1).max(1)
-            };
+            let most = if deadline <= soon_ms { most } else { (most - 1).max(1) };
             if self.origin.runs.len() >= most && !(deadline <= soon_ms && self.preempt(soon_ms)) {
                 return;
             }
@@ -126,25 +114,13 @@ impl Swarm {
 
     /// Stops the run that is needed last, if none of it is needed before that time.
     fn preempt(&mut self, soon_ms: u64) -> bool {
-        let needed_ms = |run: &Run| {
-            run.pending()
-                .filter_map(|at| self.deadline_of(at))
-                .min()
-                .unwrap_or(u64::MAX)
-        };
-        let runs = self
-            .origin
-            .runs
-            .iter()
-            .map(|(request, run)| (needed_ms(run), *request));
+        let needed_ms =
+            |run: &Run| run.pending().filter_map(|at| self.deadline_of(at)).min().unwrap_or(u64::MAX);
+        let runs = self.origin.runs.iter().map(|(request, run)| (needed_ms(run), *request));
         let Some((_, request)) = runs.max().filter(|(needed_ms, _)| *needed_ms > soon_ms) else {
             return false;
         };
-        let chunks = self
-            .origin
-            .runs
-            .get(&request)
-            .map(|run| run.pending().collect::<Vec<_>>());
+        let chunks = self.origin.runs.get(&request).map(|run| run.pending().collect::<Vec<_>>());
         for at in chunks.into_iter().flatten() {
             self.give_up(Source::Origin(request), at);
         }
@@ -167,24 +143,12 @@ impl Swarm {
         self.origin.next_request += 1;
         let pending = if count == 64 { !0 } else { (1 << count) - 1 };
         let (file, chunk) = (first.file.get(), first.chunk.get());
-        let run = Run {
-            file,
-            first: chunk,
-            pending,
-            asked_ms: now_ms,
-            progress_ms: now_ms,
-            heard: false,
-        };
+        let run = Run { file, first: chunk, pending, asked_ms: now_ms, progress_ms: now_ms, heard: false };
         if self.origin.runs.is_empty() {
             self.origin.rate.start(now_ms);
         }
         self.origin.runs.insert(request, run);
-        self.outputs.push_back(Output::FetchOrigin {
-            request,
-            file: first.file,
-            first: first.chunk,
-            count,
-        });
+        self.outputs.push_back(Output::FetchOrigin { request, file: first.file, first: first.chunk, count });
     }
 
     /// What is wanted without a playhead comes from the origin only where peers do not get on.
@@ -196,9 +160,8 @@ impl Swarm {
         if !alone && self.is_early() {
             return;
         }
-        let quiet_ms = self
-            .now_ms
-            .saturating_sub(self.peer_progress_ms.max(self.demand_ms.unwrap_or(self.now_ms)));
+        let quiet_ms =
+            self.now_ms.saturating_sub(self.peer_progress_ms.max(self.demand_ms.unwrap_or(self.now_ms)));
         let stalled = quiet_ms >= self.config.origin_patience_ms;
         let from = std::mem::take(&mut self.origin.cursor);
         let mut candidates = BTreeSet::new();
@@ -209,11 +172,7 @@ impl Swarm {
             let Some(open) = self.chunks.open_set(file) else {
                 continue;
             };
-            let mut chunk = if turn == 0 && file == from.file {
-                from.chunk
-            } else {
-                0
-            };
+            let mut chunk = if turn == 0 && file == from.file { from.chunk } else { 0 };
             while let Some(found) = open.next(chunk, u32::MAX) {
                 chunk = found + 1;
                 looked_at += 1;

@@ -17,10 +17,7 @@ pub(crate) struct Bitset {
 
 impl Bitset {
     pub(crate) fn new(len: u32) -> Self {
-        Self {
-            len,
-            ..Self::default()
-        }
+        Self { len, ..Self::default() }
     }
 
     pub(crate) fn ones(&self) -> u32 {
@@ -32,9 +29,7 @@ impl Bitset {
     }
 
     pub(crate) fn contains(&self, at: u32) -> bool {
-        self.words
-            .get(at as usize / 64)
-            .is_some_and(|word| word >> (at % 64) & 1 == 1)
+        self.words.get(at as usize / 64).is_some_and(|word| word >> (at % 64) & 1 == 1)
     }
 
     /// How many words a full set has.
@@ -52,19 +47,11 @@ impl Bitset {
         }
         self.grow();
         let tail = self.len as usize - index * 64;
-        let value = if tail < 64 {
-            value & ((1 << tail) - 1)
-        } else {
-            value
-        };
+        let value = if tail < 64 { value & ((1 << tail) - 1) } else { value };
         self.ones = self.ones - self.words[index].count_ones() + value.count_ones();
         self.words[index] = value;
         let bit = 1 << (index % 64);
-        if value == 0 {
-            self.summary[index / 64] &= !bit
-        } else {
-            self.summary[index / 64] |= bit
-        }
+        if value == 0 { self.summary[index / 64] &= !bit } else { self.summary[index / 64] |= bit }
     }
 
     /// Adds; true if it was not in the set. What lies outside the file is not added.
@@ -102,11 +89,7 @@ impl Bitset {
             let word = at as usize / 64;
             let upto = end.min((word as u32).saturating_add(1).saturating_mul(64));
             let width = upto - at;
-            let mask = if width == 64 {
-                !0
-            } else {
-                ((1u64 << width) - 1) << (at % 64)
-            };
+            let mask = if width == 64 { !0 } else { ((1u64 << width) - 1) << (at % 64) };
             self.set_word(word, self.word(word) | mask);
             at = upto;
         }
@@ -118,12 +101,7 @@ impl Bitset {
 
     /// The first member in `from..end`.
     pub(crate) fn next(&self, from: u32, end: u32) -> Option<u32> {
-        self.search(
-            from,
-            end,
-            |word| self.word(word),
-            |at| self.summary.get(at).copied().unwrap_or(0),
-        )
+        self.search(from, end, |word| self.word(word), |at| self.summary.get(at).copied().unwrap_or(0))
     }
 
     /// The first index in `from..end` that is in both sets.
@@ -206,15 +184,9 @@ impl Bitset {
 
 /// The chunk offsets set in the bitmap of an inventory frame.
 pub(crate) fn bitmap_members(bitmap: &[u8]) -> impl Iterator<Item = u32> + '_ {
-    bitmap
-        .iter()
-        .enumerate()
-        .filter(|(_, byte)| **byte != 0)
-        .flat_map(|(index, byte)| {
-            (0..8u32)
-                .filter(move |bit| byte & (0x80 >> bit) != 0)
-                .map(move |bit| index as u32 * 8 + bit)
-        })
+    bitmap.iter().enumerate().filter(|(_, byte)| **byte != 0).flat_map(|(index, byte)| {
+        (0..8u32).filter(move |bit| byte & (0x80 >> bit) != 0).map(move |bit| index as u32 * 8 + bit)
+    })
 }
 
 /// How many ready peers hold each chunk of one file.
@@ -226,10 +198,7 @@ pub(crate) struct Availability {
 
 impl Availability {
     pub(crate) fn new(len: u32) -> Self {
-        Self {
-            len,
-            counts: Vec::new(),
-        }
+        Self { len, counts: Vec::new() }
     }
 
     pub(crate) fn get(&self, at: u32) -> u16 {

@@ -58,12 +58,8 @@ impl Swarm {
         if renewal.is_some_and(|member| now_ms < member.hello_at_ms + HELLO_AGAIN_MS) {
             return;
         }
-        let verified = hello.verify(
-            &state.binding,
-            &self.identity.keys,
-            &self.identity.issuer,
-            now_ms / 1000,
-        );
+        let verified =
+            hello.verify(&state.binding, &self.identity.keys, &self.identity.issuer, now_ms / 1000);
         let same_device = renewal.is_none_or(|member| member.public == hello.public);
         let claims = match verified {
             Ok(claims) if same_device => claims,
@@ -78,12 +74,8 @@ impl Swarm {
             return self.close(peer, fault.reason());
         }
         if let Some(state) = self.peers.get_mut(&peer) {
-            state.member = Some(Member {
-                thumbprint,
-                public: hello.public,
-                expires_at_ms,
-                hello_at_ms: now_ms,
-            });
+            state.member =
+                Some(Member { thumbprint, public: hello.public, expires_at_ms, hello_at_ms: now_ms });
         }
         if is_new {
             self.outputs.push_back(Output::PeerReady { peer, claims });
@@ -95,11 +87,7 @@ impl Swarm {
         let mut channels = self.channels_of(thumbprint);
         channels.sort_by_key(|channel| self.peers.get(channel).map(|state| state.opened_ms));
         let surplus = channels.len().saturating_sub(CHANNELS_PER_DEVICE_MAX);
-        for old in channels
-            .into_iter()
-            .filter(|channel| *channel != peer)
-            .take(surplus)
-        {
+        for old in channels.into_iter().filter(|channel| *channel != peer).take(surplus) {
             self.close(old, Reason::Leaving);
         }
         for file in 0..self.chunks.file_count() {
@@ -107,29 +95,14 @@ impl Swarm {
                 self.send_inventory(peer, file);
             }
         }
-        let early = self
-            .peers
-            .get_mut(&peer)
-            .map(|state| std::mem::take(&mut state.early));
-        early
-            .into_iter()
-            .flatten()
-            .for_each(|bytes| self.on_frame(peer, bytes));
+        let early = self.peers.get_mut(&peer).map(|state| std::mem::take(&mut state.early));
+        early.into_iter().flatten().for_each(|bytes| self.on_frame(peer, bytes));
         self.dirty = true;
     }
 
     fn channels_of(&self, thumbprint: Thumbprint) -> Vec<PeerId> {
-        let same = |state: &Peer| {
-            state
-                .member
-                .as_ref()
-                .is_some_and(|member| member.thumbprint == thumbprint)
-        };
-        self.peers
-            .iter()
-            .filter(|(_, state)| same(state))
-            .map(|(peer, _)| *peer)
-            .collect()
+        let same = |state: &Peer| state.member.as_ref().is_some_and(|member| member.thumbprint == thumbprint);
+        self.peers.iter().filter(|(_, state)| same(state)).map(|(peer, _)| *peer).collect()
     }
 
     /// A device known to be bad, from an earlier run.
@@ -206,9 +179,7 @@ impl Swarm {
         self.leaving = true;
         self.chunks.want(&Want::Nothing);
         let readers: Vec<u32> = self.readers.keys().copied().collect();
-        readers
-            .into_iter()
-            .for_each(|reader| self.on_playhead(reader, None));
+        readers.into_iter().for_each(|reader| self.on_playhead(reader, None));
         self.drop_unwanted();
         for peer in self.peers.keys().copied().collect::<Vec<_>>() {
             if !self.begin_parting(peer) {
@@ -244,11 +215,8 @@ impl Swarm {
                 (now_ms >= member.expires_at_ms + TOKEN_GRACE_MS).then_some(Reason::NotAuthorized)
             }
         };
-        let ended: Vec<_> = self
-            .peers
-            .iter()
-            .filter_map(|(peer, state)| Some((*peer, due(state)?)))
-            .collect();
+        let ended: Vec<_> =
+            self.peers.iter().filter_map(|(peer, state)| Some((*peer, due(state)?))).collect();
         for (peer, reason) in ended {
             self.close(peer, reason);
         }

@@ -1,9 +1,9 @@
 //! The HTTP origin: runs of chunks, verified like anyone's. When it is asked is decided in `fallback.rs`.
 
-use std::collections::{BTreeMap};
+use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use matinee_protocol::id::{ChunkAddress};
+use matinee_protocol::id::ChunkAddress;
 use matinee_protocol::limit::CHUNK_BYTES;
 
 use crate::chunk::Source;
@@ -36,11 +36,7 @@ pub(crate) struct Run {
 
 impl Run {
     fn bit(&self, at: ChunkAddress) -> Option<u64> {
-        let offset = at
-            .chunk
-            .get()
-            .checked_sub(self.first)
-            .filter(|offset| *offset < 64)?;
+        let offset = at.chunk.get().checked_sub(self.first).filter(|offset| *offset < 64)?;
         let bit = 1 << offset;
         (at.file.get() == self.file && self.pending & bit != 0).then_some(bit)
     }
@@ -82,33 +78,20 @@ impl Origin {
     pub(crate) fn expected_ms(&self) -> u64 {
         // Runs share what the origin gives.
         let sharing = self.runs.len() as f64 + 1.0;
-        let rate = self
-            .rate
-            .bytes_per_s()
-            .unwrap_or(RATE_GUESS_BYTES_PER_S)
-            .max(10_000.0);
+        let rate = self.rate.bytes_per_s().unwrap_or(RATE_GUESS_BYTES_PER_S).max(10_000.0);
         (self.latency_ms.unwrap_or(LATENCY_GUESS_MS) + sharing * f64::from(CHUNK_BYTES) * 1000.0 / rate)
             as u64
     }
 
     /// How long before its deadline a chunk is asked for here at the latest.
     pub(crate) fn lead_ms(&self, config: &Config) -> u64 {
-        let rate = self
-            .rate
-            .bytes_per_s()
-            .unwrap_or(RATE_GUESS_BYTES_PER_S)
-            .max(10_000.0);
+        let rate = self.rate.bytes_per_s().unwrap_or(RATE_GUESS_BYTES_PER_S).max(10_000.0);
         let one = self.latency_ms.unwrap_or(LATENCY_GUESS_MS) + f64::from(CHUNK_BYTES) * 1000.0 / rate;
-        config
-            .origin_lead_ms
-            .max((one * 3.0) as u64)
-            .min(config.urgent_ms.max(config.origin_lead_ms))
+        config.origin_lead_ms.max((one * 3.0) as u64).min(config.urgent_ms.max(config.origin_lead_ms))
     }
 
     pub(crate) fn is_refused(&self, at: ChunkAddress, now_ms: u64) -> bool {
-        self.corrupt
-            .get(&at)
-            .is_some_and(|(_, until_ms)| *until_ms > now_ms)
+        self.corrupt.get(&at).is_some_and(|(_, until_ms)| *until_ms > now_ms)
     }
 
     fn fail(&mut self, now_ms: u64) {
@@ -116,9 +99,7 @@ impl Origin {
         if now_ms < self.retry_at_ms {
             return;
         }
-        let wait = RETRY_MS
-            .saturating_mul(1 << self.failures.min(8))
-            .min(RETRY_MS_MAX);
+        let wait = RETRY_MS.saturating_mul(1 << self.failures.min(8)).min(RETRY_MS_MAX);
         self.failures += 1;
         self.retry_at_ms = now_ms + wait;
     }
@@ -127,12 +108,7 @@ impl Swarm {
     pub(crate) fn on_origin_chunk(&mut self, request: u64, at: ChunkAddress, bytes: Bytes) {
         let now_ms = self.now_ms;
         let count = bytes.len() as u64;
-        let Some(run) = self
-            .origin
-            .runs
-            .get_mut(&request)
-            .filter(|run| run.bit(at).is_some())
-        else {
+        let Some(run) = self.origin.runs.get_mut(&request).filter(|run| run.bit(at).is_some()) else {
             self.totals.wasted_bytes += count;
             return;
         };
@@ -141,11 +117,8 @@ impl Swarm {
         if !run.heard {
             run.heard = true;
             let sample = now_ms.saturating_sub(run.asked_ms) as f64;
-            self.origin.latency_ms = Some(
-                self.origin
-                    .latency_ms
-                    .map_or(sample, |old| old * 0.7 + sample * 0.3),
-            );
+            self.origin.latency_ms =
+                Some(self.origin.latency_ms.map_or(sample, |old| old * 0.7 + sample * 0.3));
         }
         self.origin.rate.add(count, now_ms);
         self.chunks.release(at, Source::Origin(request));
@@ -163,7 +136,8 @@ impl Swarm {
             }
             self.dirty = true;
         }
-        self.settle_origin(request, at);
+        // A run that ends by its last chunk is left to end by itself, so that the connection can be used again.
+        self.tick_off(request, at);
     }
 
     pub(crate) fn on_origin_ended(&mut self, request: u64, error: Option<OriginError>) {
@@ -181,23 +155,28 @@ impl Swarm {
         self.dirty = true;
     }
 
-    /// A chunk is no longer waited for in this run. A run that has none left is over.
+    /// A chunk came from somewhere else, or is not wanted any more. A run that has none left is stopped.
     pub(crate) fn settle_origin(&mut self, request: u64, at: ChunkAddress) {
-        let Some(run) = self.origin.runs.get_mut(&request) else {
-            return;
-        };
-        let Some(bit) = run.bit(at) else { return };
-        run.pending &= !bit;
-        if run.pending == 0 {
-            let whole = run.heard;
-            self.origin.runs.remove(&request);
-            if whole {
-                self.origin.failures = 0;
-            }
+        if self.tick_off(request, at) {
             self.outputs.push_back(Output::CancelOrigin { request });
-            self.rest_origin();
-            self.dirty = true;
         }
+    }
+
+    /// A chunk is no longer waited for in this run; true if that was the last one, which ends the run.
+    fn tick_off(&mut self, request: u64, at: ChunkAddress) -> bool {
+        let Some(run) = self.origin.runs.get_mut(&request) else { return false };
+        let Some(bit) = run.bit(at) else { return false };
+        run.pending &= !bit;
+        if run.pending != 0 {
+            return false;
+        }
+        if run.heard {
+            self.origin.failures = 0;
+        }
+        self.origin.runs.remove(&request);
+        self.rest_origin();
+        self.dirty = true;
+        true
     }
 
     fn rest_origin(&mut self) {
@@ -208,10 +187,7 @@ impl Swarm {
 
     /// How long a run has brought nothing.
     pub(crate) fn origin_waited_ms(&self, request: u64) -> u64 {
-        self.origin
-            .runs
-            .get(&request)
-            .map_or(0, |run| self.now_ms.saturating_sub(run.progress_ms))
+        self.origin.runs.get(&request).map_or(0, |run| self.now_ms.saturating_sub(run.progress_ms))
     }
 
     /// Gives up silent runs.
@@ -219,11 +195,7 @@ impl Swarm {
         let now_ms = self.now_ms;
         self.origin.rate.roll(now_ms);
         let limit = self.config.origin_timeout_ms;
-        let silent = self
-            .origin
-            .runs
-            .iter()
-            .filter(|(_, run)| now_ms >= run.progress_ms + limit);
+        let silent = self.origin.runs.iter().filter(|(_, run)| now_ms >= run.progress_ms + limit);
         for request in silent.map(|(request, _)| *request).collect::<Vec<_>>() {
             self.outputs.push_back(Output::CancelOrigin { request });
             self.on_origin_ended(request, Some(OriginError::Unreachable("silent".to_owned())));

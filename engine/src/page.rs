@@ -73,16 +73,11 @@ impl Pages {
     }
 
     fn in_flight(&self) -> usize {
-        self.asks
-            .values()
-            .filter(|ask| ask.source != Source::Nobody)
-            .count()
+        self.asks.values().filter(|ask| ask.source != Source::Nobody).count()
     }
 
     fn may_ask(&self, key: PageKey, now_ms: u64) -> bool {
-        self.asks
-            .get(&key)
-            .is_none_or(|ask| ask.source == Source::Nobody && ask.until_ms <= now_ms)
+        self.asks.get(&key).is_none_or(|ask| ask.source == Source::Nobody && ask.until_ms <= now_ms)
     }
 }
 
@@ -160,18 +155,11 @@ impl Swarm {
         let origin = self.origin.is_usable(&self.config, now_ms);
         let mut peers: Vec<_> = self.peers.iter_mut().filter(ready).collect();
         peers.sort_by_key(|(_, peer)| {
-            let holds = peer
-                .inventory
-                .get(&file)
-                .is_some_and(|has| has.next(first, end).is_some());
+            let holds = peer.inventory.get(&file).is_some_and(|has| has.next(first, end).is_some());
             (!holds, peer.expected_ms(now_ms, 0))
         });
         let found = peers.into_iter().next().filter(|(_, peer)| {
-            !origin
-                || peer
-                    .inventory
-                    .get(&file)
-                    .is_some_and(|has| has.next(first, end).is_some())
+            !origin || peer.inventory.get(&file).is_some_and(|has| has.next(first, end).is_some())
         });
         if let Some((id, peer)) = found {
             let patience = if urgent {
@@ -183,20 +171,11 @@ impl Swarm {
             ask.source = Source::Peer(*id);
             ask.until_ms = now_ms + patience;
             let id = *id;
-            self.send(
-                id,
-                &Frame::PageRequest {
-                    file: FileIndex(file),
-                    page: PageIndex(page),
-                },
-            );
+            self.send(id, &Frame::PageRequest { file: FileIndex(file), page: PageIndex(page) });
         } else if origin {
             ask.source = Source::Origin;
             ask.until_ms = now_ms + self.config.origin_timeout_ms;
-            self.outputs.push_back(Output::FetchPage {
-                file: FileIndex(file),
-                page: PageIndex(page),
-            });
+            self.outputs.push_back(Output::FetchPage { file: FileIndex(file), page: PageIndex(page) });
         } else {
             ask.source = Source::Nobody;
             ask.tried.clear();
@@ -226,12 +205,7 @@ impl Swarm {
 
     /// A peer is gone: pages asked of it are asked elsewhere.
     pub(crate) fn forget_page_source(&mut self, peer: PeerId) {
-        for ask in self
-            .pages
-            .asks
-            .values_mut()
-            .filter(|ask| ask.source == Source::Peer(peer))
-        {
+        for ask in self.pages.asks.values_mut().filter(|ask| ask.source == Source::Peer(peer)) {
             ask.source = Source::Nobody;
             ask.until_ms = 0;
         }
@@ -248,21 +222,11 @@ impl Swarm {
             return; // an answer now would only lengthen a queue that does not drain; the other side asks elsewhere
         }
         state.upload.take(bytes.len());
-        self.send(
-            peer,
-            &Frame::Page {
-                file: FileIndex(key.0),
-                page: PageIndex(key.1),
-                bytes,
-            },
-        );
+        self.send(peer, &Frame::Page { file: FileIndex(key.0), page: PageIndex(key.1), bytes });
     }
 
     pub(crate) fn on_page(&mut self, peer: PeerId, key: PageKey, bytes: Bytes) {
-        let asked = self
-            .peers
-            .get_mut(&peer)
-            .is_some_and(|state| state.pages_asked.remove(&key).is_some());
+        let asked = self.peers.get_mut(&peer).is_some_and(|state| state.pages_asked.remove(&key).is_some());
         if !asked {
             self.expel(peer, Fault::Protocol);
         } else if !self.learn_page(key, bytes, true) {
@@ -271,11 +235,7 @@ impl Swarm {
     }
 
     pub(crate) fn on_page_arrived(&mut self, key: PageKey, bytes: Bytes) {
-        let asked = self
-            .pages
-            .asks
-            .get(&key)
-            .is_some_and(|ask| ask.source == Source::Origin);
+        let asked = self.pages.asks.get(&key).is_some_and(|ask| ask.source == Source::Origin);
         if !self.learn_page(key, bytes, asked) && asked {
             self.on_page_failed(key);
         }
@@ -292,10 +252,7 @@ impl Swarm {
 
     /// Takes in a page if it is the one in the manifest; false if it is not.
     fn learn_page(&mut self, key: PageKey, bytes: Bytes, keep: bool) -> bool {
-        let expected = self
-            .manifest
-            .file(FileIndex(key.0))
-            .and_then(|file| file.page_hash(PageIndex(key.1)));
+        let expected = self.manifest.file(FileIndex(key.0)).and_then(|file| file.page_hash(PageIndex(key.1)));
         let Some(page) = expected.and_then(|hash| HashPage::verify(bytes.clone(), hash).ok()) else {
             return false;
         };
@@ -323,11 +280,7 @@ impl Swarm {
     /// Makes room for a page: one that no chunk waits for if there is any, the longest unused else.
     fn drop_a_page(&mut self) {
         let chunks = &self.chunks;
-        let idle = self
-            .pages
-            .held
-            .iter()
-            .filter(|(key, _)| !chunks.page_has_requests(key.0, key.1));
+        let idle = self.pages.held.iter().filter(|(key, _)| !chunks.page_has_requests(key.0, key.1));
         let victim = idle.min_by_key(|(key, (_, used))| (chunks.page_is_missed(key.0, key.1), *used));
         if let Some(key) = victim.map(|(key, _)| *key) {
             self.pages.held.remove(&key);
@@ -340,15 +293,8 @@ impl Ask {
     fn fail(&mut self, config: &Config, now_ms: u64) {
         self.failures += 1;
         self.tried.clear();
-        let wait = RETRY_MS
-            .saturating_mul(1 << self.failures.min(8))
-            .min(RETRY_MS_MAX)
-            / 2;
+        let wait = RETRY_MS.saturating_mul(1 << self.failures.min(8)).min(RETRY_MS_MAX) / 2;
         self.source = Source::Nobody;
-        self.until_ms = if config.origin == OriginPolicy::Only {
-            now_ms + RETRY_MS
-        } else {
-            now_ms + wait
-        };
+        self.until_ms = if config.origin == OriginPolicy::Only { now_ms + RETRY_MS } else { now_ms + wait };
     }
 }

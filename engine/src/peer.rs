@@ -120,16 +120,11 @@ impl Peer {
     }
 
     pub(crate) fn has(&self, at: ChunkAddress) -> bool {
-        self.inventory
-            .get(&at.file.get())
-            .is_some_and(|chunks| chunks.contains(at.chunk.get()))
+        self.inventory.get(&at.file.get()).is_some_and(|chunks| chunks.contains(at.chunk.get()))
     }
 
     pub(crate) fn chunks_held(&self) -> u64 {
-        self.inventory
-            .values()
-            .map(|chunks| u64::from(chunks.ones()))
-            .sum()
+        self.inventory.values().map(|chunks| u64::from(chunks.ones())).sum()
     }
 
     /// Whether this chunk may be asked of it at all. Not while data of a cancelled request for it may still come, which
@@ -147,23 +142,13 @@ impl Peer {
             Some(rate) => (rate / f64::from(CHUNK_BYTES)).ceil() as usize,
             None => config.requests_in_flight_min,
         };
-        let least = if self.strikes > 0 {
-            1
-        } else {
-            config.requests_in_flight_min
-        };
-        target
-            .clamp(least, config.requests_in_flight_max.max(least))
-            .saturating_sub(self.requests.len())
+        let least = if self.strikes > 0 { 1 } else { config.requests_in_flight_min };
+        target.clamp(least, config.requests_in_flight_max.max(least)).saturating_sub(self.requests.len())
     }
 
     /// Milliseconds until it would have delivered `bytes` more than it owes.
     pub(crate) fn expected_ms(&self, now_ms: u64, bytes: u32) -> u64 {
-        let owed: u64 = self
-            .requests
-            .values()
-            .map(|request| u64::from(request.assembly.missing()))
-            .sum();
+        let owed: u64 = self.requests.values().map(|request| u64::from(request.assembly.missing())).sum();
         self.busy_until_ms.saturating_sub(now_ms) + self.delivery_ms(owed + u64::from(bytes), now_ms)
     }
 
@@ -172,21 +157,12 @@ impl Peer {
         let Some(asked) = self.requests.get(&at) else {
             return u64::MAX;
         };
-        let before = self
-            .requests
-            .values()
-            .filter(|request| request.sent_ms <= asked.sent_ms);
-        self.delivery_ms(
-            before.map(|request| u64::from(request.assembly.missing())).sum(),
-            now_ms,
-        )
+        let before = self.requests.values().filter(|request| request.sent_ms <= asked.sent_ms);
+        self.delivery_ms(before.map(|request| u64::from(request.assembly.missing())).sum(), now_ms)
     }
 
     fn delivery_ms(&self, bytes: u64, now_ms: u64) -> u64 {
-        let rate = self
-            .rate
-            .expected_bytes_per_s(now_ms)
-            .unwrap_or(RATE_GUESS_BYTES_PER_S);
+        let rate = self.rate.expected_bytes_per_s(now_ms).unwrap_or(RATE_GUESS_BYTES_PER_S);
         let rate = rate.max(RATE_FLOOR_BYTES_PER_S);
         (self.latency_ms.unwrap_or(LATENCY_GUESS_MS) + bytes as f64 * 1000.0 / rate) as u64
     }
@@ -198,13 +174,7 @@ impl Peer {
             self.turn_ms = now_ms;
             self.rate.start(now_ms);
         }
-        self.requests.insert(
-            at,
-            Request {
-                sent_ms: now_ms,
-                assembly: Assembly::new(len),
-            },
-        );
+        self.requests.insert(at, Request { sent_ms: now_ms, assembly: Assembly::new(len) });
     }
 
     /// Chunk bytes came for a request that was sent then.
@@ -229,13 +199,7 @@ impl Peer {
     pub(crate) fn cancel(&mut self, at: ChunkAddress, now_ms: u64) -> Option<u32> {
         let request = self.requests.remove(&at)?;
         let until_ms = now_ms + CANCELLED_MS;
-        self.cancelled.insert(
-            at,
-            Cancelled {
-                until_ms,
-                bytes: u64::from(request.assembly.missing()),
-            },
-        );
+        self.cancelled.insert(at, Cancelled { until_ms, bytes: u64::from(request.assembly.missing()) });
         if self.requests.is_empty() {
             self.rate.stop(now_ms);
         }
@@ -312,10 +276,7 @@ impl RateMeter {
 
     fn close(&mut self, elapsed_ms: u64, weight: f64) {
         let sample = self.bytes as f64 * 1000.0 / elapsed_ms as f64;
-        self.rate = Some(
-            self.rate
-                .map_or(sample, |old| old * (1.0 - weight) + sample * weight),
-        );
+        self.rate = Some(self.rate.map_or(sample, |old| old * (1.0 - weight) + sample * weight));
         self.bytes = 0;
     }
 }
@@ -347,9 +308,6 @@ mod tests {
         assert!(meter.bytes_per_s().unwrap() < 20_000.0);
         meter.stop(15_000);
         assert!(meter.expected_bytes_per_s(15_000).unwrap() < 20_000.0);
-        assert!(
-            meter.expected_bytes_per_s(25_000).unwrap() > 300_000.0,
-            "it gets another chance"
-        );
+        assert!(meter.expected_bytes_per_s(25_000).unwrap() > 300_000.0, "it gets another chance");
     }
 }

@@ -53,19 +53,9 @@ impl Swarm {
         }
         total.signed_bytes = total.bytes;
         let (total_bytes, at_ms) = (total.bytes, self.now_ms);
-        let parties = Parties {
-            swarm: self.identity.swarm,
-            uploader,
-            downloader: self.identity.thumbprint,
-        };
+        let parties = Parties { swarm: self.identity.swarm, uploader, downloader: self.identity.thumbprint };
         let signed_bytes = parties.signed_bytes(total_bytes, at_ms);
-        self.outputs.push_back(Output::SignReceipt {
-            peer,
-            uploader,
-            total_bytes,
-            at_ms,
-            signed_bytes,
-        });
+        self.outputs.push_back(Output::SignReceipt { peer, uploader, total_bytes, at_ms, signed_bytes });
         true
     }
 
@@ -74,10 +64,7 @@ impl Swarm {
             return;
         };
         let last = self.leaving && state.parting_until_ms.is_some();
-        let owed = state
-            .member
-            .as_ref()
-            .and_then(|member| self.receipts.had.get(&member.thumbprint));
+        let owed = state.member.as_ref().and_then(|member| self.receipts.had.get(&member.thumbprint));
         let whole = owed.is_none_or(|total| receipt.total_bytes >= total.bytes);
         self.send(peer, &Frame::Receipt(receipt));
         if last && whole {
@@ -105,11 +92,7 @@ impl Swarm {
         let best = self.receipts.given.entry(thumbprint).or_default();
         if receipt.total_bytes > *best {
             *best = receipt.total_bytes;
-            self.outputs.push_back(Output::ReceiptReceived {
-                peer,
-                thumbprint,
-                receipt,
-            });
+            self.outputs.push_back(Output::ReceiptReceived { peer, thumbprint, receipt });
         }
     }
 

@@ -14,6 +14,8 @@ use crate::swarm::Swarm;
 
 /// Readers followed at once.
 const READERS_MAX: usize = 16;
+/// Chunks a reader that waits is taken to need at once: a first frame takes about a megabyte.
+const START_CHUNKS: u32 = 4;
 /// Urgent chunks looked at in one go.
 const URGENT_CHUNKS_MAX: usize = 256;
 /// Chunks among which the rarest is chosen: all of them in a small file, a sample from a random place in a large one.
@@ -31,12 +33,18 @@ pub(crate) struct Reader {
     pub(crate) end: u32,
     since_ms: u64,
     bytes_per_s: u64,
+    /// It waits for the first chunk (start, seek, stall): then it will want the next ones at once, too.
+    waits: bool,
 }
 
 impl Reader {
     /// When a chunk of the window is needed.
     pub(crate) fn deadline_ms(&self, chunk: u32) -> u64 {
-        let ahead = u64::from(chunk.saturating_sub(self.first)) * u64::from(CHUNK_BYTES);
+        let ahead = chunk.saturating_sub(self.first);
+        if self.waits && ahead < START_CHUNKS {
+            return self.since_ms;
+        }
+        let ahead = u64::from(ahead) * u64::from(CHUNK_BYTES);
         self.since_ms + self.duration_ms(ahead)
     }
 
@@ -47,11 +55,11 @@ impl Reader {
 
     /// The first chunk whose deadline is not before that time.
     fn first_due_after(&self, time_ms: u64) -> u32 {
-        let bytes = time_ms
-            .saturating_sub(self.since_ms)
-            .saturating_mul(self.bytes_per_s)
-            / 1000;
-        let ahead = bytes.div_ceil(u64::from(CHUNK_BYTES));
+        let bytes = time_ms.saturating_sub(self.since_ms).saturating_mul(self.bytes_per_s) / 1000;
+        let mut ahead = bytes.div_ceil(u64::from(CHUNK_BYTES));
+        if self.waits && time_ms > self.since_ms {
+            ahead = ahead.max(u64::from(START_CHUNKS));
+        }
         u32::try_from(u64::from(self.first) + ahead).unwrap_or(u32::MAX)
     }
 }
@@ -65,17 +73,10 @@ impl Swarm {
         let reader = playhead.map(|playhead| {
             let first = playhead.chunk.get();
             let ahead = playhead.ahead_chunks.clamp(1, AHEAD_CHUNKS_MAX);
-            let end = first
-                .saturating_add(ahead)
-                .min(self.chunks.chunks(playhead.file.get()));
+            let end = first.saturating_add(ahead).min(self.chunks.chunks(playhead.file.get()));
             let bytes_per_s = playhead.bytes_per_s.max(1);
-            Reader {
-                file: playhead.file.get(),
-                first,
-                end,
-                since_ms: self.now_ms,
-                bytes_per_s,
-            }
+            let waits = !self.chunks.is_held(ChunkAddress { file: playhead.file, chunk: playhead.chunk });
+            Reader { file: playhead.file.get(), first, end, since_ms: self.now_ms, bytes_per_s, waits }
         });
         match reader {
             Some(reader) => {
@@ -88,11 +89,7 @@ impl Swarm {
         }
         self.chunks.set_window(
             number,
-            reader.map(|reader| Window {
-                file: reader.file,
-                first: reader.first,
-                end: reader.end,
-            }),
+            reader.map(|reader| Window { file: reader.file, first: reader.first, end: reader.end }),
         );
         self.drop_unwanted();
         self.dirty = true;
@@ -163,11 +160,7 @@ impl Swarm {
         let full = self.chunks.requested_count() >= self.config.chunks_in_flight_max;
         let mut idle: Option<(PeerId, u64)> = None;
         let mut any: Option<u64> = None;
-        for (id, peer) in self
-            .peers
-            .iter()
-            .filter(|(_, peer)| peer.is_ready() && peer.may_give(at))
-        {
+        for (id, peer) in self.peers.iter().filter(|(_, peer)| peer.is_ready() && peer.may_give(at)) {
             let expected = peer.expected_ms(self.now_ms, CHUNK_BYTES);
             any = Some(any.map_or(expected, |best| best.min(expected)));
             let better = idle.is_none_or(|(_, best)| expected < best);
@@ -197,9 +190,7 @@ impl Swarm {
 
     /// How many ready peers hold a chunk.
     pub(crate) fn available(&self, at: ChunkAddress) -> u16 {
-        self.availability
-            .get(at.file.get() as usize)
-            .map_or(0, |counts| counts.get(at.chunk.get()))
+        self.availability.get(at.file.get() as usize).map_or(0, |counts| counts.get(at.chunk.get()))
     }
 
     /// Fills every peer's room, one chunk each in turn so that work spreads.
@@ -240,13 +231,7 @@ impl Swarm {
                 let lead = self.origin.lead_ms(&self.config);
                 from = reader.first_due_after(self.now_ms + lead + expected).max(from);
             }
-            self.sample(
-                peer,
-                reader.file,
-                (from, reader.end),
-                SAMPLE_AHEAD_CHUNKS,
-                &mut choice,
-            );
+            self.sample(peer, reader.file, (from, reader.end), SAMPLE_AHEAD_CHUNKS, &mut choice);
         }
         if choice.best.is_some() {
             return choice.best.map(|(_, at)| at);
@@ -271,11 +256,7 @@ impl Swarm {
                 return (file, false);
             }
             let chunks = self.chunks.chunks(file);
-            let start = if chunks as usize > SAMPLE_CHUNKS {
-                (draw % u64::from(chunks)) as u32
-            } else {
-                0
-            };
+            let start = if chunks as usize > SAMPLE_CHUNKS { (draw % u64::from(chunks)) as u32 } else { 0 };
             choice.late_by = Some(expected);
             self.sample(peer, file, (start, chunks), SAMPLE_CHUNKS, choice);
             self.sample(peer, file, (0, start), SAMPLE_CHUNKS, choice);
@@ -320,13 +301,7 @@ struct Choice {
 
 impl Choice {
     fn new(draw: u64) -> Self {
-        Self {
-            best: None,
-            ties: 0,
-            seen: 0,
-            draw,
-            late_by: None,
-        }
+        Self { best: None, ties: 0, seen: 0, draw, late_by: None }
     }
 
     fn offer(&mut self, rarity: u16, at: ChunkAddress) {
@@ -335,10 +310,8 @@ impl Choice {
             Some((best, _)) if rarity > best => {}
             Some((best, _)) if rarity == best => {
                 self.ties += 1;
-                self.draw = self
-                    .draw
-                    .wrapping_mul(6_364_136_223_846_793_005)
-                    .wrapping_add(1_442_695_040_888_963_407);
+                self.draw =
+                    self.draw.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
                 if (self.draw >> 33).is_multiple_of(self.ties) {
                     self.best = Some((rarity, at));
                 }

@@ -44,11 +44,7 @@ impl Stats {
     /// Share of the verified bytes that came from peers, 0 to 1.
     pub fn offload(&self) -> f64 {
         let all = self.peer_bytes + self.origin_bytes;
-        if all == 0 {
-            0.0
-        } else {
-            self.peer_bytes as f64 / all as f64
-        }
+        if all == 0 { 0.0 } else { self.peer_bytes as f64 / all as f64 }
     }
 }
 
@@ -105,11 +101,7 @@ impl Swarm {
             origin_corrupt_chunks: self.totals.origin_corrupt_chunks,
             origin_failures: self.totals.origin_failures,
             devices_refused: self.reputation.count(),
-            peers: self
-                .peers
-                .iter()
-                .map(|(id, peer)| PeerStats::of(*id, peer))
-                .collect(),
+            peers: self.peers.iter().map(|(id, peer)| PeerStats::of(*id, peer)).collect(),
         }
     }
 

@@ -71,11 +71,7 @@ impl Swarm {
     /// A swarm without peers or chunks. The same seed and the same inputs give the same outputs.
     pub fn new(config: Config, manifest: Manifest, identity: Identity, seed: u64) -> Self {
         let chunks = ChunkTable::new(&manifest);
-        let availability = manifest
-            .files
-            .iter()
-            .map(|file| Availability::new(file.chunks()))
-            .collect();
+        let availability = manifest.files.iter().map(|file| Availability::new(file.chunks())).collect();
         Self {
             config,
             manifest,
@@ -144,20 +140,8 @@ impl Swarm {
             }
             Input::Remember { thumbprint } => self.remember(thumbprint),
             Input::KeysChanged { keys } => self.identity.keys = keys,
-            Input::ReceiptSigned {
-                peer,
-                total_bytes,
-                at_ms,
-                signature,
-            } => {
-                self.on_receipt_signed(
-                    peer,
-                    Receipt {
-                        total_bytes,
-                        at_ms,
-                        signature,
-                    },
-                );
+            Input::ReceiptSigned { peer, total_bytes, at_ms, signature } => {
+                self.on_receipt_signed(peer, Receipt { total_bytes, at_ms, signature });
             }
             Input::Leave => self.on_leave(),
             Input::Tick => {}
@@ -195,10 +179,7 @@ impl Swarm {
     }
 
     pub(crate) fn send(&mut self, peer: PeerId, frame: &Frame) {
-        self.outputs.push_back(Output::Send {
-            peer,
-            frame: frame.encode(),
-        });
+        self.outputs.push_back(Output::Send { peer, frame: frame.encode() });
     }
 
     /// Whether these bytes are that chunk.
@@ -230,30 +211,15 @@ impl Swarm {
         let most = self.chunks.chunks(file.get());
         for (first, count) in chunks {
             for chunk in *first..first.saturating_add(*count).min(most) {
-                for source in self
-                    .chunks
-                    .hold(ChunkAddress {
-                        file,
-                        chunk: ChunkIndex(chunk),
-                    })
-                    .unwrap_or_default()
+                for source in
+                    self.chunks.hold(ChunkAddress { file, chunk: ChunkIndex(chunk) }).unwrap_or_default()
                 {
-                    self.give_up(
-                        source,
-                        ChunkAddress {
-                            file,
-                            chunk: ChunkIndex(chunk),
-                        },
-                    );
+                    self.give_up(source, ChunkAddress { file, chunk: ChunkIndex(chunk) });
                 }
             }
         }
-        let ready: Vec<PeerId> = self
-            .peers
-            .iter()
-            .filter(|(_, state)| state.is_ready())
-            .map(|(peer, _)| *peer)
-            .collect();
+        let ready: Vec<PeerId> =
+            self.peers.iter().filter(|(_, state)| state.is_ready()).map(|(peer, _)| *peer).collect();
         for peer in ready {
             self.send_inventory(peer, file.get());
         }
@@ -295,12 +261,7 @@ impl Swarm {
         while let Some(found) = held.next(first, chunks) {
             let count = (chunks - found).min(INVENTORY_CHUNKS_MAX);
             let bits = held.to_bitmap(found, count);
-            frames.push(Frame::Inventory {
-                file: FileIndex(file),
-                first: ChunkIndex(found),
-                count,
-                bits,
-            });
+            frames.push(Frame::Inventory { file: FileIndex(file), first: ChunkIndex(found), count, bits });
             first = found + count;
         }
         frames.iter().for_each(|frame| self.send(peer, frame));
@@ -317,17 +278,10 @@ impl Swarm {
         for run in haves.chunk_by(|one, other| one.file == other.file) {
             for part in run.chunks(HAVE_CHUNKS_MAX) {
                 let file = part[0].file;
-                let frame = Frame::Have {
-                    file,
-                    chunks: part.iter().map(|at| at.chunk).collect(),
-                }
-                .encode();
+                let frame = Frame::Have { file, chunks: part.iter().map(|at| at.chunk).collect() }.encode();
                 for (peer, state) in &self.peers {
                     if state.is_ready() && part.iter().any(|at| !state.has(*at)) {
-                        self.outputs.push_back(Output::Send {
-                            peer: *peer,
-                            frame: frame.clone(),
-                        });
+                        self.outputs.push_back(Output::Send { peer: *peer, frame: frame.clone() });
                     }
                 }
             }

@@ -48,10 +48,7 @@ impl Swarm {
             !peer.requests.is_empty() && (silent || trickling)
         });
         for id in late.map(|(id, _)| *id).collect::<Vec<_>>() {
-            let others_got_on = self
-                .peers
-                .get(&id)
-                .is_some_and(|peer| self.progress_ms > peer.turn_ms);
+            let others_got_on = self.peers.get(&id).is_some_and(|peer| self.progress_ms > peer.turn_ms);
             self.drop_requests(id);
             let strikes_max = self.config.strikes_max;
             let Some(peer) = self.peers.get_mut(&id) else {
@@ -88,9 +85,7 @@ impl Swarm {
                 }
                 continue;
             }
-            let owed = sources
-                .iter()
-                .filter_map(|source| self.progress_of(source.peer()?, at));
+            let owed = sources.iter().filter_map(|source| self.progress_of(source.peer()?, at));
             let Some((age, remaining)) = owed.min_by_key(|(_, remaining)| *remaining) else {
                 continue;
             };
@@ -143,9 +138,6 @@ impl Swarm {
     fn progress_of(&self, peer: PeerId, at: ChunkAddress) -> Option<(u64, u64)> {
         let peer = self.peers.get(&peer)?;
         let request = peer.requests.get(&at)?;
-        Some((
-            self.now_ms.saturating_sub(request.sent_ms),
-            peer.remaining_ms(at, self.now_ms),
-        ))
+        Some((self.now_ms.saturating_sub(request.sent_ms), peer.remaining_ms(at, self.now_ms)))
     }
 }

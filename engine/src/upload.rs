@@ -86,9 +86,7 @@ impl Upload {
             let drained = (self.window_bytes as i64 - self.window) as u64;
             let target = drained * WINDOW_MS / elapsed_ms.max(1);
             let most = (self.window_bytes * 2).min(SEND_WINDOW_BYTES);
-            self.window_bytes = usize::try_from(target)
-                .unwrap_or(usize::MAX)
-                .clamp(WINDOW_BYTES_MIN, most);
+            self.window_bytes = usize::try_from(target).unwrap_or(usize::MAX).clamp(WINDOW_BYTES_MIN, most);
         }
         self.window = self.window_bytes as i64;
         self.window_since_ms = now_ms;
@@ -179,21 +177,10 @@ impl Swarm {
             Some(bytes) => {
                 let frames = bytes.len().div_ceil(DATA_BYTES_MAX).max(1);
                 let step = bytes.len().div_ceil(frames);
-                upload.sending.push_back(Sending {
-                    at,
-                    bytes,
-                    offset: 0,
-                    step,
-                });
+                upload.sending.push_back(Sending { at, bytes, offset: 0, step });
                 self.pump(peer);
             }
-            None => self.send(
-                peer,
-                &Frame::Busy {
-                    at,
-                    retry_after_ms: NOT_HELD,
-                },
-            ),
+            None => self.send(peer, &Frame::Busy { at, retry_after_ms: NOT_HELD }),
         }
         self.serve();
     }
@@ -202,11 +189,7 @@ impl Swarm {
     pub(crate) fn serve(&mut self) {
         let live = |state: &crate::peer::Peer| state.is_ready() && state.upload.may_send();
         let order = self.serving_order();
-        let mut served = self
-            .peers
-            .values()
-            .filter(|state| live(state) && state.upload.is_served())
-            .count();
+        let mut served = self.peers.values().filter(|state| live(state) && state.upload.is_served()).count();
         let starved = self
             .peers
             .values()
@@ -245,13 +228,8 @@ impl Swarm {
         let Some(last) = self.cap.next else {
             return self.peers.keys().copied().collect();
         };
-        let after = self
-            .peers
-            .range((std::ops::Bound::Excluded(last), std::ops::Bound::Unbounded));
-        after
-            .chain(self.peers.range(..=last))
-            .map(|(peer, _)| *peer)
-            .collect()
+        let after = self.peers.range((std::ops::Bound::Excluded(last), std::ops::Bound::Unbounded));
+        after.chain(self.peers.range(..=last)).map(|(peer, _)| *peer).collect()
     }
 
     /// Emits data to one peer while its window and the cap allow it.
@@ -277,12 +255,7 @@ impl Swarm {
             if upload.window == upload.window_bytes as i64 {
                 upload.window_since_ms = self.now_ms;
             }
-            let frame = Frame::Data {
-                at: sending.at,
-                offset: sending.offset as u32,
-                bytes,
-            }
-            .encode();
+            let frame = Frame::Data { at: sending.at, offset: sending.offset as u32, bytes }.encode();
             sending.offset = end;
             let whole = end == sending.bytes.len();
             upload.window -= frame.len() as i64;
@@ -311,23 +284,12 @@ impl Swarm {
             if state.upload.is_served() && state.upload.may_send() {
                 continue; // its turn is on: what waits behind is on its way
             }
-            while state
-                .upload
-                .waiting
-                .front()
-                .is_some_and(|(_, at_ms)| *at_ms < since)
-            {
+            while state.upload.waiting.front().is_some_and(|(_, at_ms)| *at_ms < since) {
                 late.extend(state.upload.waiting.pop_front().map(|(at, _)| (peer, at)));
             }
         }
         for (peer, at) in late {
-            self.send(
-                peer,
-                &Frame::Busy {
-                    at,
-                    retry_after_ms: RETRY_AFTER_MS,
-                },
-            );
+            self.send(peer, &Frame::Busy { at, retry_after_ms: RETRY_AFTER_MS });
         }
         self.serve();
     }

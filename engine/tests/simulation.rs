@@ -1,5 +1,11 @@
 //! Swarms in virtual time. Every scenario prints its seed; the laboratory checks its invariants at every step.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a laboratory fails loudly and tells what it saw"
+)]
+
 mod lab;
 mod scenario;
 
@@ -16,22 +22,13 @@ fn film(seed: u64, chunks: u32) -> Lab {
 }
 
 fn seeder() -> Spec {
-    Spec {
-        seeder: true,
-        ..Spec::default()
-    }
+    Spec { seeder: true, ..Spec::default() }
 }
 
 fn with(config: Config) -> Spec {
-    Spec {
-        config,
-        ..Spec::default()
-    }
+    Spec { config, ..Spec::default() }
 }
 
 fn policy(origin: OriginPolicy) -> Config {
-    Config {
-        origin,
-        ..Config::default()
-    }
+    Config { origin, ..Config::default() }
 }

@@ -54,8 +54,10 @@ fn step() -> impl Strategy<Value = Step> {
         (0..3u32, 0..2u32, any::<bool>()).prop_map(|(file, page, known)| Step::Page(file, page, known)),
         any::<bool>().prop_map(Step::Everything),
         (at(), 0..600u32).prop_map(|((file, chunk), count)| Step::Only(file, chunk, count)),
-        (0..3u32, prop::option::of((at(), 1..100u32)))
-            .prop_map(|(reader, window)| Step::Window(reader, window.map(|((file, first), count)| (file, first, count)))),
+        (0..3u32, prop::option::of((at(), 1..100u32))).prop_map(|(reader, window)| Step::Window(
+            reader,
+            window.map(|((file, first), count)| (file, first, count))
+        )),
     ]
 }
 
@@ -97,7 +99,8 @@ impl Model {
                 let at = ChunkAddress::new(file, chunk);
                 let sources = self.requested.get(&at).map_or(0, BTreeSet::len);
                 let known = self.requested.get(&at).is_some_and(|sources| sources.contains(&source(number)));
-                let allowed = exists(file, chunk) && !self.held.contains(&at) && sources < SOURCES_MAX && !known;
+                let allowed =
+                    exists(file, chunk) && !self.held.contains(&at) && sources < SOURCES_MAX && !known;
                 assert_eq!(table.request(at, source(number)), allowed);
                 if allowed {
                     self.requested.entry(at).or_default().insert(source(number));
@@ -126,7 +129,11 @@ impl Model {
             }
             Step::Page(file, page, known) if page < SIZES[file as usize].div_ceil(PAGE_HASHES) => {
                 table.set_paged(file, page, known);
-                if known { self.paged.insert((file, page)) } else { self.paged.remove(&(file, page)) };
+                if known {
+                    self.paged.insert((file, page))
+                } else {
+                    self.paged.remove(&(file, page))
+                };
             }
             Step::Page(..) => {}
             Step::Everything(yes) => {
@@ -166,7 +173,8 @@ impl Model {
             table.requested().map(|(at, sources)| (at, sources.iter().copied().collect())).collect();
         assert_eq!(requested, self.requested);
         assert!(requested.keys().all(|at| !table.is_held(*at)), "a chunk is in one state");
-        let open_files: Vec<u32> = (0..3).filter(|file| Self::all().any(|at| at.file.get() == *file && self.open(at))).collect();
+        let open_files: Vec<u32> =
+            (0..3).filter(|file| Self::all().any(|at| at.file.get() == *file && self.open(at))).collect();
         assert_eq!(table.open_files(0).collect::<Vec<_>>(), open_files);
         for file in 0..3u32 {
             let lacking = (0..2u32).find(|page| {

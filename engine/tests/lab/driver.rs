@@ -20,27 +20,16 @@ impl Lab {
         while let Some(output) = self.nodes[node].swarm.poll_output() {
             self.carry_out(node, output);
         }
-        let due: Vec<usize> = std::mem::take(&mut self.nodes[node].drain_due)
-            .into_iter()
-            .collect();
+        let due: Vec<usize> = std::mem::take(&mut self.nodes[node].drain_due).into_iter().collect();
         for to in due {
             if self.nodes[node].queued.get(&to).copied().unwrap_or(0) <= LOW_WATER_BYTES {
                 let peer = self.nodes[to].id;
-                self.at(
-                    self.now_us,
-                    Event::Input {
-                        node,
-                        input: Input::Drained { peer },
-                    },
-                );
+                self.at(self.now_us, Event::Input { node, input: Input::Drained { peer } });
             }
         }
         if let Some(wake_ms) = self.nodes[node].swarm.next_wakeup_ms() {
             let wake_us = (wake_ms * 1000).max(self.now_us + 1_000);
-            if self.nodes[node]
-                .wake_us
-                .is_none_or(|old| old > wake_us || old <= self.now_us)
-            {
+            if self.nodes[node].wake_us.is_none_or(|old| old > wake_us || old <= self.now_us) {
                 self.nodes[node].wake_us = Some(wake_us);
                 self.at(wake_us, Event::Wake { node });
             }
@@ -59,14 +48,7 @@ impl Lab {
                 let other = self.index_of(peer);
                 if let Some(channel) = self.channels.remove(&(node, other)) {
                     let time = self.now_us + self.nodes[node].spec.latency_us + 50_000;
-                    self.at(
-                        time,
-                        Event::Closed {
-                            node: other,
-                            peer: node,
-                            channel,
-                        },
-                    );
+                    self.at(time, Event::Closed { node: other, peer: node, channel });
                 }
             }
             Output::PeerReady { peer, .. } => {
@@ -85,18 +67,10 @@ impl Lab {
                 );
             }
             Output::StorePage { file, page, bytes } => {
-                assert_eq!(
-                    bytes,
-                    self.release.pages[file.get() as usize][page.get() as usize]
-                );
+                assert_eq!(bytes, self.release.pages[file.get() as usize][page.get() as usize]);
             }
             Output::Read { peer, at } => self.read(node, peer, at),
-            Output::FetchOrigin {
-                request,
-                file,
-                first,
-                count,
-            } => {
+            Output::FetchOrigin { request, file, first, count } => {
                 self.nodes[node].origin_requests += 1;
                 assert!((1..=16).contains(&count));
                 self.fetch(node, request, file, first.get(), count);
@@ -108,25 +82,12 @@ impl Lab {
                 self.nodes[node].page_requests += 1;
                 self.fetch_page(node, file, page);
             }
-            Output::SignReceipt {
-                peer,
-                total_bytes,
-                at_ms,
-                signed_bytes,
-                ..
-            } => {
+            Output::SignReceipt { peer, total_bytes, at_ms, signed_bytes, .. } => {
                 let signature = self.nodes[node].device.sign(&signed_bytes);
-                let input = Input::ReceiptSigned {
-                    peer,
-                    total_bytes,
-                    at_ms,
-                    signature,
-                };
+                let input = Input::ReceiptSigned { peer, total_bytes, at_ms, signature };
                 self.at(self.now_us + 1_000, Event::Input { node, input });
             }
-            Output::ReceiptReceived {
-                thumbprint, receipt, ..
-            } => {
+            Output::ReceiptReceived { thumbprint, receipt, .. } => {
                 self.nodes[node].receipts.insert(thumbprint, receipt);
             }
             Output::Remembered { thumbprint, fault } => {
@@ -140,10 +101,7 @@ impl Lab {
         assert!(frame.len() <= FRAME_BYTES_MAX);
         let to = self.index_of(peer);
         let Some(channel) = self.channels.get(&(node, to)).copied() else {
-            panic!(
-                "node {node} sends on a closed channel to {to}: {:?}",
-                Frame::decode(frame)
-            );
+            panic!("node {node} sends on a closed channel to {to}: {:?}", Frame::decode(frame));
         };
         for frame in self.nodes[node].distort(frame) {
             let frame = self.maybe_flip(frame);
@@ -164,23 +122,8 @@ impl Lab {
             let arrives = (departs + latency).max(receiver.down_free_us)
                 + frame.len() as u64 * 1_000_000 / receiver.spec.down_bytes_per_s;
             receiver.down_free_us = arrives.saturating_sub(self.rng.next_u64() % JITTER_US);
-            self.at(
-                departs,
-                Event::Departed {
-                    from: node,
-                    to,
-                    bytes: frame.len(),
-                },
-            );
-            self.at(
-                arrives,
-                Event::Deliver {
-                    from: node,
-                    to,
-                    channel,
-                    bytes: frame,
-                },
-            );
+            self.at(departs, Event::Departed { from: node, to, bytes: frame.len() });
+            self.at(arrives, Event::Deliver { from: node, to, channel, bytes: frame });
         }
     }
 
@@ -214,10 +157,8 @@ impl Lab {
     }
 
     pub(crate) fn read(&mut self, node: usize, peer: PeerId, at: ChunkAddress) {
-        let genuine = self.nodes[node]
-            .store
-            .get(&at)
-            .unwrap_or_else(|| panic!("node {node} reads {at} unstored"));
+        let genuine =
+            self.nodes[node].store.get(&at).unwrap_or_else(|| panic!("node {node} reads {at} unstored"));
         let bytes = match self.nodes[node].spec.lie {
             None | Some(Lie::OtherChunks | Lie::TooMuch | Lie::BeyondTheEnd) => Some(genuine.clone()),
             Some(Lie::WrongBytes) => {
@@ -231,13 +172,7 @@ impl Lab {
             Some(Lie::EmptyPromises) => None,
             Some(_) => Some(genuine.clone()),
         };
-        self.at(
-            self.now_us + DISK_US,
-            Event::Input {
-                node,
-                input: Input::ReadDone { peer, at, bytes },
-            },
-        );
+        self.at(self.now_us + DISK_US, Event::Input { node, input: Input::ReadDone { peer, at, bytes } });
     }
 
     pub(crate) fn binding(&self, node: usize, peer: usize) -> ChannelBinding {

@@ -34,36 +34,13 @@ const PLAYER_TICK_US: u64 = 250_000;
 const DETECT_US: u64 = 1_400_000;
 
 enum Event {
-    Open {
-        one: usize,
-        other: usize,
-    },
-    Input {
-        node: usize,
-        input: Input,
-    },
-    Departed {
-        from: usize,
-        to: usize,
-        bytes: usize,
-    },
-    Deliver {
-        from: usize,
-        to: usize,
-        channel: u64,
-        bytes: Bytes,
-    },
-    Wake {
-        node: usize,
-    },
-    Play {
-        node: usize,
-    },
-    Closed {
-        node: usize,
-        peer: usize,
-        channel: u64,
-    },
+    Open { one: usize, other: usize },
+    Input { node: usize, input: Input },
+    Departed { from: usize, to: usize, bytes: usize },
+    Deliver { from: usize, to: usize, channel: u64, bytes: Bytes },
+    Wake { node: usize },
+    Play { node: usize },
+    Closed { node: usize, peer: usize, channel: u64 },
     Script(Box<dyn FnOnce(&mut Lab)>),
 }
 
@@ -118,8 +95,7 @@ impl Lab {
 
     fn at(&mut self, time_us: u64, event: Event) {
         self.sequence += 1;
-        self.events
-            .push(Reverse((time_us.max(self.now_us), self.sequence)));
+        self.events.push(Reverse((time_us.max(self.now_us), self.sequence)));
         self.bodies.insert(self.sequence, event);
     }
 
@@ -143,13 +119,7 @@ impl Lab {
         );
         let seeder = spec.seeder || spec.lie.is_some();
         if spec.lie == Some(Lie::OldRelease) && self.old_release.is_none() {
-            let sizes: Vec<u64> = self
-                .release
-                .manifest
-                .files
-                .iter()
-                .map(|file| file.size_bytes)
-                .collect();
+            let sizes: Vec<u64> = self.release.manifest.files.iter().map(|file| file.size_bytes).collect();
             self.old_release = Some(Rc::new(Release::new(self.seed ^ 99, &sizes)));
         }
         self.nodes.push(Node {
@@ -184,21 +154,11 @@ impl Lab {
                         .insert(ChunkAddress::new(file as u32, chunk as u32), bytes.clone());
                 }
                 let file = FileIndex(file as u32);
-                self.input(
-                    index,
-                    Input::Held {
-                        file,
-                        chunks: vec![(0, chunks.len() as u32)],
-                    },
-                );
+                self.input(index, Input::Held { file, chunks: vec![(0, chunks.len() as u32)] });
                 for (page, bytes) in release.pages[file.get() as usize].iter().enumerate() {
                     self.input(
                         index,
-                        Input::PageArrived {
-                            file,
-                            page: (page as u32).into(),
-                            bytes: bytes.clone(),
-                        },
+                        Input::PageArrived { file, page: (page as u32).into(), bytes: bytes.clone() },
                     );
                 }
             }
@@ -222,9 +182,7 @@ impl Lab {
 
     /// Connects a newcomer to everyone there.
     pub(crate) fn connect_to_all(&mut self, one: usize) {
-        (0..self.nodes.len())
-            .filter(|other| *other != one)
-            .for_each(|other| self.connect(one, other));
+        (0..self.nodes.len()).filter(|other| *other != one).for_each(|other| self.connect(one, other));
     }
 
     /// The device is gone without a word; the others notice after a while.
@@ -237,24 +195,12 @@ impl Lab {
             .map(|(key, channel)| (*key, *channel))
             .collect();
         for ((_, other), channel) in channels {
-            self.at(
-                self.now_us + DETECT_US,
-                Event::Closed {
-                    node: other,
-                    peer: node,
-                    channel,
-                },
-            );
+            self.at(self.now_us + DETECT_US, Event::Closed { node: other, peer: node, channel });
         }
     }
 
     pub(crate) fn want_everything(&mut self, node: usize) {
-        self.input(
-            node,
-            Input::Want {
-                want: Want::Everything,
-            },
-        );
+        self.input(node, Input::Want { want: Want::Everything });
     }
 
     /// Runs until `done` says so; panics if it does not within so many virtual milliseconds.
@@ -293,9 +239,7 @@ impl Lab {
     }
 
     fn note(&mut self, what: u64) {
-        self.trace = (self.trace ^ what ^ self.now_us)
-            .wrapping_mul(0x100_0000_01b3)
-            .rotate_left(17);
+        self.trace = (self.trace ^ what ^ self.now_us).wrapping_mul(0x100_0000_01b3).rotate_left(17);
     }
 
     fn happen(&mut self, event: Event) {
@@ -311,12 +255,7 @@ impl Lab {
                     self.input(from, Input::Drained { peer });
                 }
             }
-            Event::Deliver {
-                from,
-                to,
-                channel,
-                bytes,
-            } => {
+            Event::Deliver { from, to, channel, bytes } => {
                 self.note(bytes.len() as u64 ^ (from as u64) << 32 ^ (to as u64) << 48);
                 let open = self.channels.get(&(to, from)) == Some(&channel);
                 if open && self.nodes[from].alive {
@@ -348,11 +287,8 @@ impl Lab {
 
     /// A table of every device, for people and for failures.
     pub(crate) fn report(&self) -> String {
-        let mut text = format!(
-            "after {} ms, origin gave {} bytes\n",
-            self.elapsed_ms(),
-            self.origin.served_bytes
-        );
+        let mut text =
+            format!("after {} ms, origin gave {} bytes\n", self.elapsed_ms(), self.origin.served_bytes);
         for (index, node) in self.nodes.iter().enumerate() {
             let stats = node.stats();
             text += &format!(
@@ -370,13 +306,9 @@ impl Lab {
                 node.player.as_ref().map_or(0, |player| player.stalls),
                 node.stalled_ms(),
                 node.player.as_ref().and_then(|player| player.first_chunk_ms),
-                node.closed
-                    .iter()
-                    .map(|(_, reason)| *reason)
-                    .collect::<Vec<Reason>>(),
+                node.closed.iter().map(|(_, reason)| *reason).collect::<Vec<Reason>>(),
             );
         }
         text
     }
 }
-

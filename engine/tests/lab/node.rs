@@ -159,39 +159,18 @@ impl Node {
             return vec![frame];
         };
         match (lie, decoded) {
-            (
-                Lie::OtherChunks,
-                Frame::Data {
-                    mut at,
-                    offset,
-                    bytes,
-                },
-            ) => {
+            (Lie::OtherChunks, Frame::Data { mut at, offset, bytes }) => {
                 at.chunk = ChunkIndex(at.chunk.get() ^ 1);
                 vec![Frame::Data { at, offset, bytes }.encode()]
             }
             (Lie::TooMuch, Frame::Data { .. }) => vec![frame.clone(), frame],
             (Lie::BeyondTheEnd, Frame::Data { at, offset, bytes }) => {
-                vec![
-                    Frame::Data {
-                        at,
-                        offset: offset + CHUNK_BYTES,
-                        bytes,
-                    }
-                    .encode(),
-                ]
+                vec![Frame::Data { at, offset: offset + CHUNK_BYTES, bytes }.encode()]
             }
             (Lie::WrongPage, Frame::Page { file, page, bytes }) => {
                 let mut wrong = bytes.to_vec();
                 wrong[5] ^= 1;
-                vec![
-                    Frame::Page {
-                        file,
-                        page,
-                        bytes: wrong.into(),
-                    }
-                    .encode(),
-                ]
+                vec![Frame::Page { file, page, bytes: wrong.into() }.encode()]
             }
             (Lie::EmptyPromises | Lie::Nothing | Lie::TooSlow, Frame::Page { .. }) => Vec::new(),
             _ => vec![frame],

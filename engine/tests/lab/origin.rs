@@ -34,38 +34,17 @@ impl Lab {
     pub(crate) fn fetch(&mut self, node: usize, request: u64, file: FileIndex, first: u32, count: u32) {
         if !self.origin.up {
             let error = Some(OriginError::Unreachable("connection refused".to_owned()));
-            self.at(
-                self.now_us + 5_000,
-                Event::Input {
-                    node,
-                    input: Input::OriginEnded { request, error },
-                },
-            );
+            self.at(self.now_us + 5_000, Event::Input { node, input: Input::OriginEnded { request, error } });
             return;
         }
         let start = self.now_us + self.origin.latency_us;
-        self.fetch_next(
-            node,
-            request,
-            ChunkAddress {
-                file,
-                chunk: first.into(),
-            },
-            first + count,
-            start,
-        );
+        self.fetch_next(node, request, ChunkAddress { file, chunk: first.into() }, first + count, start);
     }
 
     /// Sends one chunk of a run and goes on with the next, unless the run was cancelled.
     fn fetch_next(&mut self, node: usize, request: u64, at: ChunkAddress, end: u32, start_us: u64) {
         if at.chunk.get() == end {
-            self.at(
-                start_us,
-                Event::Input {
-                    node,
-                    input: Input::OriginEnded { request, error: None },
-                },
-            );
+            self.at(start_us, Event::Input { node, input: Input::OriginEnded { request, error: None } });
             return;
         }
         let bytes = self.release.chunk(at).clone();
@@ -81,18 +60,8 @@ impl Lab {
                 wrong[77] ^= 1;
                 given = wrong.into();
             }
-            lab.input(
-                node,
-                Input::OriginChunk {
-                    request,
-                    at,
-                    bytes: given,
-                },
-            );
-            let next = ChunkAddress {
-                file: at.file,
-                chunk: (at.chunk.get() + 1).into(),
-            };
+            lab.input(node, Input::OriginChunk { request, at, bytes: given });
+            let next = ChunkAddress { file: at.file, chunk: (at.chunk.get() + 1).into() };
             let now = lab.now_us;
             lab.fetch_next(node, request, next, end, now);
         };

@@ -55,17 +55,9 @@ impl Lab {
         }
         let waits = player.waiting_since_us.is_some();
         let playhead = (!player.done).then(|| {
-            Player {
-                next: player.next.saturating_sub(u32::from(!waits)),
-                ..player.clone()
-            }
-            .playhead()
+            Player { next: player.next.saturating_sub(u32::from(!waits)), ..player.clone() }.playhead()
         });
-        let next = if waits {
-            now_us + 20_000
-        } else {
-            player.due_us.min(now_us + PLAYER_TICK_US)
-        };
+        let next = if waits { now_us + 20_000 } else { player.due_us.min(now_us + PLAYER_TICK_US) };
         let done = player.done;
         let tell =
             !waits || now_us / PLAYER_TICK_US != (now_us - 20_000) / PLAYER_TICK_US || player.next == 0;

@@ -69,12 +69,7 @@ impl Release {
                 builder.push(chunk_hash(&buffer));
                 sealed_chunks.push(Bytes::from(buffer));
             }
-            pages.push(
-                builder
-                    .pages()
-                    .map(|(page, _)| Bytes::copy_from_slice(page))
-                    .collect(),
-            );
+            pages.push(builder.pages().map(|(page, _)| Bytes::copy_from_slice(page)).collect());
             files.push(ManifestFile {
                 name: format!("film-{file}.mp4"),
                 media_type: "video/mp4".to_owned(),
@@ -97,16 +92,7 @@ impl Release {
         let signed = manifest.to_jws("release-1", &server);
         let manifest = Manifest::from_jws(&signed, &keys).unwrap();
         let swarm = SwarmId::from_bytes(bytes);
-        Self {
-            manifest,
-            swarm,
-            keys,
-            chunks,
-            pages,
-            plain_hashes,
-            secret,
-            server,
-        }
+        Self { manifest, swarm, keys, chunks, pages, plain_hashes, secret, server }
     }
 
     /// A release of one file of so many full chunks, less a bit, so that the last one is short.
@@ -128,16 +114,9 @@ impl Release {
 
     /// Opens a stored chunk of file 0 as a licensed device does and compares the plaintext.
     pub(crate) fn plays(&self, chunk: u32, bytes: &[u8]) -> bool {
-        let at = ChunkAddress {
-            file: FileIndex(0),
-            chunk: ChunkIndex(chunk),
-        };
-        let key = derive_epoch_key(
-            &self.secret,
-            &self.manifest.release,
-            at.file,
-            (chunk / EPOCH_CHUNKS).into(),
-        );
+        let at = ChunkAddress { file: FileIndex(0), chunk: ChunkIndex(chunk) };
+        let key =
+            derive_epoch_key(&self.secret, &self.manifest.release, at.file, (chunk / EPOCH_CHUNKS).into());
         let plain = open_chunk(&key, &self.manifest.release, at, bytes).unwrap();
         chunk_hash(&plain) == self.plain_hashes[chunk as usize]
     }
@@ -158,9 +137,7 @@ impl Release {
             sub: ViewId::from_bytes([3; 16]),
             jti: format!("jti-{expires_ms}"),
             exp: expires_ms / 1000,
-            cnf: Confirmation {
-                jkt: device.public().thumbprint(),
-            },
+            cnf: Confirmation { jkt: device.public().thumbprint() },
             swm: self.swarm,
             rol: Role::Viewer,
         };
@@ -171,11 +148,6 @@ impl Release {
     pub(crate) fn hello(&self, device: &SigningKey, binding: &ChannelBinding, expires_ms: u64) -> Bytes {
         let token = self.token(device, expires_ms);
         let signature = device.sign(&binding.signed_bytes(&token));
-        Frame::Hello(Hello {
-            token,
-            public: device.public(),
-            signature,
-        })
-        .encode()
+        Frame::Hello(Hello { token, public: device.public(), signature }).encode()
     }
 }

@@ -1,12 +1,8 @@
 //! Many devices at once.
 
-use std::rc::Rc;
+use matinee_engine::{Config, Input, OriginPolicy};
 
-use matinee_engine::{Config, Fault, Input, OriginPolicy, Want};
-use matinee_protocol::frame::Reason;
-use matinee_protocol::id::ChunkAddress;
-
-use crate::lab::{EVERY_LIE, Lab, Lie, Release, Spec};
+use crate::lab::Spec;
 use crate::{MB, SEEDS, film, policy, seeder, with};
 
 #[test]
@@ -20,23 +16,14 @@ fn two_viewers_and_a_seeder_complete() {
             lab.input(*viewer, Input::PeersExpected { count: 2 });
             lab.want_everything(*viewer);
         });
-        lab.run_until(30_000, "both complete", |lab| {
-            viewers.iter().all(|viewer| lab.is_whole(*viewer))
-        });
+        lab.run_until(30_000, "both complete", |lab| viewers.iter().all(|viewer| lab.is_whole(*viewer)));
         for viewer in viewers {
             let node = &lab.nodes[viewer];
-            assert!(
-                node.store
-                    .iter()
-                    .all(|(at, bytes)| lab.release.plays(at.chunk.get(), bytes))
-            );
+            assert!(node.store.iter().all(|(at, bytes)| lab.release.plays(at.chunk.get(), bytes)));
             assert_eq!(node.stats().peer_bytes, lab.release.bytes());
             assert_eq!(node.stats().wasted_bytes, 0, "{}", lab.report());
         }
-        assert_eq!(
-            lab.origin.served_bytes, 0,
-            "peers were there, the origin was not needed"
-        );
+        assert_eq!(lab.origin.served_bytes, 0, "peers were there, the origin was not needed");
         let given = lab.nodes[seeder].stats().uploaded_bytes;
         assert!(
             given < 2 * lab.release.bytes() * 9 / 10,
@@ -49,14 +36,8 @@ fn two_viewers_and_a_seeder_complete() {
 /// Twenty viewers, one after the other or all at once, no seeder at all: the origin gives little more than one copy.
 fn crowd(seed: u64, apart_ms: u64) -> f64 {
     let mut lab = film(seed, 160);
-    let viewers: Vec<usize> = (0..20)
-        .map(|_| {
-            lab.add(Spec {
-                up_bytes_per_s: 2 * MB,
-                ..Spec::default()
-            })
-        })
-        .collect();
+    let viewers: Vec<usize> =
+        (0..20).map(|_| lab.add(Spec { up_bytes_per_s: 2 * MB, ..Spec::default() })).collect();
     for (turn, viewer) in viewers.iter().copied().enumerate() {
         lab.after(turn as u64 * apart_ms, move |lab| {
             lab.input(viewer, Input::PeersExpected { count: turn as u32 });
@@ -65,9 +46,7 @@ fn crowd(seed: u64, apart_ms: u64) -> f64 {
         });
     }
     lab.run_until(300_000, "everyone saw the film", |lab| {
-        lab.nodes
-            .iter()
-            .all(|node| node.player.as_ref().is_some_and(|player| player.done))
+        lab.nodes.iter().all(|node| node.player.as_ref().is_some_and(|player| player.done))
     });
     for viewer in viewers {
         let player = lab.nodes[viewer].player.as_ref().unwrap();
@@ -95,32 +74,22 @@ fn everyone_gets_a_turn_at_a_busy_seeder() {
     let mut lab = film(14, 120);
     lab.add(Spec {
         up_bytes_per_s: 3 * MB,
-        config: Config {
-            upload_slots: 2,
-            ..Config::default()
-        },
+        config: Config { upload_slots: 2, ..Config::default() },
         ..seeder()
     });
     // These do not know each other, so all they get comes from the seeder.
-    let getters: Vec<usize> = (0..8)
-        .map(|_| lab.add(with(policy(OriginPolicy::Never))))
-        .collect();
+    let getters: Vec<usize> = (0..8).map(|_| lab.add(with(policy(OriginPolicy::Never)))).collect();
     getters.iter().for_each(|getter| {
         lab.connect(0, *getter);
         lab.want_everything(*getter);
     });
     lab.run_for(40_000);
-    let had: Vec<u64> = getters
-        .iter()
-        .map(|getter| lab.nodes[*getter].stats().peer_bytes)
-        .collect();
+    let had: Vec<u64> = getters.iter().map(|getter| lab.nodes[*getter].stats().peer_bytes).collect();
     let (least, most) = (had.iter().min().unwrap(), had.iter().max().unwrap());
     assert!(*least * 2 > *most && *least > 5 * MB, "{had:?}\n{}", lab.report());
     assert!(had.iter().sum::<u64>() > 90 * MB, "the uplink is used: {had:?}");
     assert!(
-        getters
-            .iter()
-            .all(|getter| lab.nodes[*getter].reported.is_empty()),
+        getters.iter().all(|getter| lab.nodes[*getter].reported.is_empty()),
         "a busy seeder is no bad one"
     );
 }
@@ -146,10 +115,7 @@ fn the_same_seed_gives_the_same_history() {
 fn connections_come_and_go() {
     for seed in SEEDS {
         let mut lab = film(seed, 100);
-        lab.add(Spec {
-            up_bytes_per_s: 2 * MB,
-            ..seeder()
-        });
+        lab.add(Spec { up_bytes_per_s: 2 * MB, ..seeder() });
         let viewers: Vec<usize> = (0..6).map(|_| lab.add(Spec::default())).collect();
         lab.connect_all();
         viewers.iter().for_each(|viewer| lab.play(*viewer, 500_000, 40));
@@ -164,22 +130,11 @@ fn connections_come_and_go() {
             });
         }
         lab.run_until(100_000, "everyone saw the film", |lab| {
-            viewers
-                .iter()
-                .all(|viewer| lab.nodes[*viewer].player.as_ref().unwrap().done)
+            viewers.iter().all(|viewer| lab.nodes[*viewer].player.as_ref().unwrap().done)
         });
         for viewer in &viewers {
-            assert_eq!(
-                lab.nodes[*viewer].player.as_ref().unwrap().stalls,
-                0,
-                "{}",
-                lab.report()
-            );
-            assert!(
-                lab.nodes[*viewer].remembered.is_empty(),
-                "no honest peer is refused: {}",
-                lab.report()
-            );
+            assert_eq!(lab.nodes[*viewer].player.as_ref().unwrap().stalls, 0, "{}", lab.report());
+            assert!(lab.nodes[*viewer].remembered.is_empty(), "no honest peer is refused: {}", lab.report());
         }
     }
 }

@@ -1,5 +1,7 @@
 //! Large files: several hash pages, speed, and millions of chunks.
 
+#![expect(clippy::disallowed_methods, reason = "a stopwatch")]
+
 use std::rc::Rc;
 use std::time::Instant;
 
@@ -82,7 +84,8 @@ impl<'a> Pair<'a> {
                 remote: [1 - own as u8; 32],
             };
             let hello = self.release.hello(&device, &binding, START_MS + 3_600_000);
-            self.engines[own].handle(START_MS, Input::PeerOpened { peer: Self::peer(1 - own), binding, hello });
+            self.engines[own]
+                .handle(START_MS, Input::PeerOpened { peer: Self::peer(1 - own), binding, hello });
         }
         self.run();
     }

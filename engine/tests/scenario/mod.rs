@@ -2,6 +2,7 @@
 
 mod crowds;
 mod exchange;
+mod hostile;
 mod large;
 mod liars;
 mod sources;

@@ -1,41 +1,24 @@
 //! Peers and the origin making up for each other.
 
-use std::rc::Rc;
-
-use matinee_engine::{Config, Fault, Input, OriginPolicy, Want};
-use matinee_protocol::frame::Reason;
+use matinee_engine::OriginPolicy;
 use matinee_protocol::id::ChunkAddress;
 
-use crate::lab::{EVERY_LIE, Lab, Lie, Release, Spec};
+use crate::lab::Spec;
 use crate::{MB, SEEDS, film, policy, seeder, with};
 
 #[test]
 fn seeder_dies_mid_chunk() {
     for seed in SEEDS {
         let mut lab = film(seed, 80);
-        let seeder = lab.add(Spec {
-            up_bytes_per_s: 2 * MB,
-            ..seeder()
-        });
+        let seeder = lab.add(Spec { up_bytes_per_s: 2 * MB, ..seeder() });
         let viewer = lab.add(Spec::default());
         lab.connect_all();
         lab.play(viewer, 500_000, 40);
         lab.after(4_030, move |lab| lab.kill(seeder));
-        lab.run_until(60_000, "the film was played", |lab| {
-            lab.nodes[viewer].player.as_ref().unwrap().done
-        });
+        lab.run_until(60_000, "the film was played", |lab| lab.nodes[viewer].player.as_ref().unwrap().done);
         let stats = lab.nodes[viewer].stats();
-        assert_eq!(
-            lab.nodes[viewer].player.as_ref().unwrap().stalls,
-            0,
-            "{}",
-            lab.report()
-        );
-        assert!(
-            stats.peer_bytes > 2 * MB && stats.origin_bytes > 2 * MB,
-            "{}",
-            lab.report()
-        );
+        assert_eq!(lab.nodes[viewer].player.as_ref().unwrap().stalls, 0, "{}", lab.report());
+        assert!(stats.peer_bytes > 2 * MB && stats.origin_bytes > 2 * MB, "{}", lab.report());
     }
 }
 
@@ -49,15 +32,8 @@ fn corrupt_origin_is_never_stored() {
         let viewer = lab.add(Spec::default());
         lab.connect_all();
         lab.play(viewer, 500_000, 40);
-        lab.run_until(60_000, "the film was played", |lab| {
-            lab.nodes[viewer].player.as_ref().unwrap().done
-        });
-        assert_eq!(
-            lab.nodes[viewer].player.as_ref().unwrap().stalls,
-            0,
-            "{}",
-            lab.report()
-        );
+        lab.run_until(60_000, "the film was played", |lab| lab.nodes[viewer].player.as_ref().unwrap().done);
+        assert_eq!(lab.nodes[viewer].player.as_ref().unwrap().stalls, 0, "{}", lab.report());
         assert!(lab.nodes[viewer].stats().origin_corrupt_chunks > 0);
         assert_eq!(lab.nodes[viewer].stats().origin_bytes, 0);
 
@@ -70,11 +46,7 @@ fn corrupt_origin_is_never_stored() {
         lab.run_for(11_900);
         let stats = lab.nodes[viewer].stats();
         assert_eq!(stats.chunks_held, 18, "{}", lab.report());
-        assert!(
-            (4..=10).contains(&stats.origin_corrupt_chunks),
-            "{}",
-            lab.report()
-        );
+        assert!((4..=10).contains(&stats.origin_corrupt_chunks), "{}", lab.report());
         lab.run_until(20_000, "complete", |lab| lab.is_whole(viewer));
     }
 }
@@ -84,32 +56,15 @@ fn origin_down_with_peers_up() {
     for seed in SEEDS {
         let mut lab = film(seed, 80);
         lab.origin.up = false;
-        let first = lab.add(Spec {
-            up_bytes_per_s: MB,
-            ..seeder()
-        });
-        lab.add(Spec {
-            up_bytes_per_s: MB,
-            ..seeder()
-        });
+        let first = lab.add(Spec { up_bytes_per_s: MB, ..seeder() });
+        lab.add(Spec { up_bytes_per_s: MB, ..seeder() });
         let viewer = lab.add(Spec::default());
         lab.connect_all();
         lab.run_for(1_000);
         lab.play(viewer, 500_000, 40);
-        lab.run_until(60_000, "the film was played", |lab| {
-            lab.nodes[viewer].player.as_ref().unwrap().done
-        });
-        assert_eq!(
-            lab.nodes[viewer].player.as_ref().unwrap().stalls,
-            0,
-            "{}",
-            lab.report()
-        );
-        assert!(
-            lab.nodes[first].stats().uploaded_bytes > 5 * MB,
-            "both seeders serve: {}",
-            lab.report()
-        );
+        lab.run_until(60_000, "the film was played", |lab| lab.nodes[viewer].player.as_ref().unwrap().done);
+        assert_eq!(lab.nodes[viewer].player.as_ref().unwrap().stalls, 0, "{}", lab.report());
+        assert!(lab.nodes[first].stats().uploaded_bytes > 5 * MB, "both seeders serve: {}", lab.report());
     }
 }
 
@@ -118,24 +73,14 @@ fn slow_peers_are_helped_out_near_the_playhead() {
     for seed in SEEDS {
         let mut lab = film(seed, 80);
         (0..4).for_each(|_| {
-            lab.add(Spec {
-                up_bytes_per_s: 60_000,
-                ..seeder()
-            });
+            lab.add(Spec { up_bytes_per_s: 60_000, ..seeder() });
         });
         let viewer = lab.add(Spec::default());
         lab.connect_to_all(viewer);
         lab.play(viewer, 700_000, 40);
-        lab.run_until(60_000, "the film was played", |lab| {
-            lab.nodes[viewer].player.as_ref().unwrap().done
-        });
+        lab.run_until(60_000, "the film was played", |lab| lab.nodes[viewer].player.as_ref().unwrap().done);
         let stats = lab.nodes[viewer].stats();
-        assert_eq!(
-            lab.nodes[viewer].player.as_ref().unwrap().stalls,
-            0,
-            "{}",
-            lab.report()
-        );
+        assert_eq!(lab.nodes[viewer].player.as_ref().unwrap().stalls, 0, "{}", lab.report());
         assert!(stats.origin_bytes > lab.release.bytes() / 2, "{}", lab.report());
         assert!(stats.peer_bytes > MB, "slow peers still help: {}", lab.report());
     }
@@ -147,24 +92,13 @@ fn alone_the_origin_is_used_at_once() {
     let viewer = lab.add(Spec::default());
     lab.play(viewer, 500_000, 40);
     lab.run_until(500, "first chunk", |lab| {
-        lab.nodes[viewer]
-            .player
-            .as_ref()
-            .unwrap()
-            .first_chunk_ms
-            .is_some()
+        lab.nodes[viewer].player.as_ref().unwrap().first_chunk_ms.is_some()
     });
-    lab.run_until(30_000, "the film was played", |lab| {
-        lab.nodes[viewer].player.as_ref().unwrap().done
-    });
+    lab.run_until(30_000, "the film was played", |lab| lab.nodes[viewer].player.as_ref().unwrap().done);
     let node = &lab.nodes[viewer];
     assert_eq!(node.player.as_ref().unwrap().stalls, 0, "{}", lab.report());
     assert_eq!(lab.origin.served_bytes, lab.release.bytes());
-    assert!(
-        node.origin_requests <= 10,
-        "runs are coalesced: {}",
-        node.origin_requests
-    );
+    assert!(node.origin_requests <= 10, "runs are coalesced: {}", node.origin_requests);
 }
 
 #[test]
@@ -176,13 +110,8 @@ fn policies_hold() {
     lab.connect_all();
     lab.want_everything(never);
     lab.want_everything(only);
-    lab.run_until(20_000, "both complete", |lab| {
-        lab.is_whole(never) && lab.is_whole(only)
-    });
-    assert_eq!(
-        (lab.nodes[never].origin_requests, lab.nodes[never].page_requests),
-        (0, 0)
-    );
+    lab.run_until(20_000, "both complete", |lab| lab.is_whole(never) && lab.is_whole(only));
+    assert_eq!((lab.nodes[never].origin_requests, lab.nodes[never].page_requests), (0, 0));
     assert_eq!(lab.nodes[only].stats().peer_bytes, 0);
     assert!(lab.nodes[only].ready.is_empty());
 }
@@ -190,10 +119,7 @@ fn policies_hold() {
 #[test]
 fn without_a_playhead_the_origin_waits_for_peers_to_fail() {
     let mut lab = film(11, 60);
-    let seeder = lab.add(Spec {
-        up_bytes_per_s: MB,
-        ..seeder()
-    });
+    let seeder = lab.add(Spec { up_bytes_per_s: MB, ..seeder() });
     let getter = lab.add(Spec::default());
     lab.connect_all();
     lab.want_everything(getter);
@@ -202,4 +128,20 @@ fn without_a_playhead_the_origin_waits_for_peers_to_fail() {
     lab.kill(seeder);
     lab.run_until(20_000, "complete", |lab| lab.is_whole(getter));
     assert!(lab.nodes[getter].stats().origin_bytes > 0);
+}
+
+#[test]
+fn the_first_megabyte_comes_in_one_run() {
+    let mut lab = film(19, 100);
+    lab.add(seeder());
+    let viewer = lab.add(Spec::default());
+    lab.connect_all();
+    // A slow film: by deadlines alone the second chunk would be asked for seconds later.
+    lab.play(viewer, 60_000, 30);
+    lab.run_for(320);
+    let node = &lab.nodes[viewer];
+    assert_eq!(node.origin_requests, 1);
+    assert_eq!(node.store.len(), 4, "{}", lab.report());
+    lab.run_for(20_000);
+    assert_eq!(lab.origin.served_bytes, 4 * 262_160, "the rest is the peers': {}", lab.report());
 }

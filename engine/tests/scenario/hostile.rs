@@ -1,11 +1,9 @@
 //! Bad input never panics, whoever it comes from, and never brings anything into the store.
 
-mod lab;
-
 use std::rc::Rc;
 
+use crate::lab::{Lab, Release, START_MS, Spec};
 use bytes::Bytes;
-use lab::{Lab, Release, START_MS, Spec};
 use matinee_engine::{Config, Input, OriginError, Output, Playhead, Swarm, Want};
 use matinee_protocol::device::SigningKey;
 use matinee_protocol::frame::{Frame, Reason};
@@ -32,8 +30,10 @@ fn frame() -> impl Strategy<Value = Bytes> {
         bytes(),
         address().prop_map(|at| Frame::Request(at).encode()),
         address().prop_map(|at| Frame::Cancel(at).encode()),
-        (address(), any::<u32>()).prop_map(|(at, retry_after_ms)| Frame::Busy { at, retry_after_ms }.encode()),
-        (address(), 0..300_000u32, bytes()).prop_map(|(at, offset, bytes)| Frame::Data { at, offset, bytes }.encode()),
+        (address(), any::<u32>())
+            .prop_map(|(at, retry_after_ms)| Frame::Busy { at, retry_after_ms }.encode()),
+        (address(), 0..300_000u32, bytes())
+            .prop_map(|(at, offset, bytes)| Frame::Data { at, offset, bytes }.encode()),
         address().prop_map(|at| Frame::Have { file: at.file, chunks: vec![at.chunk] }.encode()),
         (any::<u8>(), 0..4u32).prop_map(|(bits, first)| {
             let bits = Bytes::from(vec![bits & 0b1110_0000]);
@@ -41,7 +41,8 @@ fn frame() -> impl Strategy<Value = Bytes> {
         }),
         address().prop_map(|at| Frame::PageRequest { file: at.file, page: at.chunk.get().into() }.encode()),
         address().prop_map(|at| {
-            Frame::Page { file: at.file, page: at.chunk.get().into(), bytes: Bytes::from(vec![1; 64]) }.encode()
+            Frame::Page { file: at.file, page: at.chunk.get().into(), bytes: Bytes::from(vec![1; 64]) }
+                .encode()
         }),
         any::<u64>().prop_map(|total_bytes| {
             Frame::Receipt(Receipt { total_bytes, at_ms: 1, signature: [9; 64] }).encode()
