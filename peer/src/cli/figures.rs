@@ -10,6 +10,15 @@ use crate::opened::OpenedRelease;
 /// How often figures are printed.
 pub(super) const STATS_INTERVAL: std::time::Duration = std::time::Duration::from_secs(1);
 
+/// Figures that count everything up to now: the next ones that come.
+pub(super) async fn fresh(release: &OpenedRelease) -> Snapshot {
+    let mut snapshots = release.swarm().snapshots();
+    snapshots.mark_unchanged();
+    let _ = tokio::time::timeout(STATS_INTERVAL, snapshots.changed()).await;
+    let now = snapshots.borrow().clone();
+    now
+}
+
 /// The fields of a `stats` event.
 pub(super) fn stats(release: &OpenedRelease, snapshot: &Snapshot) -> Value {
     let engine = &snapshot.engine;

@@ -15,14 +15,14 @@ use tokio::time::timeout;
 use super::context::{Context, FAREWELL_WAIT, interrupted};
 use super::failure::Failure;
 use super::output::{Output, one_line};
-use super::place::{Arriving, targets};
+use super::place::{Arriving, refuse_existing, targets};
 use super::{Joining, figures, lookup};
 use crate::clock;
 use crate::opened::OpenedRelease;
 
 /// Longest wait for one chunk: peers may come and go meanwhile.
 const CHUNK_WAIT: Duration = Duration::from_secs(600);
-/// When the disk takes no more ciphertext, this many chunks are fetched ahead of the writing.
+/// When the cache takes no more, this many chunks are fetched ahead of the writing.
 const WINDOW_CHUNKS: u32 = 128;
 /// Opened chunks on their way to the output.
 const WRITES_MAX: usize = 16;
@@ -53,12 +53,18 @@ impl Get {
         let api = context.signed_in()?;
         let options = context.options(&self.joining, true, Want::Nothing)?;
         let title = lookup::title(&api, &self.title).await?;
+        // Before a view is opened, which may be the last one.
+        if let Some(published) = title.release.as_ref().filter(|_| !self.force && !self.ciphertext_only) {
+            let names: Vec<&str> = published.files.iter().map(|file| file.name.as_str()).collect();
+            self.places(&title.name, &names)?.iter().try_for_each(|(_, target)| refuse_existing(target))?;
+        }
         let opening = lookup::open_view(&api, &title).await?;
         let release = OpenedRelease::start(api, opening, &options).await?;
-        let files = self.files(&release)?;
+        let names: Vec<&str> = release.manifest().files.iter().map(|file| file.name.as_str()).collect();
+        let places = self.places(&release.manifest().title, &names)?;
         let mut over = release.swarm().over();
         let got = tokio::select! {
-            got = self.get(&release, &files, *output) => got.map(|()| true),
+            got = self.get(&release, &places, *output) => got.map(|()| true),
             () = interrupted() => Ok(false),
             end = over.wait_for(Option::is_some) => {
                 let failure = end.ok().and_then(|end| end.as_ref().and_then(Failure::ended));
@@ -80,27 +86,37 @@ impl Get {
         }
     }
 
-    fn files(&self, release: &OpenedRelease) -> Result<Vec<u32>, Failure> {
-        let count = u32::try_from(release.manifest().files.len()).unwrap_or(u32::MAX);
+    /// The files asked for and where they go.
+    fn places(&self, title: &str, names: &[&str]) -> Result<Vec<(u32, PathBuf)>, Failure> {
+        let count = u32::try_from(names.len()).unwrap_or(u32::MAX);
         if let Some(wrong) = self.file.iter().find(|file| **file >= count) {
-            return Err(Failure::usage(
-                "file_not_found",
-                &format!("the release has no file {wrong}, only 0 to {}", count - 1),
-            ));
+            let detail = format!("the release has no file {wrong}, only 0 to {}", count.saturating_sub(1));
+            return Err(Failure::usage("file_not_found", &detail));
         }
-        let mut files = if self.file.is_empty() { (0..count).collect() } else { self.file.clone() };
-        files.sort_unstable();
-        files.dedup();
-        Ok(files)
+        let wanted = |file: &u32| self.file.is_empty() || self.file.contains(file);
+        let numbered = (0_u32..).zip(names).filter(|(file, _)| wanted(file));
+        let files: Vec<(u32, String)> = numbered.map(|(file, name)| (file, (*name).to_owned())).collect();
+        let places = targets(title, &files, self.output.as_deref());
+        Ok(files.into_iter().map(|(file, _)| file).zip(places).collect())
     }
 
-    async fn get(&self, release: &Arc<OpenedRelease>, files: &[u32], output: Output) -> Result<(), Failure> {
+    async fn get(
+        &self,
+        release: &Arc<OpenedRelease>,
+        places: &[(u32, PathBuf)],
+        output: Output,
+    ) -> Result<(), Failure> {
         let manifest = release.manifest();
-        let about = |file: &u32| manifest.files.get(*file as usize);
-        let total_bytes: u64 = files.iter().filter_map(about).map(|file| file.size_bytes).sum();
-        let chunks_of = |file: &u32| about(file).map_or(0, |file| file.chunks());
-        let runs = files.iter().map(|file| (FileIndex(*file), ChunkIndex(0), chunks_of(file)));
-        release.swarm().wishes().want(Want::Only(runs.collect()));
+        let about = |file: u32| manifest.files.get(file as usize);
+        let files = || places.iter().map(|(file, _)| *file);
+        let total_bytes: u64 = files().filter_map(about).map(|file| file.size_bytes).sum();
+        let chunks_of = |file| about(file).map_or(0, |file| file.chunks());
+        let runs = files().map(|file| (FileIndex(file), ChunkIndex(0), chunks_of(file)));
+        // What is larger than the cache is fetched in the order in which it is written.
+        let in_order = total_bytes > self.joining.cache_bytes && !self.ciphertext_only;
+        if !in_order {
+            release.swarm().wishes().want(Want::Only(runs.collect()));
+        }
         let bar = figures::bar(output, total_bytes);
         let fields = json!({"command": "get", "release": manifest.release, "title": manifest.title, "bytes": total_bytes});
         output.event(
@@ -113,11 +129,11 @@ impl Get {
         let work = async {
             let mut written = Vec::new();
             if self.ciphertext_only {
-                self.hold(release, files, &bar).await?;
+                self.hold(release, places, &bar).await?;
             } else {
-                for (file, target) in files.iter().zip(targets(manifest, files, self.output.as_deref())?) {
-                    let arriving = Arriving::begin(&target, self.force)?;
-                    written.push(write_file(release, *file, arriving, &bar).await?);
+                for (file, target) in places {
+                    let arriving = Arriving::begin(target, self.force)?;
+                    written.push(write_file(release, *file, arriving, in_order, &bar).await?);
                 }
             }
             Ok::<_, Failure>(written)
@@ -128,7 +144,8 @@ impl Get {
         };
         bar.finish_and_clear();
         let paths: Vec<String> = written.iter().map(|path| path.display().to_string()).collect();
-        let (elapsed, snapshot) = (began.elapsed(), release.swarm().snapshots().borrow().clone());
+        let elapsed = began.elapsed();
+        let snapshot = figures::fresh(release).await;
         output.machine("stats", figures::stats(release, &snapshot));
         let place = if self.ciphertext_only { "the cache".to_owned() } else { paths.join(", ") };
         let rate = total_bytes as f64 / elapsed.as_secs_f64().max(0.001);
@@ -141,8 +158,13 @@ impl Get {
     }
 
     /// Waits until every chunk is on disk.
-    async fn hold(&self, release: &OpenedRelease, files: &[u32], bar: &ProgressBar) -> Result<(), Failure> {
-        for &file in files {
+    async fn hold(
+        &self,
+        release: &OpenedRelease,
+        places: &[(u32, PathBuf)],
+        bar: &ProgressBar,
+    ) -> Result<(), Failure> {
+        for &(file, _) in places {
             let Some(about) = release.manifest().files.get(file as usize) else {
                 continue;
             };
@@ -166,6 +188,7 @@ async fn write_file(
     release: &Arc<OpenedRelease>,
     file: u32,
     mut arriving: Arriving,
+    in_order: bool,
     bar: &ProgressBar,
 ) -> Result<PathBuf, Failure> {
     let (chunks, mut to_write) = mpsc::channel::<bytes::Bytes>(WRITES_MAX);
@@ -178,7 +201,8 @@ async fn write_file(
     let count = release.manifest().files.get(file as usize).map_or(0, |about| about.chunks());
     let mut windowed_to = 0;
     for chunk in 0..count {
-        if release.shelf().is_memory_only() && chunk + WINDOW_CHUNKS / 2 >= windowed_to {
+        let windowed = in_order || release.shelf().is_memory_only();
+        if windowed && chunk + WINDOW_CHUNKS / 2 >= windowed_to {
             // Chunks far ahead would only push each other out of memory.
             windowed_to = chunk + WINDOW_CHUNKS;
             let window = (FileIndex(file), ChunkIndex(chunk), WINDOW_CHUNKS.min(count - chunk));

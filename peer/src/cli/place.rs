@@ -8,8 +8,6 @@ use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
-use matinee_protocol::manifest::Manifest;
-
 use super::failure::Failure;
 
 /// Bytes of a file name that every file system takes.
@@ -30,18 +28,13 @@ pub(super) fn plain_name(name: &str, file: u32) -> String {
     if clean.is_empty() { format!("file-{file}") } else { clean }
 }
 
-/// Where each of `files` goes. `output` is a file name if one file is got, else a folder.
-pub(super) fn targets(
-    manifest: &Manifest,
-    files: &[u32],
-    output: Option<&Path>,
-) -> Result<Vec<PathBuf>, Failure> {
+/// Where each of `files`, by number and name, goes. `output` is a file name if one file is got, else a folder.
+pub(super) fn targets(title: &str, files: &[(u32, String)], output: Option<&Path>) -> Vec<PathBuf> {
     let single = files.len() == 1;
     let mut taken = HashSet::new();
     let mut targets = Vec::new();
-    for &file in files {
-        let name = manifest.files.get(file as usize).map(|about| about.name.as_str()).unwrap_or_default();
-        let mut name = plain_name(name, file);
+    for (file, name) in files {
+        let mut name = plain_name(name, *file);
         if !taken.insert(name.to_lowercase()) {
             name = format!("{file}-{name}");
             taken.insert(name.to_lowercase());
@@ -50,10 +43,19 @@ pub(super) fn targets(
             Some(path) if single && !path.is_dir() && !ends_with_separator(path) => path.to_owned(),
             Some(folder) => folder.join(name),
             None if single => PathBuf::from(name),
-            None => Path::new(&plain_name(&manifest.title, 0)).join(name),
+            None => Path::new(&plain_name(title, 0)).join(name),
         });
     }
-    Ok(targets)
+    targets
+}
+
+/// Refuses to write over what exists.
+pub(super) fn refuse_existing(target: &Path) -> Result<(), Failure> {
+    if !target.exists() {
+        return Ok(());
+    }
+    let detail = format!("{} exists; choose another --output, or --force", target.display());
+    Err(Failure::other("output_exists", &detail))
 }
 
 fn ends_with_separator(path: &Path) -> bool {
@@ -75,9 +77,8 @@ impl Arriving {
         let failed = |error: io::Error| {
             Failure::other("output_io", &format!("cannot write {}: {error}", target.display()))
         };
-        if !overwrite && target.exists() {
-            let detail = format!("{} exists; choose another --output, or --force", target.display());
-            return Err(Failure::other("output_exists", &detail));
+        if !overwrite {
+            refuse_existing(target)?;
         }
         let folder =
             target.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
@@ -120,6 +121,23 @@ mod tests {
             assert_eq!(plain_name(name, 3), expected, "{name:?}");
         }
         assert!(plain_name(&"é".repeat(500), 0).len() <= NAME_BYTES_MAX);
+    }
+
+    #[test]
+    fn files_of_one_name_get_places_of_their_own() {
+        let files = |names: &[&str]| -> Vec<(u32, String)> {
+            (0..).zip(names.iter().map(|name| (*name).to_owned())).collect()
+        };
+        let paths =
+            |names: &[&str], output: Option<&str>| targets("The Film", &files(names), output.map(Path::new));
+        assert_eq!(paths(&["a.mp4"], None), [Path::new("a.mp4")]);
+        assert_eq!(paths(&["a.mp4"], Some("b.mp4")), [Path::new("b.mp4")]);
+        assert_eq!(paths(&["a.mp4"], Some("folder/")), [Path::new("folder/a.mp4")]);
+        assert_eq!(
+            paths(&["a.mp4", "../A.MP4", "x/a.mp4"], None),
+            ["The Film/a.mp4", "The Film/1-A.MP4", "The Film/2-a.mp4"].map(Path::new)
+        );
+        assert_eq!(paths(&["a", "b"], Some("out")), ["out/a", "out/b"].map(Path::new));
     }
 
     #[test]
