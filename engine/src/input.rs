@@ -155,10 +155,9 @@ pub enum Want {
 /// Where a reader is and how fast it consumes. Chunk `chunk` is needed now, the one after it
 /// `CHUNK_BYTES / bytes_per_s` later, and so on for `ahead_chunks` chunks.
 ///
-/// The position is what is *shown*, as well as the driver can tell, not how far a program has read ahead into its own
-/// buffer: what is behind `chunk` is not fetched, and what is needed now comes from the origin if that is faster. For a reader
-/// that only shows what it reads (an HTTP client), advance a position at `bytes_per_s` from where it began to read, and let
-/// `ahead_chunks` reach beyond what it has read.
+/// Best is the position that is *shown*. A reader that moves on without a gap faster than `bytes_per_s` (a program that
+/// fills its buffer, an HTTP client) is taken to have that much in hand, up to six seconds: so reading ahead does not drive
+/// everything to the origin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Playhead {
     /// File being read.

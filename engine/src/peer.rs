@@ -211,6 +211,8 @@ impl Peer {
 #[derive(Debug, Default)]
 pub(crate) struct RateMeter {
     since_ms: Option<u64>,
+    /// When the first request after a rest was sent.
+    started_ms: u64,
     bytes: u64,
     rate: Option<f64>,
     idle_since_ms: u64,
@@ -245,6 +247,7 @@ impl RateMeter {
         if self.since_ms.is_none() {
             self.rate = self.expected_bytes_per_s(now_ms);
             self.since_ms = Some(now_ms);
+            self.started_ms = now_ms;
         }
     }
 
@@ -268,8 +271,11 @@ impl RateMeter {
     pub(crate) fn stop(&mut self, now_ms: u64) {
         let Some(since) = self.since_ms.take() else { return };
         self.idle_since_ms = now_ms;
-        if self.bytes >= u64::from(CHUNK_BYTES) / 4 {
-            self.close(now_ms.saturating_sub(since).max(1), 0.3);
+        let elapsed_ms = now_ms.saturating_sub(since);
+        // The end of a longer wait says nothing about speed.
+        let telling = since == self.started_ms || elapsed_ms >= RATE_BUCKET_MS / 2;
+        if telling && self.bytes >= u64::from(CHUNK_BYTES) / 4 {
+            self.close(elapsed_ms.max(1), 0.3);
         }
         self.bytes = 0;
     }

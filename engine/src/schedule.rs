@@ -16,6 +16,9 @@ use crate::swarm::Swarm;
 const READERS_MAX: usize = 16;
 /// Chunks a reader that waits is taken to need at once: a first frame takes about a megabyte.
 const START_CHUNKS: u32 = 4;
+/// A reader that moves on faster than its file plays has a buffer of its own; it is credited with this much of it at most,
+/// as speeds are averages.
+const READ_AHEAD_MS_MAX: u64 = 6_000;
 /// Urgent chunks looked at in one go.
 const URGENT_CHUNKS_MAX: usize = 256;
 /// Chunks among which the rarest is chosen: all of them in a small file, a sample from a random place in a large one.
@@ -31,6 +34,7 @@ pub(crate) struct Reader {
     pub(crate) file: u32,
     pub(crate) first: u32,
     pub(crate) end: u32,
+    /// When `first` is needed.
     since_ms: u64,
     bytes_per_s: u64,
     /// It waits for the first chunk (start, seek, stall): then it will want the next ones at once, too.
@@ -70,13 +74,21 @@ impl Swarm {
             let known = self.readers.contains_key(&number) || self.readers.len() < READERS_MAX;
             known && !self.leaving && playhead.chunk.get() < self.chunks.chunks(playhead.file.get())
         });
+        let former = self.readers.get(&number).copied();
         let reader = playhead.map(|playhead| {
             let first = playhead.chunk.get();
             let ahead = playhead.ahead_chunks.clamp(1, AHEAD_CHUNKS_MAX);
-            let end = first.saturating_add(ahead).min(self.chunks.chunks(playhead.file.get()));
+            let file = playhead.file.get();
+            let end = first.saturating_add(ahead).min(self.chunks.chunks(file));
             let bytes_per_s = playhead.bytes_per_s.max(1);
-            let waits = !self.chunks.is_held(ChunkAddress { file: playhead.file, chunk: playhead.chunk });
-            Reader { file: playhead.file.get(), first, end, since_ms: self.now_ms, bytes_per_s, waits }
+            let reads_on =
+                former.filter(|former| former.file == file && (former.first..=former.end).contains(&first));
+            let since_ms = reads_on.map_or(self.now_ms, |former| {
+                let due_ms = Reader { waits: false, ..former }.deadline_ms(first);
+                due_ms.clamp(self.now_ms, self.now_ms + READ_AHEAD_MS_MAX)
+            });
+            let waits = since_ms <= self.now_ms && !self.chunks.is_held(ChunkAddress::new(file, first));
+            Reader { file, first, end, since_ms, bytes_per_s, waits }
         });
         match reader {
             Some(reader) => {

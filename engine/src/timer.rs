@@ -10,6 +10,8 @@ use crate::swarm::Swarm;
 
 /// A chunk is asked for a second time at the earliest after this.
 const RESCUE_AFTER_MS: u64 = 300;
+/// What a rescue has in hand: it is looked for only once a tick.
+const RESCUE_MARGIN_MS: u64 = 150;
 /// The end-game: no more chunks in flight than this, and nothing else to ask for.
 const ENDGAME_CHUNKS_MAX: usize = 32;
 const ENDGAME_AFTER_MS: u64 = 1_000;
@@ -90,7 +92,7 @@ impl Swarm {
                 continue;
             };
             // Once it turns out to be late, the origin must still be able to make up for it.
-            if age < RESCUE_AFTER_MS || remaining.saturating_add(origin_ms) <= slack {
+            if age < RESCUE_AFTER_MS || remaining.saturating_add(origin_ms + RESCUE_MARGIN_MS) <= slack {
                 continue;
             }
             if origin && origin_ms < remaining {
@@ -138,6 +140,9 @@ impl Swarm {
     fn progress_of(&self, peer: PeerId, at: ChunkAddress) -> Option<(u64, u64)> {
         let peer = self.peers.get(&peer)?;
         let request = peer.requests.get(&at)?;
-        Some((self.now_ms.saturating_sub(request.sent_ms), peer.remaining_ms(at, self.now_ms)))
+        // Who was silent for a while may well be so for as long again.
+        let silent_ms = self.now_ms.saturating_sub(peer.progress_ms);
+        let remaining_ms = peer.remaining_ms(at, self.now_ms).max(silent_ms);
+        Some((self.now_ms.saturating_sub(request.sent_ms), remaining_ms))
     }
 }

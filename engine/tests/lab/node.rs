@@ -93,6 +93,8 @@ pub(crate) struct Player {
     pub(crate) stalls: u32,
     pub(crate) stalled_us: u64,
     pub(crate) done: bool,
+    /// Takes chunks as fast as they come, as a program that fills its buffer does.
+    pub(crate) greedy: bool,
 }
 
 impl Player {
@@ -106,6 +108,9 @@ impl Player {
     }
 
     pub(crate) fn chunk_us(&self) -> u64 {
+        if self.greedy {
+            return 0;
+        }
         u64::from(CHUNK_BYTES) * 1_000_000 / self.bytes_per_s
     }
 }

@@ -22,6 +22,7 @@ impl Lab {
             stalls: 0,
             stalled_us: 0,
             done: false,
+            greedy: false,
         });
         self.at(self.now_us, Event::Play { node });
     }

@@ -145,3 +145,20 @@ fn the_first_megabyte_comes_in_one_run() {
     lab.run_for(20_000);
     assert_eq!(lab.origin.served_bytes, 4 * 262_160, "the rest is the peers': {}", lab.report());
 }
+
+#[test]
+fn reading_ahead_does_not_drive_everything_to_the_origin() {
+    for seed in SEEDS {
+        let mut lab = film(seed, 200);
+        lab.add(Spec { up_bytes_per_s: 2 * MB, ..seeder() });
+        let viewer = lab.add(Spec::default());
+        lab.connect_all();
+        lab.run_for(1_000);
+        lab.play(viewer, 400_000, 60);
+        lab.nodes[viewer].player.as_mut().unwrap().greedy = true;
+        lab.run_until(60_000, "the film was read", |lab| lab.nodes[viewer].player.as_ref().unwrap().done);
+        let stats = lab.nodes[viewer].stats();
+        assert!(stats.offload() > 0.95, "{}", lab.report());
+        assert!(lab.elapsed_ms() < 33_000, "the seeder's uplink is used: {}", lab.report());
+    }
+}
