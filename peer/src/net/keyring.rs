@@ -12,12 +12,12 @@ use matinee_protocol::seal::{self, EpochKey};
 use super::api;
 use super::membership::Membership;
 
-/// Wait when the server says that keys go too fast and not how long to wait.
-const TOO_FAST_WAIT: Duration = Duration::from_secs(2);
+/// Wait when keys go too fast, or the server is away, and nobody says how long to wait.
+const PUT_OFF_WAIT: Duration = Duration::from_secs(2);
 /// Longest wait that the server can ask for at once.
-const TOO_FAST_WAIT_MAX: Duration = Duration::from_secs(60);
+const PUT_OFF_WAIT_MAX: Duration = Duration::from_secs(60);
 /// How often a reader is put off before it gets the error.
-const TOO_FAST_TIMES_MAX: u32 = 40;
+const PUT_OFF_TIMES_MAX: u32 = 40;
 
 /// Why a chunk cannot be opened.
 #[derive(Debug, thiserror::Error)]
@@ -139,9 +139,14 @@ impl KeyRing {
                     renewed = true;
                     self.membership.renew().await?;
                 }
-                Err(api::Error::Refused { status: 429, retry_after, .. }) if put_off < TOO_FAST_TIMES_MAX => {
+                // Too fast, or the server is away for a moment: playback waits rather than ends.
+                Err(error) if error.is_transient() && put_off < PUT_OFF_TIMES_MAX => {
                     put_off += 1;
-                    tokio::time::sleep(retry_after.unwrap_or(TOO_FAST_WAIT).min(TOO_FAST_WAIT_MAX)).await;
+                    let asked = match error {
+                        api::Error::Refused { retry_after, .. } => retry_after,
+                        _ => None,
+                    };
+                    tokio::time::sleep(asked.unwrap_or(PUT_OFF_WAIT).min(PUT_OFF_WAIT_MAX)).await;
                 }
                 Err(error) => return Err(error.into()),
             }

@@ -174,6 +174,42 @@ async fn an_origin_that_fails_for_a_while_is_asked_again() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_is_away_for_a_moment_holds_playback_but_does_not_end_it() {
+    let stub = Stub::start(40 * CHUNK).await;
+    let folder = tempfile::tempdir().unwrap();
+    let viewing = options(folder.path(), OriginPolicy::Only, Want::Everything);
+    let release = start(&stub, 7, Role::Viewer, &viewing).await;
+    complete(&release).await;
+    stub.away.store(true, Ordering::Relaxed);
+    let reading = film(&release, 40);
+    let back = async {
+        tokio::time::sleep(Duration::from_secs(4)).await;
+        stub.away.store(false, Ordering::Relaxed);
+    };
+    let (film, ()) = tokio::join!(reading, back);
+    assert_eq!(film, stub.film);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn playback_goes_on_when_the_cache_takes_no_more() {
+    let stub = Stub::start(300 * CHUNK).await;
+    let folder = tempfile::tempdir().unwrap();
+    let mut viewing = options(folder.path(), OriginPolicy::Fallback, Want::Nothing);
+    drop(std::mem::replace(
+        &mut viewing.cache,
+        Cache::open(&folder.path().join("tiny"), 3 * CHUNK as u64).unwrap(),
+    ));
+    let release = start(&stub, 8, Role::Viewer, &viewing).await;
+    let gateway = Gateway::start(Arc::new(OneRelease(Arc::clone(&release))), 0).await.unwrap();
+    let url = gateway.url(RELEASE, FileIndex(0), "film.mp4");
+    assert_eq!(reqwest::get(&url).await.unwrap().bytes().await.unwrap(), stub.film);
+    assert!(release.shelf().is_memory_only());
+    assert!(viewing.cache.usage().bytes <= 3 * CHUNK as u64);
+    let now = until(&release, "chunks leave memory", |now| now.engine.chunks_held < 300).await;
+    assert!(now.engine.origin_bytes < 310 * CHUNK as u64, "nothing much is fetched twice");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn several_peers_share_one_copy_from_the_origin() {
     let stub = Stub::start(60 * CHUNK).await;
     let folders: Vec<_> = (0..4).map(|_| tempfile::tempdir().unwrap()).collect();

@@ -41,15 +41,17 @@ const EPOCH_CHUNKS: u32 = 8;
 
 /// The server.
 pub(crate) struct Stub {
-    pub base: String,
-    pub film: Vec<u8>,
-    pub origin_bytes: AtomicU64,
-    pub licenses: AtomicU64,
-    pub receipts: Mutex<Vec<String>>,
+    pub(crate) base: String,
+    pub(crate) film: Vec<u8>,
+    pub(crate) origin_bytes: AtomicU64,
+    pub(crate) licenses: AtomicU64,
+    pub(crate) receipts: Mutex<Vec<String>>,
     /// While set, the origin gives no ciphertext.
-    pub origin_off: AtomicBool,
+    pub(crate) origin_off: AtomicBool,
+    /// While set, no keys are given: the server is starting again.
+    pub(crate) away: AtomicBool,
     /// While set, renewals and licenses are refused: the view has ended.
-    pub view_over: AtomicBool,
+    pub(crate) view_over: AtomicBool,
     ciphertext: Vec<u8>,
     page: Vec<u8>,
     manifest: String,
@@ -104,6 +106,7 @@ impl Stub {
             licenses: AtomicU64::default(),
             receipts: Mutex::default(),
             origin_off: AtomicBool::default(),
+            away: AtomicBool::default(),
             view_over: AtomicBool::default(),
             ciphertext,
             page: hashes.into_iter().flat_map(|(page, _)| page).collect(),
@@ -250,6 +253,7 @@ async fn proven(State(stub): State<Arc<Stub>>, request: Request) -> Response {
         {
             problem(403, "view_ended")
         }
+        ["v1", "views", _, "licenses"] if stub.away.load(Ordering::Relaxed) => problem(503, "starting"),
         ["v1", "views", _, "licenses"] => {
             stub.licenses.fetch_add(1, Ordering::Relaxed);
             let asked: matinee_protocol::api::LicenseRequest = serde_json::from_slice(&body).unwrap();
