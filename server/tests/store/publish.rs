@@ -57,8 +57,11 @@ pub async fn uploads_move_by_whole_segments(database: &Database) {
     let stored = release::file(&mut tx, id, file).await.unwrap().unwrap();
     assert_eq!(stored.uploaded_bytes, 2 * SEGMENT);
     assert_eq!(upload::chunk_hashes(&mut tx, id, file).await.unwrap(), [vec![1; 64], vec![3; 64]]);
+    assert!(!release::publish(&mut tx, id, "a.b.c", NOW_MS).await.unwrap(), "not whole yet");
+    let size = fixture::files()[0].size_bytes;
+    assert!(upload::advance(&mut tx, id, file, 2, 2 * SEGMENT, size, &[4; 32]).await.unwrap());
     assert!(release::publish(&mut tx, id, "a.b.c", NOW_MS).await.unwrap());
-    assert!(!upload::advance(&mut tx, id, file, 2, 2 * SEGMENT, 3 * SEGMENT, &[]).await.unwrap(), "immutable now");
+    assert!(!upload::advance(&mut tx, id, file, 3, size, size, &[]).await.unwrap(), "immutable now");
     upload::forget(&mut tx, id).await.unwrap();
     assert!(upload::chunk_hashes(&mut tx, id, file).await.unwrap().is_empty());
 
