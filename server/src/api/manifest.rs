@@ -23,5 +23,6 @@ pub async fn handle(
     member.require_member_of(&app, release)?;
     let mut tx = app.store.read().await?;
     let manifest = release::manifest(&mut tx, release).await?.ok_or_else(|| Problem::not_found("release"))?;
-    Ok(([(header::CONTENT_TYPE, "application/jose"), (header::CACHE_CONTROL, KEEP)], manifest).into_response())
+    Ok(([(header::CONTENT_TYPE, "application/jose"), (header::CACHE_CONTROL, KEEP)], manifest)
+        .into_response())
 }

@@ -86,7 +86,8 @@ async fn credit(
 }
 
 fn read(text: &str) -> Result<(Receipt, DevicePublicKey), Problem> {
-    let wrong = || Problem::malformed("a receipt is a receipt frame and the downloader's public key, base64url");
+    let wrong =
+        || Problem::malformed("a receipt is a receipt frame and the downloader's public key, base64url");
     let bytes = from_b64u(text).map_err(|_| wrong())?;
     if bytes.len() != FRAME_BYTES + KEY_BYTES {
         return Err(wrong());

@@ -1,11 +1,13 @@
 //! `GET /v1/signaling`: the WebSocket of PROTOCOL §7. The token and its proof come in the first message.
 
+use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::{State, WebSocketUpgrade};
 use axum::response::Response;
 use matinee_protocol::dpop::{self, Expectation};
 use matinee_protocol::limit::SIGNALING_BYTES_MAX;
 
 use super::attempt::Address;
+use super::problem::Problem;
 use crate::app::App;
 use crate::keyring;
 use crate::random;
@@ -17,8 +19,13 @@ use crate::store::{self, carry, report};
 const WRITE_BUFFER_BYTES_MAX: usize = 8 * SIGNALING_BYTES_MAX;
 
 /// Upgrades and serves.
-pub async fn handle(State(app): State<App>, Address(address): Address, upgrade: WebSocketUpgrade) -> Response {
-    upgrade
+pub async fn handle(
+    State(app): State<App>,
+    Address(address): Address,
+    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
+) -> Result<Response, Problem> {
+    let upgrade = upgrade.map_err(|_| Problem::malformed("connect here with a WebSocket"))?;
+    let upgraded = upgrade
         .max_message_size(SIGNALING_BYTES_MAX)
         .max_frame_size(SIGNALING_BYTES_MAX)
         .write_buffer_size(0)
@@ -26,14 +33,17 @@ pub async fn handle(State(app): State<App>, Address(address): Address, upgrade: 
         .on_upgrade(move |socket| async move {
             let hub = app.hub.clone();
             signaling::serve(socket, hub, app, address).await;
-        })
+        });
+    Ok(upgraded)
 }
 
 impl Gate for App {
     async fn admit(&self, token: &str, proof: &str, nonce: &str) -> Result<Admitted, Refusal> {
         let now_s = self.clock.now_s();
         let claims = self.keyring.verify_view_token(token, now_s).map_err(|error| match error {
-            keyring::Error::Expired => refusal("view_token_expired", "renew the view and join with the new token"),
+            keyring::Error::Expired => {
+                refusal("view_token_expired", "renew the view and join with the new token")
+            }
             _ => refusal("view_token_invalid", "the view token is not valid here"),
         })?;
         let expected = Expectation {
@@ -44,7 +54,8 @@ impl Gate for App {
             nonce: Some(nonce),
             now_s,
         };
-        let proof = dpop::verify(proof, &expected).map_err(|error| refusal("proof_invalid", &error.to_string()))?;
+        let proof =
+            dpop::verify(proof, &expected).map_err(|error| refusal("proof_invalid", &error.to_string()))?;
         if proof.thumbprint != claims.cnf.jkt {
             return Err(refusal("proof_key_mismatch", "the view token belongs to another device"));
         }
@@ -69,7 +80,8 @@ impl Gate for App {
         let written = async {
             let mut tx = self.store.write().await?;
             if let Some(release) = carry::active_release(&mut tx, reporter.view).await? {
-                report::insert(&mut tx, &id, release, reporter.device, accused.device, reason, now_ms).await?;
+                report::insert(&mut tx, &id, release, reporter.device, accused.device, reason, now_ms)
+                    .await?;
             }
             tx.commit().await
         };

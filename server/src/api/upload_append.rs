@@ -73,7 +73,9 @@ async fn take_in(mut intake: Intake, mut body: BodyDataStream) -> Result<u64, Pr
                 Ok(()) => {}
                 Err(error) => break error.into(),
             },
-            Ok(Some(Err(_))) => break Problem::malformed("the upload was cut; ask for the offset and go on there"),
+            Ok(Some(Err(_))) => {
+                break Problem::malformed("the upload was cut; ask for the offset and go on there");
+            }
             Err(_) => {
                 let detail = "nothing arrived for 30 s; ask for the offset and go on there";
                 break Problem::new(StatusCode::REQUEST_TIMEOUT, "upload_stalled", detail);

@@ -61,4 +61,31 @@ mod tests {
         assert_eq!(all(5..35), [(0, 5..10), (1, 0..10), (2, 0..10), (3, 0..5)]);
         assert_eq!(all(7..7), []);
     }
+
+    #[tokio::test]
+    async fn a_service_is_read_as_a_folder_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let (release, file) = (ReleaseId::from_bytes([1; 16]), FileIndex(0));
+        let segment = segment_bytes(true);
+        let whole: Vec<u8> = (0..segment + 1000).map(|at| (at % 251) as u8).collect();
+        for origin in [Origin::open(folder.path().to_str().unwrap()).unwrap(), Origin::in_memory("a/b")] {
+            for (number, part) in (0..).zip(whole.chunks(segment as usize)) {
+                let parts = part.chunks(300_000).map(Bytes::copy_from_slice);
+                origin.put(Object::Segment(release, file, number), parts).await.unwrap();
+            }
+            let sizes = origin.segment_sizes(release).await.unwrap();
+            assert_eq!((sizes[&(file, 0)], sizes[&(file, 1)], sizes.len()), (segment, 1000, 2));
+            for range in [0..1, segment - 5..segment + 5, 3..segment + 1000, segment..segment + 1] {
+                let read = ciphertext(origin.clone(), release, file, true, range.clone());
+                let read: Vec<Bytes> = read.try_collect().await.unwrap();
+                assert!(read.concat() == whole[range.start as usize..range.end as usize], "{range:?}");
+            }
+            let beyond = ciphertext(origin.clone(), release, file, true, 2 * segment..2 * segment + 1);
+            assert!(beyond.try_collect::<Vec<_>>().await.is_err());
+            origin.delete_release(release).await.unwrap();
+            assert_eq!(origin.count(release).await.unwrap(), 0);
+            origin.delete_release(release).await.unwrap();
+        }
+        assert!(Origin::open("ftp://somewhere").is_err());
+    }
 }

@@ -90,6 +90,13 @@ impl Origin {
         Ok(Self { store: Arc::new(store), folder: Some(PathBuf::from(place)), prefix: Path::default() })
     }
 
+    /// Objects in memory below a prefix, streamed as a service would stream them.
+    #[cfg(test)]
+    pub(super) fn in_memory(prefix: &str) -> Self {
+        let store = Arc::new(object_store::memory::InMemory::new());
+        Self { store, folder: None, prefix: Path::from(prefix) }
+    }
+
     fn path(&self, object: Object) -> Path {
         match object {
             Object::Segment(release, file, segment) => {
@@ -150,13 +157,10 @@ impl Origin {
         let prefix = self.release_path(release);
         let listed = self.store.list(Some(&prefix)).map_ok(|meta| meta.location).boxed();
         let deleted = self.store.delete_stream(listed);
-        deleted
-            .try_for_each(|_| async { Ok(()) })
-            .await
-            .or_else(|error| match error {
-                object_store::Error::NotFound { .. } => Ok(()),
-                other => Err(Error::Store(other)),
-            })?;
+        deleted.try_for_each(|_| async { Ok(()) }).await.or_else(|error| match error {
+            object_store::Error::NotFound { .. } => Ok(()),
+            other => Err(Error::Store(other)),
+        })?;
         if let Some(folder) = &self.folder {
             remove_leftovers(folder.join(release.to_string())).await?;
         }
@@ -198,7 +202,9 @@ impl Origin {
     pub async fn sweep(&self, release: ReleaseId) -> Result<(), Error> {
         let Some(folder) = &self.folder else { return Ok(()) };
         let folder = folder.join(release.to_string());
-        tokio::task::spawn_blocking(move || remove_staged(&folder)).await.map_err(std::io::Error::other)??;
+        tokio::task::spawn_blocking(move || remove_staged(&folder))
+            .await
+            .map_err(std::io::Error::other)??;
         Ok(())
     }
 }

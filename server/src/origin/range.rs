@@ -17,15 +17,21 @@ pub enum Asked {
 /// RFC allows.
 #[must_use]
 pub fn asked(header: Option<&str>, length: u64) -> Asked {
-    let Some(spec) = header.and_then(|header| header.trim().strip_prefix("bytes=")) else { return Asked::Whole };
+    let Some(spec) = header.and_then(|header| header.trim().strip_prefix("bytes=")) else {
+        return Asked::Whole;
+    };
     let Some((first, last)) = spec.trim().split_once('-') else { return Asked::Whole };
     let (first, last) = (first.trim(), last.trim());
     match (number(first), number(last)) {
-        (Some(first), _) if first >= length && (last.is_empty() || number(last).is_some()) => Asked::Unsatisfiable,
+        (Some(first), _) if first >= length && (last.is_empty() || number(last).is_some()) => {
+            Asked::Unsatisfiable
+        }
         (Some(first), Some(last)) if last >= first => Asked::Part(first..length.min(last.saturating_add(1))),
         (Some(first), None) if last.is_empty() => Asked::Part(first..length),
         (None, Some(0)) if first.is_empty() => Asked::Unsatisfiable,
-        (None, Some(suffix)) if first.is_empty() && length > 0 => Asked::Part(length - suffix.min(length)..length),
+        (None, Some(suffix)) if first.is_empty() && length > 0 => {
+            Asked::Part(length - suffix.min(length)..length)
+        }
         (None, Some(_)) if first.is_empty() => Asked::Unsatisfiable,
         _ => Asked::Whole,
     }

@@ -34,7 +34,12 @@ pub struct EpochKeyMemo(Option<(u32, EpochKey)>);
 impl Sealer {
     /// A sealer for a file; `secret` is `None` for an open release.
     #[must_use]
-    pub fn new(release: ReleaseId, file: FileIndex, secret: Option<ReleaseSecret>, epoch_chunks: u32) -> Self {
+    pub fn new(
+        release: ReleaseId,
+        file: FileIndex,
+        secret: Option<ReleaseSecret>,
+        epoch_chunks: u32,
+    ) -> Self {
         Self { release, file, secret, epoch_chunks: epoch_chunks.max(1) }
     }
 
@@ -59,8 +64,10 @@ impl Sealer {
     pub fn seal_segment(&self, segment: u32, mut buffer: SegmentBuffer) -> SealedSegment {
         let mut memo = EpochKeyMemo::default();
         let first = segment * SEGMENT_CHUNKS;
-        let hashes =
-            (first..).zip(buffer.chunks_mut()).map(|(at, chunk)| self.seal_chunk(at, chunk, &mut memo)).collect();
+        let hashes = (first..)
+            .zip(buffer.chunks_mut())
+            .map(|(at, chunk)| self.seal_chunk(at, chunk, &mut memo))
+            .collect();
         SealedSegment { chunks: buffer.into_bytes(), hashes }
     }
 

@@ -41,7 +41,8 @@ struct Bench {
 impl Bench {
     async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let store = Store::open(&format!("sqlite:{}", folder.path().join("test.db").display())).await.unwrap();
+        let store =
+            Store::open(&format!("sqlite:{}", folder.path().join("test.db").display())).await.unwrap();
         store.migrate().await.unwrap();
         let origin = Origin::open(folder.path().join("objects").to_str().unwrap()).unwrap();
         let (vault, clock) = (Vault::ephemeral(), ManualClock::new(NOW_MS));
@@ -103,7 +104,8 @@ impl Bench {
     }
 
     async fn ciphertext(&self, release: &Release, file: u32, bytes: u64) -> Vec<u8> {
-        let stream = origin::ciphertext(self.origin.clone(), release.id, FileIndex(file), release.sealed, 0..bytes);
+        let stream =
+            origin::ciphertext(self.origin.clone(), release.id, FileIndex(file), release.sealed, 0..bytes);
         let parts: Vec<_> = stream.try_collect().await.unwrap();
         parts.concat()
     }

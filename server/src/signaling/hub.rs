@@ -472,8 +472,7 @@ mod tests {
         let hub = hub();
         let (bad, _, bad_id) = hub.join(joining(1, 1)).unwrap();
         let (good, _, _) = hub.join(joining(2, 2)).unwrap();
-        let accused =
-            Accused { view: ViewId::from_bytes([1; 16]), device: Thumbprint::from_bytes([1; 32]) };
+        let accused = Accused { view: ViewId::from_bytes([1; 16]), device: Thumbprint::from_bytes([1; 32]) };
         assert_eq!(good.accuse(bad_id), Some(accused));
         assert!(!good.relay(offer(bad_id)));
         drop(bad);

@@ -227,7 +227,8 @@ impl<G: Gate> Member<'_, G> {
             ToServer::Report { peer, reason } => self.report(peer, &reason).await,
             ToServer::Renew { token, proof } => {
                 let renewed = self.gate.admit(&token, &proof, &self.nonce).await.map_err(refusal)?;
-                let same = Admitted { expires_at_ms: self.admitted.expires_at_ms, ..renewed } == self.admitted;
+                let same =
+                    Admitted { expires_at_ms: self.admitted.expires_at_ms, ..renewed } == self.admitted;
                 if !same {
                     let detail = "renew with a token of the same view and device".to_owned();
                     return Err(End::Error("token_of_another_view", detail));

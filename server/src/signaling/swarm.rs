@@ -88,7 +88,8 @@ impl Swarm {
                 self.near.remove(&member.network);
             }
         }
-        let met: Vec<PeerId> = member.met.iter().copied().filter(|met| self.members.contains_key(met)).collect();
+        let met: Vec<PeerId> =
+            member.met.iter().copied().filter(|met| self.members.contains_key(met)).collect();
         Some((member, met))
     }
 
@@ -201,7 +202,10 @@ mod tests {
         let mut swarm = Swarm::default();
         for n in 0..far {
             let [_, b, c, d] = n.to_be_bytes();
-            swarm.insert(peer(n), member(n, [203, b, c, d], if n == 0 { Role::Carrier } else { Role::Viewer }));
+            swarm.insert(
+                peer(n),
+                member(n, [203, b, c, d], if n == 0 { Role::Carrier } else { Role::Viewer }),
+            );
         }
         swarm
     }

@@ -54,7 +54,8 @@ pub(crate) struct Device {
 impl Bench {
     pub(crate) async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let store = Store::open(&format!("sqlite:{}", folder.path().join("test.db").display())).await.unwrap();
+        let store =
+            Store::open(&format!("sqlite:{}", folder.path().join("test.db").display())).await.unwrap();
         store.migrate().await.unwrap();
         let origin = Origin::open(folder.path().join("objects").to_str().unwrap()).unwrap();
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -168,7 +169,13 @@ impl Bench {
     }
 
     /// A request as a member of a swarm.
-    pub(crate) fn member(&self, device: &Device, method: Method, path: &str, body: Vec<u8>) -> RequestBuilder {
+    pub(crate) fn member(
+        &self,
+        device: &Device,
+        method: Method,
+        path: &str,
+        body: Vec<u8>,
+    ) -> RequestBuilder {
         let token = self.token(device, 300);
         let proof = self.proof(device, method.as_str(), path, &token, &body, None);
         let request = self.http.request(method, format!("{}{path}", self.url));

@@ -100,7 +100,8 @@ async fn only_members_of_the_swarm_and_only_what_is_published() {
         let by_login = bench.request(Method::GET, &path).send().await.unwrap();
         assert_eq!(by_login.status(), StatusCode::UNAUTHORIZED, "{path}");
         // The token with another device's proof.
-        let thief = Device { key: matinee_protocol::device::SigningKey::from_seed(&[9; 32]), ..device.clone() };
+        let thief =
+            Device { key: matinee_protocol::device::SigningKey::from_seed(&[9; 32]), ..device.clone() };
         let token = bench.token(&device, 300);
         let proof = bench.proof(&thief, "GET", &path, &token, b"", None);
         let request = bench.http.get(format!("{}{path}", bench.url));
@@ -115,5 +116,9 @@ async fn only_members_of_the_swarm_and_only_what_is_published() {
 
     let device = bench.device(2, other).await;
     let [.., path] = paths(other);
-    assert_eq!(get(&bench, &device, &path).await.bytes().await.unwrap(), "two", "an open release travels as it is");
+    assert_eq!(
+        get(&bench, &device, &path).await.bytes().await.unwrap(),
+        "two",
+        "an open release travels as it is"
+    );
 }

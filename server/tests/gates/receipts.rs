@@ -33,11 +33,16 @@ async fn only_growth_counts_and_never_more_than_the_release() {
     let bench = Bench::new().await;
     let release = bench.publish(true, &bytes(1, 1000)).await;
     let (uploader, downloader) = (bench.device(1, release).await, bench.device(2, release).await);
-    let credited = async |total| hand_in(&bench, &uploader, json!([receipt(&uploader, &downloader.key, total)])).await;
+    let credited =
+        async |total| hand_in(&bench, &uploader, json!([receipt(&uploader, &downloader.key, total)])).await;
     assert_eq!(credited(600).await, (StatusCode::OK, json!({"credited_bytes": 600})));
     assert_eq!(credited(600).await, (StatusCode::OK, json!({"credited_bytes": 0})));
     assert_eq!(credited(700).await, (StatusCode::OK, json!({"credited_bytes": 100})));
-    assert_eq!(credited(u64::MAX).await, (StatusCode::OK, json!({"credited_bytes": 316})), "1000 bytes and a tag");
+    assert_eq!(
+        credited(u64::MAX).await,
+        (StatusCode::OK, json!({"credited_bytes": 316})),
+        "1000 bytes and a tag"
+    );
 
     let stranger = SigningKey::from_seed(&[7; 32]);
     let made_up = hand_in(&bench, &uploader, json!([receipt(&uploader, &stranger, 500)])).await;

@@ -65,6 +65,12 @@ impl Client {
         }
     }
 
+    /// Waits until the server has handled everything said so far.
+    async fn settle(&mut self) {
+        self.say(ToServer::More {}).await;
+        while !matches!(self.next().await, ToPeer::Peers { .. }) {}
+    }
+
     /// Sees that the server refuses with this code and hangs up.
     async fn refused(&mut self, expected: &str) {
         match self.next().await {
@@ -198,7 +204,10 @@ async fn floods_garbage_and_giants_end_the_connection() {
         }
     };
     // The close may overtake the reason when the server hangs up on unread bytes.
-    assert!(end.is_none() || matches!(&end, Some(ToPeer::Error { code, .. }) if code == "too_fast"), "{end:?}");
+    assert!(
+        end.is_none() || matches!(&end, Some(ToPeer::Error { code, .. }) if code == "too_fast"),
+        "{end:?}"
+    );
 
     let (mut client, ..) = Client::join(&bench, &device).await;
     client.text("{\"type\":\"steal\"}".to_owned()).await;
@@ -275,24 +284,19 @@ async fn an_expired_token_closes_unless_renewed() {
         let proof = bench.proof(device, "GET", PATH, &token, b"", Some(&client.nonce));
         client.say(ToServer::Join { token, proof }).await;
         assert!(matches!(client.next().await, ToPeer::Joined { .. }));
+        client.settle().await;
         client
     };
     let (mut expiring, mut renewing) = (join(&one).await, join(&two).await);
     let token = bench.token(&two, 600);
     let proof = bench.proof(&two, "GET", PATH, &token, b"", Some(&renewing.nonce));
     renewing.say(ToServer::Renew { token, proof }).await;
+    renewing.settle().await;
     // A token of another view does not renew this one.
     let token = bench.token(&one, 600);
     let proof = bench.proof(&one, "GET", PATH, &token, b"", Some(&renewing.nonce));
     bench.clock.advance_ms(2_000 + TOKEN_GRACE_MS as i64 + 1);
-    renewing.say(ToServer::More {}).await;
-    loop {
-        match renewing.next().await {
-            ToPeer::Peers { .. } => break,
-            ToPeer::Left { .. } => {}
-            other => panic!("{other:?}"),
-        }
-    }
+    renewing.settle().await;
     expiring.say(ToServer::More {}).await;
     loop {
         match expiring.maybe_next().await {
@@ -304,7 +308,9 @@ async fn an_expired_token_closes_unless_renewed() {
     renewing.say(ToServer::Renew { token, proof }).await;
     loop {
         match renewing.next().await {
-            ToPeer::Error { code, .. } => break assert!(code == "proof_invalid" || code == "token_of_another_view"),
+            ToPeer::Error { code, .. } => {
+                break assert!(code == "proof_invalid" || code == "token_of_another_view");
+            }
             ToPeer::Left { .. } => {}
             other => panic!("{other:?}"),
         }

@@ -10,7 +10,8 @@ use tokio::net::TcpStream;
 use crate::bench::{Bench, bytes};
 
 async fn announce(bench: &Bench, size_bytes: u64) -> ReleaseId {
-    let file = json!({"name": "film.mp4", "media_type": "video/mp4", "size_bytes": size_bytes, "duration_ms": 5310});
+    let file =
+        json!({"name": "film.mp4", "media_type": "video/mp4", "size_bytes": size_bytes, "duration_ms": 5310});
     let body = json!({"sealed": true, "files": [file]});
     let path = format!("/v1/titles/{}/releases", bench.title);
     let answer = bench.request(Method::POST, &path).json(&body).send().await.unwrap();
@@ -80,7 +81,10 @@ async fn cut_in_the_middle_it_goes_on_at_the_last_segment() {
         reached = offset(&bench, release).await;
     }
     assert_eq!(reached, SEGMENT_BYTES, "the whole segment stayed, the partial one did not");
-    assert_eq!(code(publication(&bench, release).await).await, (StatusCode::CONFLICT, "release_incomplete".to_owned()));
+    assert_eq!(
+        code(publication(&bench, release).await).await,
+        (StatusCode::CONFLICT, "release_incomplete".to_owned())
+    );
 
     // A body that ends early on purpose: its whole segment stays.
     let from = SEGMENT_BYTES as usize;

@@ -113,7 +113,8 @@ async fn begin(app: &App, args: &Args, sources: &[Source]) -> Result<Begun, Erro
         None => {
             let title = TitleId::from_bytes(random::id(now_ms));
             let mut tx = app.store.write().await?;
-            title::insert(&mut tx, title, publisher, args.title.as_deref().unwrap_or_default(), now_ms).await?;
+            title::insert(&mut tx, title, publisher, args.title.as_deref().unwrap_or_default(), now_ms)
+                .await?;
             tx.commit().await?;
             (title, true)
         }
@@ -178,7 +179,12 @@ async fn remove(app: &App, begun: &Begun) -> Result<(), Error> {
 }
 
 /// Removes what this run made: title and publisher, in that order.
-async fn remove_title(app: &App, title: TitleId, publisher: AccountId, made: (bool, bool)) -> Result<(), Error> {
+async fn remove_title(
+    app: &App,
+    title: TitleId,
+    publisher: AccountId,
+    made: (bool, bool),
+) -> Result<(), Error> {
     let mut tx = app.store.write().await?;
     if made.0 {
         title::delete_unused(&mut tx, title).await?;

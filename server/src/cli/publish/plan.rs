@@ -29,7 +29,8 @@ async fn source(path: &Path) -> Result<Source, Error> {
     if !metadata.is_file() {
         return Err(Error::NotAFile(path.to_owned()));
     }
-    let file_name = path.file_name().and_then(|name| name.to_str()).ok_or_else(|| Error::Name(path.to_owned()))?;
+    let file_name =
+        path.file_name().and_then(|name| name.to_str()).ok_or_else(|| Error::Name(path.to_owned()))?;
     let media_type = name::media_type_of(file_name);
     let plays = media_type.starts_with("video/") || media_type.starts_with("audio/");
     let duration_ms = if plays { probe::duration_ms(path).await } else { None };

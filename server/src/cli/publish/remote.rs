@@ -112,7 +112,8 @@ impl Remote {
         };
         let files: Vec<_> = sources.iter().map(|source| &source.announced).collect();
         let body = json!({"sealed": !args.open, "files": files});
-        let created: Created = self.json(Method::POST, &format!("/v1/titles/{title}/releases"), Some(&body)).await?;
+        let created: Created =
+            self.json(Method::POST, &format!("/v1/titles/{title}/releases"), Some(&body)).await?;
         let plan = match &args.rental {
             None => None,
             Some(price) => {
@@ -189,9 +190,13 @@ impl Remote {
         let mut file = tokio::fs::File::open(&source.path).await.map_err(unreadable)?;
         file.seek(std::io::SeekFrom::Start(offset)).await.map_err(unreadable)?;
         let left = source.announced.size_bytes - offset;
-        let reader = tokio_util::io::ReaderStream::with_capacity(tokio::io::AsyncReadExt::take(file, left), READ_BYTES);
+        let reader = tokio_util::io::ReaderStream::with_capacity(
+            tokio::io::AsyncReadExt::take(file, left),
+            READ_BYTES,
+        );
         let bar = bar.clone();
-        let counted = reader.inspect(move |read| bar.inc(read.as_ref().map_or(0, |bytes| bytes.len() as u64)));
+        let counted =
+            reader.inspect(move |read| bar.inc(read.as_ref().map_or(0, |bytes| bytes.len() as u64)));
         let request = self
             .request(Method::PATCH, path)
             .header("upload-offset", offset)
@@ -246,7 +251,10 @@ impl Error {
                     || matches!(*status, StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS)
                     || matches!(
                         code.as_str(),
-                        "upload_in_progress" | "upload_offset_conflict" | "upload_superseded" | "malformed_request"
+                        "upload_in_progress"
+                            | "upload_offset_conflict"
+                            | "upload_superseded"
+                            | "malformed_request"
                     )
             }
             _ => false,

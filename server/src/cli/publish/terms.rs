@@ -13,7 +13,8 @@ pub(crate) fn money(text: &str) -> Result<Money, String> {
     let text = text.trim();
     let split = text.find(|c: char| c.is_ascii_alphabetic()).ok_or("add a currency, for example 0.50USD")?;
     let (amount, code) = (text[..split].trim(), text[split..].to_ascii_uppercase());
-    let currency = iso_currency::Currency::from_code(&code).ok_or_else(|| format!("{code} is no currency of ISO 4217"))?;
+    let currency = iso_currency::Currency::from_code(&code)
+        .ok_or_else(|| format!("{code} is no currency of ISO 4217"))?;
     let digits = usize::from(currency.exponent().unwrap_or(0));
     let (whole, part) = amount.split_once('.').unwrap_or((amount, ""));
     let plain = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
@@ -23,7 +24,8 @@ pub(crate) fn money(text: &str) -> Result<Money, String> {
     if part.len() > digits {
         return Err(format!("{code} has {digits} digits after the point"));
     }
-    let minor = format!("{whole}{part:0<digits$}").parse().map_err(|_| "the amount is too large".to_owned())?;
+    let minor =
+        format!("{whole}{part:0<digits$}").parse().map_err(|_| "the amount is too large".to_owned())?;
     Ok(Money { minor, currency: code })
 }
 
@@ -41,7 +43,8 @@ pub(crate) fn time_ms(text: &str) -> Result<u64, String> {
         'd' => 86_400_000,
         _ => return Err("end with s, m, h or d, for example 48h".to_owned()),
     };
-    let number: u64 = text[..text.len() - 1].parse().map_err(|_| "write a whole number and a unit, for example 48h")?;
+    let number: u64 =
+        text[..text.len() - 1].parse().map_err(|_| "write a whole number and a unit, for example 48h")?;
     number
         .checked_mul(unit_ms)
         .filter(|ms| (1..=TIME_MS_MAX).contains(ms))
@@ -59,7 +62,9 @@ mod tests {
         assert_eq!(minor("0.5 usd"), Ok((50, "USD".to_owned())));
         assert_eq!(minor("12EUR"), Ok((1200, "EUR".to_owned())));
         assert_eq!(minor("300JPY"), Ok((300, "JPY".to_owned())));
-        for wrong in ["", "0.50", "USD", "0.505USD", "3.1JPY", "-1USD", "1e3USD", "1XQQ", "99999999999999999999USD"] {
+        for wrong in
+            ["", "0.50", "USD", "0.505USD", "3.1JPY", "-1USD", "1e3USD", "1XQQ", "99999999999999999999USD"]
+        {
             assert!(money(wrong).is_err(), "{wrong}");
         }
     }
