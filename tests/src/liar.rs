@@ -76,7 +76,8 @@ pub struct Seen {
 /// A lying member of a swarm.
 #[derive(Clone)]
 pub struct Liar {
-    lie: Lie,
+    /// How it lies.
+    pub lie: Lie,
     viewer: Viewer,
     opening: Opening,
     chunks: u32,

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use matinee_protocol::encoding::b64u;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -144,7 +143,5 @@ impl Watching {
 
 /// SHA-256 of a file on disk.
 pub fn sha256_of(path: &std::path::Path) -> [u8; 32] {
-    let digest = matinee_protocol::encoding::sha256(&std::fs::read(path).expect("the file can be read"));
-    eprintln!("{}: {}", path.display(), b64u(&digest));
-    digest
+    matinee_protocol::encoding::sha256(&std::fs::read(path).expect("the file can be read"))
 }

@@ -75,8 +75,9 @@ async fn run_check(deployment: &Deployment, published: &Published, film: &std::p
     let second = Watching::start(&profile, &deployment.url(), published).await;
     second.wait_shown(0.4).await;
     let same_again = second.gateway_sha256().await == sha256_of(film);
-    let picture = std::env::var("MATINEE_DEMO_PICTURE").ok();
-    if let Some(path) = picture {
+    // `MATINEE_DEMO_PICTURE=FILE.png` keeps the picture that the README shows.
+    if let Ok(path) = std::env::var("MATINEE_DEMO_PICTURE") {
+        second.page.resize(1280, 800).await.expect("the window can be resized");
         second.page.screenshot(std::path::Path::new(&path)).await.expect("a picture can be taken");
     }
     // Figures reach the page twice a second.

@@ -129,13 +129,13 @@ async fn every_route_asks_for_its_authority() {
     for route in ROUTES {
         let path = house.path(route);
         let shown = format!("{} {}", route.method, route.path);
-        let bare = outcome(house.viewer.bare(method(route), &path)).await;
-        let wrong = house.viewer.bare(method(route), &path).bearer_auth("not-a-session");
         let expected: (u16, &[&str]) = match route.authority {
             Authority::None | Authority::Signaling => continue,
             Authority::View | Authority::Swarm => (401, &["view_token_required"]),
             _ => (401, &["session_required", ""]),
         };
+        let bare = outcome(house.viewer.bare(method(route), &path)).await;
+        let wrong = house.viewer.bare(method(route), &path).bearer_auth("not-a-session");
         for seen in [bare, outcome(wrong).await] {
             assert_eq!(seen.0, expected.0, "{shown}: {seen:?}");
             assert!(expected.1.contains(&seen.1.as_str()), "{shown}: {seen:?}");
@@ -146,7 +146,8 @@ async fn every_route_asks_for_its_authority() {
 #[tokio::test]
 async fn a_login_session_opens_only_what_its_role_may() {
     let house = House::build().await;
-    for route in ROUTES {
+    // Signing out would end the session that the other routes are asked with.
+    for route in ROUTES.iter().filter(|route| route.path != "/v1/sessions/current") {
         let path = house.path(route);
         let shown = format!("{} {}", route.method, route.path);
         for who in [&house.viewer, &house.publisher, &house.operator] {
@@ -332,11 +333,7 @@ async fn a_view_of_one_title_and_a_carry_open_no_keys_or_bytes_of_another() {
         for what in ["licenses", "renewals"] {
             let path = format!("/v1/views/{view}/{what}");
             let seen = outcome(carrier.with_token(Method::POST, &path, &carry.view_token, body)).await;
-            if what == "renewals" && view == carry.view.to_string() {
-                assert_eq!(seen.0, 200, "a carry may be renewed: {seen:?}");
-            } else {
-                assert!(seen.0 == 403 || seen.0 == 404, "{path}: {seen:?}");
-            }
+            assert_eq!(seen, (403, "viewer_required".to_owned()), "{path}");
         }
     }
 }
@@ -355,10 +352,10 @@ async fn without_an_entitlement_there_is_no_view() {
     assert_eq!(outcome(revoke).await.0, 200);
     assert_eq!(problem(house.viewer.try_open(&house.entitlement).await).await.1, "entitlement_revoked");
     let license = problem(house.viewer.try_license(&house.opening, 0, 0).await).await;
-    assert_eq!(license, (403, "view_ended".to_owned()), "no further key");
+    assert_eq!(license, (403, "entitlement_revoked".to_owned()), "no further key");
     let path = format!("/v1/views/{}/renewals", house.opening.view);
     let renewal = house.viewer.with_token(Method::POST, &path, &house.opening.view_token, b"{}");
-    assert_eq!(outcome(renewal).await, (403, "view_ended".to_owned()), "no further token");
+    assert_eq!(outcome(renewal).await, (403, "entitlement_revoked".to_owned()), "no further token");
 }
 
 #[tokio::test]

@@ -33,7 +33,7 @@ async fn forty_racing_starts_on_five_views_are_five() {
             if answer.status().is_success() {
                 opened += 1;
             } else {
-                assert_eq!(problem(answer).await, (403, "views_used_up".to_owned()));
+                assert_eq!(problem(answer).await, (403, "no_views_left".to_owned()));
                 refused += 1;
             }
         }

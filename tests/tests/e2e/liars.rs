@@ -37,8 +37,10 @@ async fn a_native_peer_among_liars_of_every_kind_gets_the_true_file() {
     assert_eq!(sha256_of(&output), sha256_of(&zip));
     let met = liars.iter().filter(|liar| liar.seen.channels.load(Ordering::Relaxed) > 0).count();
     assert!(met >= Lie::ALL.len() - 1, "the victim met {met} of the liars");
-    for liar in &liars {
-        assert!(liar.seen.ended.load(Ordering::Relaxed) > 0 || liar.seen.requests.load(Ordering::Relaxed) == 0);
+    // Whoever sent what can be seen to be wrong was dropped on the spot; the slow ones may outlast a quick download.
+    for liar in liars.iter().filter(|liar| !matches!(liar.lie, Lie::TooSlowly | Lie::Nothing)) {
+        let (ended, requests) = (&liar.seen.ended, &liar.seen.requests);
+        assert!(ended.load(Ordering::Relaxed) > 0 || requests.load(Ordering::Relaxed) == 0, "{:?}", liar.lie);
     }
 }
 

@@ -42,8 +42,8 @@ async fn an_upload_cut_at_any_byte_and_by_a_killed_server_is_resumed() {
     let upload = format!("/v1/releases/{release}/files/0/upload");
 
     let mut offset = 0;
-    for (round, cut_after) in [5, 17_000_001, 33_554_432, 20_000_000, usize::MAX].into_iter().enumerate() {
-        let end = bytes.len().min(offset + cut_after.min(bytes.len()));
+    for (round, cut_after) in [5, 17_000_001, 33_554_432, 20_000_000].into_iter().enumerate() {
+        let end = bytes.len().min(offset + cut_after);
         send_part(&deployment.url(), &publisher.session, &upload, offset, &bytes[offset..end], bytes.len()).await;
         if round == 2 {
             deployment.kill().await;
@@ -51,6 +51,14 @@ async fn an_upload_cut_at_any_byte_and_by_a_killed_server_is_resumed() {
         }
         offset = upload_offset(&publisher, &upload).await;
         assert!(offset % (16 << 20) == 0 || offset == bytes.len(), "{offset}");
+    }
+    // What a cut request had sent may still be on its way to the disk: whoever is told of another offset goes on there.
+    for _ in 0..50 {
+        offset = upload_offset(&publisher, &upload).await;
+        if offset == bytes.len() {
+            break;
+        }
+        send_part(&deployment.url(), &publisher.session, &upload, offset, &bytes[offset..], bytes.len()).await;
     }
     assert_eq!(offset, bytes.len());
     // Not published yet, so nobody sees it; then published, bought and got whole.
@@ -92,24 +100,19 @@ async fn send_part(url: &str, session: &str, path: &str, offset: usize, part: &[
          content-type: application/offset+octet-stream\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
         size - offset
     );
-    for _ in 0..50 {
-        let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
-        stream.write_all(head.as_bytes()).await.unwrap();
-        // The server may refuse before it has read everything.
-        let _ = stream.write_all(part).await;
-        if offset + part.len() < size {
-            tokio::time::sleep(Duration::from_millis(400)).await;
-            return;
-        }
-        let mut answer = String::new();
-        let _ = stream.read_to_string(&mut answer).await;
-        if !answer.contains("409") {
-            assert!(answer.starts_with("HTTP/1.1 204"), "{answer}");
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(200)).await;
+    let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+    stream.write_all(head.as_bytes()).await.unwrap();
+    // The server may refuse before it has read everything.
+    let _ = stream.write_all(part).await;
+    if offset + part.len() < size {
+        tokio::time::sleep(Duration::from_millis(400)).await;
+        return;
     }
-    panic!("the upload stays locked");
+    let mut answer = String::new();
+    let _ = stream.read_to_string(&mut answer).await;
+    let expected = ["HTTP/1.1 204", "HTTP/1.1 409"].iter().any(|status| answer.starts_with(status));
+    assert!(expected, "{answer}");
+    tokio::time::sleep(Duration::from_millis(200)).await;
 }
 
 #[tokio::test]
