@@ -15,8 +15,7 @@ pub(super) async fn fresh(release: &OpenedRelease) -> Snapshot {
     let mut snapshots = release.swarm().snapshots();
     snapshots.mark_unchanged();
     let _ = tokio::time::timeout(STATS_INTERVAL, snapshots.changed()).await;
-    let now = snapshots.borrow().clone();
-    now
+    snapshots.borrow().clone()
 }
 
 /// The fields of a `stats` event.

@@ -1,4 +1,5 @@
 //! Releases in use over the real transport: peers, origin, cache, keys and gateway together, against a server in memory.
+#![expect(clippy::unwrap_used, reason = "what a test cannot go on without, it fails without")]
 
 use std::path::Path;
 use std::sync::Arc;
