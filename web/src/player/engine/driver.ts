@@ -23,6 +23,8 @@ const STATS_MS = 500;
 const FLUSH_MS = 10_000;
 /** Receipts of downloaders are handed in this often. */
 const RECEIPTS_MS = 30_000;
+/** A native peer's stack may lose what comes before its own end of the channel is open: the hello is said twice. */
+const HELLO_AGAIN_MS = 1_500;
 /** Playheads move on by themselves this often. */
 const PLAYHEAD_MS = 1_000;
 /** Rechecking the cache may hold up the start this long; the rest is done beside playing. */
@@ -368,6 +370,10 @@ export class Driver implements Source {
     this.tell((now) => this.engine.peer_opened(now, peer, local, remote, hello));
     this.channels.admitted(peer);
     this.pump();
+    const again = (): void => {
+      if (this.channels.open(peer)) this.tell((now) => this.engine.hello_renewed(now, peer, hello));
+    };
+    setTimeout(again, HELLO_AGAIN_MS);
   }
 
   private async signReceipt(output: Extract<Output, { kind: 'sign receipt' }>): Promise<void> {
