@@ -49,7 +49,7 @@ async fn ranges_at_every_edge() {
 
     let edge = u64::from(SEGMENT_CHUNKS) * SEALED;
     let cases = [
-        (format!("bytes=0-0"), 0..1),
+        ("bytes=0-0".to_owned(), 0..1),
         (format!("bytes=0-{}", SEALED - 1), 0..SEALED),
         (format!("bytes={}-{}", edge - 1, edge), edge - 1..edge + 1),
         (format!("bytes={}-{}", edge, edge + SEALED - 1), edge..edge + SEALED),
