@@ -12,13 +12,13 @@ use crate::api::replay::SeenProofs;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::keyring::{self, Keyring};
-use crate::secrets::ReleaseSecrets;
 use crate::origin::Origin;
 use crate::password::Passwords;
 use crate::payment::{self, simulated::Simulated};
-use crate::random;
-use crate::signaling::Hub;
 use crate::publish::Desk;
+use crate::random;
+use crate::secrets::ReleaseSecrets;
+use crate::signaling::Hub;
 use crate::store::sealed::{self, Shelf};
 use crate::store::{self, Store};
 use crate::vault::{self, Vault};
@@ -146,7 +146,8 @@ impl App {
     /// The opaque name of a release's swarm: HMAC-SHA256 under the swarm secret, truncated.
     pub fn swarm_id(&self, release: ReleaseId) -> SwarmId {
         use hmac::{Hmac, KeyInit, Mac};
-        let mut mac = Hmac::<sha2::Sha256>::new_from_slice(&self.swarm_secret[..]).expect("HMAC takes any key");
+        let mut mac =
+            Hmac::<sha2::Sha256>::new_from_slice(&self.swarm_secret[..]).expect("HMAC takes any key");
         mac.update(SWARM_LABEL);
         mac.update(release.as_bytes());
         let tag: [u8; 32] = mac.finalize().into_bytes().into();

@@ -8,6 +8,11 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+/// Lines of a comment.
+type Lines = &'static [&'static str];
+/// The keys of a section with their comments.
+type Keys = &'static [(&'static str, Lines)];
+
 /// Defines a section, its defaults, and its comments as data.
 macro_rules! section {
     ($(#[doc = $about:literal])* $name:ident { $($(#[doc = $doc:literal])* $key:ident: $kind:ty = $default:expr,)* }) => {
@@ -25,8 +30,8 @@ macro_rules! section {
         }
 
         impl $name {
-            const ABOUT: &[&str] = &[$($about),*];
-            const KEYS: &[(&str, &[&str])] = &[$((stringify!($key), &[$($doc),*])),*];
+            const ABOUT: Lines = &[$($about),*];
+            const KEYS: Keys = &[$((stringify!($key), &[$($doc),*])),*];
         }
     };
 }
@@ -266,7 +271,7 @@ impl Config {
     pub fn example() -> String {
         let defaults = toml::Table::try_from(Self::default()).expect("the defaults are a table");
         let mut out = String::from("# Matinee's configuration. Every value here is the default.\n");
-        let sections: [(&str, &[&str], &[(&str, &[&str])]); 9] = [
+        let sections: [(&str, Lines, Keys); 9] = [
             ("server", Server::ABOUT, Server::KEYS),
             ("store", StoreSection::ABOUT, StoreSection::KEYS),
             ("vault", VaultSection::ABOUT, VaultSection::KEYS),
@@ -296,7 +301,8 @@ mod tests {
 
     fn load(pairs: &[(&str, &str)]) -> Result<Config, Error> {
         let folder = tempfile::tempdir().unwrap();
-        let pairs: Vec<_> = pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let pairs: Vec<_> =
+            pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         Config::load(folder.path(), None, pairs.into_iter())
     }
 
@@ -313,7 +319,8 @@ mod tests {
 
     #[test]
     fn environment_beats_file_and_unknown_keys_are_refused() {
-        let config = load(&[("MATINEE_LICENSE__EPOCHS_PER_MINUTE_MAX", "7"), ("MATINEE_DATA_DIR", "/x")]).unwrap();
+        let config =
+            load(&[("MATINEE_LICENSE__EPOCHS_PER_MINUTE_MAX", "7"), ("MATINEE_DATA_DIR", "/x")]).unwrap();
         assert_eq!(config.license.epochs_per_minute_max, 7);
         assert!(load(&[("MATINEE_LICENSE__EPOCHS", "7")]).is_err());
         assert!(load(&[("MATINEE_PAYMENT__CURRENCY", "XYZ1")]).is_err());
@@ -324,7 +331,8 @@ mod tests {
         let config = load(&[("MATINEE_STORE__ADDRESS_FILE", secret.to_str().unwrap())]).unwrap();
         assert_eq!(config.store_address(), "postgres://db/matinee");
 
-        std::fs::write(folder.path().join("config.toml"), "[server]\nlisten = \"0.0.0.0:1\"\nport = 3\n").unwrap();
+        std::fs::write(folder.path().join("config.toml"), "[server]\nlisten = \"0.0.0.0:1\"\nport = 3\n")
+            .unwrap();
         assert!(Config::load(folder.path(), None, std::iter::empty()).is_err());
     }
 }

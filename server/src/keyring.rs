@@ -148,7 +148,8 @@ impl Keyring {
         validation.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
         // The library reads the machine's clock; this server's clock is an argument of the callers.
         validation.validate_exp = false;
-        let data = jsonwebtoken::decode::<ViewTokenClaims>(token, key, &validation).map_err(|_| Error::Token)?;
+        let data =
+            jsonwebtoken::decode::<ViewTokenClaims>(token, key, &validation).map_err(|_| Error::Token)?;
         Ok(data.claims)
     }
 
@@ -171,7 +172,12 @@ impl Keyring {
 
 /// Makes the next key of a use the current one, retires the current and publishes a new next one. Gives the new
 /// current kid.
-pub async fn rotate(store: &Store, vault: &Vault, clock: &dyn Clock, key_use: KeyUse) -> Result<String, Error> {
+pub async fn rotate(
+    store: &Store,
+    vault: &Vault,
+    clock: &dyn Clock,
+    key_use: KeyUse,
+) -> Result<String, Error> {
     let now_ms = clock.now_ms();
     let mut tx = store.write().await?;
     let next = signing_key::by_state(&mut tx, key_use, State::Next).await?.ok_or(Error::Missing(key_use))?;

@@ -19,7 +19,7 @@ pub mod random;
 pub mod router;
 pub mod secrets;
 pub mod signaling;
-pub mod storefront;
 pub mod store;
+pub mod storefront;
 pub mod stun;
 pub mod vault;

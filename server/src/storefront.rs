@@ -75,7 +75,9 @@ fn page(app: &App, path: &str, bytes: Cow<'static, [u8]>, asked: &HeaderMap) -> 
     if path == WORKER {
         headers.insert("service-worker-allowed", HeaderValue::from_static("/"));
     }
-    for (name, value) in [(header::CONTENT_SECURITY_POLICY, policy(&app.public_url)), (header::ETAG, tag.clone())] {
+    for (name, value) in
+        [(header::CONTENT_SECURITY_POLICY, policy(&app.public_url)), (header::ETAG, tag.clone())]
+    {
         if let Ok(value) = HeaderValue::from_str(&value) {
             headers.insert(name, value);
         }
@@ -90,8 +92,10 @@ fn page(app: &App, path: &str, bytes: Cow<'static, [u8]>, asked: &HeaderMap) -> 
 
 /// What the pages may load: their own files, WebAssembly, their own signaling, media and images that they made.
 fn policy(public_url: &str) -> String {
-    let host = public_url.split_once("://").map_or("", |(_, rest)| rest.split('/').next().unwrap_or_default());
-    let socket = if public_url.starts_with("https://") { format!("wss://{host}") } else { format!("ws://{host}") };
+    let host =
+        public_url.split_once("://").map_or("", |(_, rest)| rest.split('/').next().unwrap_or_default());
+    let socket =
+        if public_url.starts_with("https://") { format!("wss://{host}") } else { format!("ws://{host}") };
     format!(
         "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; img-src 'self' data: blob:; \
          font-src 'self'; media-src 'self' blob:; connect-src 'self' {socket}; worker-src 'self' blob:; \

@@ -208,7 +208,8 @@ fn write(path: &Path, keys: &Keys, new: bool) -> Result<(), Error> {
         current: keys.current.clone(),
         keys: keys.by_id.iter().map(|(id, key)| (id.clone(), b64u(&key[..]))).collect(),
     };
-    let text = Zeroizing::new(serde_json::to_string_pretty(&file).map_err(|_| Error::Damaged(path.to_owned()))?);
+    let text =
+        Zeroizing::new(serde_json::to_string_pretty(&file).map_err(|_| Error::Damaged(path.to_owned()))?);
     let beside = path.with_extension("new");
     let mut options = std::fs::OpenOptions::new();
     options.write(true).create(true).truncate(true);

@@ -60,7 +60,8 @@ pub async fn handle(
 
 /// Refuses what cannot be an email address or a name.
 pub fn check(email: &str, name: &str) -> Result<(), Problem> {
-    let refuse = |code, detail: &'static str| Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, code, detail));
+    let refuse =
+        |code, detail: &'static str| Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, code, detail));
     let email = canonical_email(email);
     let parts = email.split_once('@').filter(|(local, host)| !local.is_empty() && !host.is_empty());
     if parts.is_none()

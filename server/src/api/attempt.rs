@@ -65,7 +65,8 @@ impl FromRequestParts<App> for Address {
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Infallible> {
         // The last address is the one that the proxy itself saw; those before it are the client's own words.
         let forwarded = parts.headers.get_all("x-forwarded-for").iter().next_back();
-        let forwarded = forwarded.and_then(|value| value.to_str().ok()).and_then(|value| value.rsplit(',').next());
+        let forwarded =
+            forwarded.and_then(|value| value.to_str().ok()).and_then(|value| value.rsplit(',').next());
         let forwarded = forwarded.and_then(|address| address.trim().parse::<IpAddr>().ok());
         let connected = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip());
         let address = forwarded.filter(|_| app.config.server.trust_forwarded).or(connected);

@@ -93,7 +93,10 @@ fn require_origin(headers: &HeaderMap, app: &App) -> Result<(), Problem> {
     if origin.is_some_and(|origin| origin.eq_ignore_ascii_case(origin_of(&app.public_url))) {
         return Ok(());
     }
-    Err(Problem::forbidden("origin_mismatch", "send this request from the server's own pages, or use a bearer token"))
+    Err(Problem::forbidden(
+        "origin_mismatch",
+        "send this request from the server's own pages, or use a bearer token",
+    ))
 }
 
 /// Scheme, host and port of a URL.
@@ -271,7 +274,8 @@ async fn token_and_proof(
     let (parts, body) = whole(request).await?;
     let value = parts.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
     let token = value.and_then(|value| value.strip_prefix("DPoP "));
-    let token = token.ok_or_else(|| Problem::token("view_token_required", "send Authorization: DPoP <view token>"))?;
+    let token = token
+        .ok_or_else(|| Problem::token("view_token_required", "send Authorization: DPoP <view token>"))?;
     let claims = match app.keyring.verify_view_token(token, app.clock.now_s()) {
         Err(keyring::Error::Expired) if expired_too => app.keyring.verify_view_token_at_any_age(token),
         other => other,
@@ -283,7 +287,12 @@ async fn token_and_proof(
     Ok((claims, parts, Proof::new(verified, body)))
 }
 
-fn verify_proof(app: &App, parts: &Parts, token: Option<&str>, body: &[u8]) -> Result<VerifiedProof, Problem> {
+fn verify_proof(
+    app: &App,
+    parts: &Parts,
+    token: Option<&str>,
+    body: &[u8],
+) -> Result<VerifiedProof, Problem> {
     let mut proofs = parts.headers.get_all("dpop").iter();
     let proof = match (proofs.next().and_then(|value| value.to_str().ok()), proofs.next()) {
         (Some(proof), None) => proof,

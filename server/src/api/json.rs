@@ -31,7 +31,8 @@ impl<T: DeserializeOwned> FromRequest<App> for Json<T> {
 /// Reads JSON, or says where it is wrong. The content type is not asked for: the Origin check is what keeps other sites
 /// out, and bodies are JSON everywhere.
 pub fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
-    serde_json::from_slice(bytes).map_err(|error| Problem::malformed(format!("the body is not as documented: {error}")))
+    serde_json::from_slice(bytes)
+        .map_err(|error| Problem::malformed(format!("the body is not as documented: {error}")))
 }
 
 /// Path parameters that are ids or indexes: what does not parse is not found.

@@ -14,7 +14,10 @@ use crate::license::NO_LIMIT_MS;
 use crate::store::{self, release};
 
 /// Answers with a license; 403 with the rule that forbids it, 429 `keys_too_fast`.
-pub async fn handle(State(app): State<App>, authority: ViewAuthority) -> Result<Json<LicenseAnswer>, Problem> {
+pub async fn handle(
+    State(app): State<App>,
+    authority: ViewAuthority,
+) -> Result<Json<LicenseAnswer>, Problem> {
     let body: LicenseRequest = authority.proof.json()?;
     let now_ms = app.clock.now_ms();
     let mut tx = app.store.write().await?;

@@ -69,7 +69,10 @@ pub fn check(plan: &Plan, currency: &str) -> Result<(), Problem> {
         return Err(refusal("currency_unknown", format!("prices are in {currency}")));
     }
     if !(0..=PRICE_MINOR_MAX).contains(&plan.price.minor) {
-        return Err(refusal("price_out_of_range", format!("a price is of 0 to {PRICE_MINOR_MAX} minor units")));
+        return Err(refusal(
+            "price_out_of_range",
+            format!("a price is of 0 to {PRICE_MINOR_MAX} minor units"),
+        ));
     }
     for window_ms in [plan.start_within_ms, plan.play_within_ms] {
         if !(1..=WINDOW_MS_MAX).contains(&window_ms) {

@@ -151,7 +151,9 @@ impl From<keyring::Error> for Problem {
     fn from(error: keyring::Error) -> Self {
         match error {
             keyring::Error::Token => Self::token("view_token_invalid", "the view token is not valid here"),
-            keyring::Error::Expired => Self::token("view_token_expired", "renew the view and use the new token"),
+            keyring::Error::Expired => {
+                Self::token("view_token_expired", "renew the view and use the new token")
+            }
             other => Self::internal(&other),
         }
     }

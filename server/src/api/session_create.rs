@@ -65,12 +65,23 @@ pub struct SignedIn {
 }
 
 /// Makes a login and hands it over.
-pub async fn respond(app: &App, mut tx: Tx, signed_in: SignedIn, status: StatusCode) -> Result<Response, Problem> {
+pub async fn respond(
+    app: &App,
+    mut tx: Tx,
+    signed_in: SignedIn,
+    status: StatusCode,
+) -> Result<Response, Problem> {
     let token = Zeroizing::new(b64u(&random::bytes::<32>()));
     let now_ms = app.clock.now_ms();
     let lasts_ms = i64::from(app.config.account.session_days).saturating_mul(DAY_MS);
-    session::insert(&mut tx, &session::hash(&token), signed_in.account, now_ms, now_ms.saturating_add(lasts_ms))
-        .await?;
+    session::insert(
+        &mut tx,
+        &session::hash(&token),
+        signed_in.account,
+        now_ms,
+        now_ms.saturating_add(lasts_ms),
+    )
+    .await?;
     let account = summary(app, &mut tx, signed_in.account).await?;
     tx.commit().await?;
     if signed_in.bearer {

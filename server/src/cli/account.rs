@@ -45,7 +45,8 @@ pub(super) async fn run(command: Command, config: &Config) -> Result<(), Error> 
     match command {
         Command::Add { email, name, roles, password_stdin, json } => {
             let name = name.unwrap_or_else(|| email.split('@').next().unwrap_or_default().to_owned());
-            account_create::check(&email, &name).or_else(|problem| Error::refused(problem.detail.into_owned()))?;
+            account_create::check(&email, &name)
+                .or_else(|problem| Error::refused(problem.detail.into_owned()))?;
             let store = open_store(config).await?;
             let hash = Passwords::new(1).hash(Password::new(password(password_stdin, &email)?)).await?;
             let now_ms = now_ms();

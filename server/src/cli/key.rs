@@ -55,7 +55,11 @@ pub(super) async fn run(command: Command, config: &Config) -> Result<(), Error> 
             let forgotten = if forget_old { vault.forget_old_keys()? } else { 0 };
             store.close().await;
             let data = json!({ "vault_key": key_id, "rewrapped": rows, "forgotten": forgotten });
-            return print(json, &data, &format!("{rows} secrets are under {key_id}, {forgotten} keys forgotten"));
+            return print(
+                json,
+                &data,
+                &format!("{rows} secrets are under {key_id}, {forgotten} keys forgotten"),
+            );
         }
     };
     let kid = keyring::rotate(&store, &vault, &SystemClock, key_use).await?;

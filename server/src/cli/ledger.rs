@@ -37,7 +37,12 @@ pub(super) async fn run(command: Command, config: &Config) -> Result<(), Error> 
         "overdrawn": check.overdrawn,
         "accounts": accounts,
     });
-    let text = format!("{} journals in {} accounts sum to {}", check.journals, accounts.len(), check.sum_minor);
+    let text =
+        format!("{} journals in {} accounts sum to {}", check.journals, accounts.len(), check.sum_minor);
     print(json, &data, &text)?;
-    if check.is_sound() { Ok(()) } else { Error::refused("the ledger is not sound: restore a backup or correct it") }
+    if check.is_sound() {
+        Ok(())
+    } else {
+        Error::refused("the ledger is not sound: restore a backup or correct it")
+    }
 }

@@ -34,7 +34,13 @@ const PASSWORD_BYTES_MAX: u64 = 1024;
 #[command(name = "matinee", version, about, propagate_version = true)]
 pub struct Cli {
     /// The folder of database, keys and objects.
-    #[arg(long, global = true, env = "MATINEE_DATA_DIR", default_value = "./matinee-data", value_name = "FOLDER")]
+    #[arg(
+        long,
+        global = true,
+        env = "MATINEE_DATA_DIR",
+        default_value = "./matinee-data",
+        value_name = "FOLDER"
+    )]
     data_dir: PathBuf,
     /// The configuration file; config.toml in the data folder if not given.
     #[arg(long, global = true, env = "MATINEE_CONFIG", value_name = "FILE")]

@@ -36,8 +36,8 @@ pub(super) async fn run(command: Command, config: &Config) -> Result<(), Error> 
     let store = open_store(config).await?;
     match command {
         Command::Add { name, publisher, json } => {
-            let name =
-                title_create::check_name(&name).or_else(|problem| Error::refused(problem.detail.into_owned()))?;
+            let name = title_create::check_name(&name)
+                .or_else(|problem| Error::refused(problem.detail.into_owned()))?;
             let now_ms = now_ms();
             let id = TitleId::from_bytes(random::id(now_ms));
             let mut tx = store.write().await?;

@@ -23,16 +23,22 @@ mod tests {
     #[test]
     fn a_file_has_as_many_epochs_as_its_chunks_fill() {
         let chunk = u64::from(CHUNK_BYTES);
-        for (size, epoch_chunks, epochs) in
-            [(0, 64, 0), (1, 64, 1), (64 * chunk, 64, 1), (64 * chunk + 1, 64, 2), (5 * chunk, 1, 5), (chunk, 0, 1)]
-        {
+        for (size, epoch_chunks, epochs) in [
+            (0, 64, 0),
+            (1, 64, 1),
+            (64 * chunk, 64, 1),
+            (64 * chunk + 1, 64, 2),
+            (5 * chunk, 1, 5),
+            (chunk, 0, 1),
+        ] {
             assert_eq!(epochs_of(size, epoch_chunks), epochs, "{size} bytes");
         }
     }
 
     #[test]
     fn a_license_leads_but_never_beyond_the_file() {
-        let counts: Vec<_> = (0..6).map(|asked| rolling(FileIndex(0), asked, 5).map(|range| range.count)).collect();
+        let counts: Vec<_> =
+            (0..6).map(|asked| rolling(FileIndex(0), asked, 5).map(|range| range.count)).collect();
         assert_eq!(counts, [Some(3), Some(3), Some(3), Some(2), Some(1), None]);
         assert_eq!(rolling(FileIndex(0), 0, 0), None);
     }

@@ -41,7 +41,8 @@ async fn traced(request: Request, next: Next) -> Response {
             && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
     };
     let id = given.filter(plain).map_or_else(|| hex::encode(random::bytes::<8>()), str::to_owned);
-    let span = tracing::info_span!("request", id = %id, method = %request.method(), path = %request.uri().path());
+    let span =
+        tracing::info_span!("request", id = %id, method = %request.method(), path = %request.uri().path());
     let started = tokio::time::Instant::now();
     let mut response = next.run(request).instrument(span.clone()).await;
     let took_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);

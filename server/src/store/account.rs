@@ -125,21 +125,23 @@ pub async fn insert(tx: &mut Tx, account: &Account, password_hash: &str) -> Resu
 
 /// The account with this id.
 pub async fn by_id(tx: &mut Tx, account: AccountId) -> Result<Option<Account>, Error> {
-    let row: Option<Row> =
-        on!(tx, |db| sqlx::query_as("select id, email, name, roles, created_at_ms from accounts where id = $1")
-            .bind(account.to_string())
-            .fetch_optional(db)
-            .await)?;
+    let row: Option<Row> = on!(tx, |db| sqlx::query_as(
+        "select id, email, name, roles, created_at_ms from accounts where id = $1"
+    )
+    .bind(account.to_string())
+    .fetch_optional(db)
+    .await)?;
     row.map(Account::try_from).transpose()
 }
 
 /// The account that signs in with this name.
 pub async fn by_email(tx: &mut Tx, email: &str) -> Result<Option<Account>, Error> {
-    let row: Option<Row> =
-        on!(tx, |db| sqlx::query_as("select id, email, name, roles, created_at_ms from accounts where email = $1")
-            .bind(canonical_email(email))
-            .fetch_optional(db)
-            .await)?;
+    let row: Option<Row> = on!(tx, |db| sqlx::query_as(
+        "select id, email, name, roles, created_at_ms from accounts where email = $1"
+    )
+    .bind(canonical_email(email))
+    .fetch_optional(db)
+    .await)?;
     row.map(Account::try_from).transpose()
 }
 

@@ -117,8 +117,10 @@ impl Store {
             .foreign_keys(true)
             .busy_timeout(Duration::from_secs(ACQUIRE_S_MAX));
         let acquire = Duration::from_secs(ACQUIRE_S_MAX);
-        let writer =
-            SqlitePoolOptions::new().max_connections(1).acquire_timeout(acquire).connect_with(options.clone());
+        let writer = SqlitePoolOptions::new()
+            .max_connections(1)
+            .acquire_timeout(acquire)
+            .connect_with(options.clone());
         let writer = writer.await?;
         let readers = SqlitePoolOptions::new()
             .max_connections(SQLITE_READERS_MAX)

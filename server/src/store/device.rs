@@ -21,9 +21,10 @@ pub async fn seen(tx: &mut Tx, account: AccountId, device: Thumbprint, now_ms: i
 
 /// How many devices an account has used.
 pub async fn count(tx: &mut Tx, account: AccountId) -> Result<i64, Error> {
-    let (count,): (i64,) = on!(tx, |db| sqlx::query_as("select count(*) from devices where account_id = $1")
-        .bind(account.to_string())
-        .fetch_one(db)
-        .await)?;
+    let (count,): (i64,) =
+        on!(tx, |db| sqlx::query_as("select count(*) from devices where account_id = $1")
+            .bind(account.to_string())
+            .fetch_one(db)
+            .await)?;
     Ok(count)
 }

@@ -101,19 +101,22 @@ pub async fn insert(tx: &mut Tx, entitlement: &Entitlement) -> Result<(), Error>
 
 /// The entitlement with this id.
 pub async fn by_id(tx: &mut Tx, entitlement: EntitlementId) -> Result<Option<Entitlement>, Error> {
-    let row: Option<Row> = on!(tx, |db| sqlx::query_as(
+    let row: Option<Row> = on!(tx, |db| {
+        sqlx::query_as(
         "select id, account_id, title_id, plan_id, purchase_id, state, start_by_ms, play_within_ms, play_until_ms, \
          views_left, views_used, created_at_ms from entitlements where id = $1"
     )
     .bind(entitlement.to_string())
     .fetch_optional(db)
-    .await)?;
+    .await
+    })?;
     row.map(Entitlement::try_from).transpose()
 }
 
 /// The entitlements of an account, newest first, at most [`ENTITLEMENTS_LISTED_MAX`].
 pub async fn by_account(tx: &mut Tx, account: AccountId) -> Result<Vec<Entitlement>, Error> {
-    let rows: Vec<Row> = on!(tx, |db| sqlx::query_as(
+    let rows: Vec<Row> = on!(tx, |db| {
+        sqlx::query_as(
         "select id, account_id, title_id, plan_id, purchase_id, state, start_by_ms, play_within_ms, play_until_ms, \
          views_left, views_used, created_at_ms from entitlements where account_id = $1 \
          order by created_at_ms desc, id desc limit $2"
@@ -121,7 +124,8 @@ pub async fn by_account(tx: &mut Tx, account: AccountId) -> Result<Vec<Entitleme
     .bind(account.to_string())
     .bind(ENTITLEMENTS_LISTED_MAX)
     .fetch_all(db)
-    .await)?;
+    .await
+    })?;
     rows.into_iter().map(Entitlement::try_from).collect()
 }
 
@@ -149,7 +153,12 @@ pub async fn count_view(
 }
 
 /// Takes an entitlement back. False if there is none or it was taken back before.
-pub async fn revoke(tx: &mut Tx, entitlement: EntitlementId, reason: &str, now_ms: i64) -> Result<bool, Error> {
+pub async fn revoke(
+    tx: &mut Tx,
+    entitlement: EntitlementId,
+    reason: &str,
+    now_ms: i64,
+) -> Result<bool, Error> {
     let changed = on!(tx, |db| sqlx::query(
         "update entitlements set state = 'revoked', revoked_at_ms = $1, revoked_reason = $2 \
          where id = $3 and state = 'active'"

@@ -96,14 +96,16 @@ pub async fn transfer(
 }
 
 async fn debit(tx: &mut Tx, name: &str, minor: i64) -> Result<bool, Error> {
-    let changed = on!(tx, |db| sqlx::query(
+    let changed = on!(tx, |db| {
+        sqlx::query(
         "update ledger_accounts set balance_minor = balance_minor - $1 where name = $2 and balance_minor >= $1"
     )
     .bind(minor)
     .bind(name)
     .execute(db)
     .await?
-    .rows_affected());
+    .rows_affected()
+    });
     Ok(changed == 1)
 }
 
@@ -133,9 +135,11 @@ pub async fn wallet(tx: &mut Tx, account: AccountId, currency: &str) -> Result<M
 
 /// Every ledger account with its balance, by name: name, minor units, currency.
 pub async fn balances(tx: &mut Tx) -> Result<Vec<(String, i64, String)>, Error> {
-    Ok(on!(tx, |db| sqlx::query_as("select name, balance_minor, currency from ledger_accounts order by name")
-        .fetch_all(db)
-        .await)?)
+    Ok(on!(tx, |db| sqlx::query_as(
+        "select name, balance_minor, currency from ledger_accounts order by name"
+    )
+    .fetch_all(db)
+    .await)?)
 }
 
 /// What is wrong with the ledger. An empty check is a sound one.
@@ -165,7 +169,8 @@ impl Check {
 
 /// Checks every invariant of the ledger.
 pub async fn check(tx: &mut Tx) -> Result<Check, Error> {
-    let (journals,): (i64,) = on!(tx, |db| sqlx::query_as("select count(*) from journals").fetch_one(db).await)?;
+    let (journals,): (i64,) =
+        on!(tx, |db| sqlx::query_as("select count(*) from journals").fetch_one(db).await)?;
     let (sum_minor,): (i64,) = on!(tx, |db| sqlx::query_as(
         "select cast(coalesce(sum(amount_minor), 0) as bigint) from ledger_entries"
     )

@@ -26,7 +26,8 @@ pub struct Payment {
 /// Credits the wallet and keeps the payment.
 pub async fn settle(tx: &mut Tx, payment: &Payment, journal_id: &str) -> Result<(), Error> {
     let reference = payment.id.to_string();
-    let journal = Journal { id: journal_id, kind: "top_up", reference: &reference, at_ms: payment.created_at_ms };
+    let journal =
+        Journal { id: journal_id, kind: "top_up", reference: &reference, at_ms: payment.created_at_ms };
     let from = Holder::Provider(payment.provider.to_owned());
     ledger::transfer(tx, journal, &from, &Holder::Wallet(payment.account_id), &payment.amount).await?;
     on!(tx, |db| sqlx::query(

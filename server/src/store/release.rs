@@ -138,20 +138,23 @@ impl TryFrom<FileRow> for File {
 
 /// The release with this id.
 pub async fn by_id(tx: &mut Tx, release: ReleaseId) -> Result<Option<Release>, Error> {
-    let row: Option<Row> = on!(tx, |db| sqlx::query_as(
+    let row: Option<Row> = on!(tx, |db| {
+        sqlx::query_as(
         "select r.id, r.title_id, t.name as title_name, t.publisher_id, a.name as publisher_name, r.sealed, r.state, \
          r.secret, r.secret_key_id, r.created_at_ms, r.published_at_ms \
          from releases r join titles t on t.id = r.title_id join accounts a on a.id = t.publisher_id where r.id = $1"
     )
     .bind(release.to_string())
     .fetch_optional(db)
-    .await)?;
+    .await
+    })?;
     row.map(Release::try_from).transpose()
 }
 
 /// The newest published release of a title.
 pub async fn latest_published(tx: &mut Tx, title: TitleId) -> Result<Option<Release>, Error> {
-    let row: Option<Row> = on!(tx, |db| sqlx::query_as(
+    let row: Option<Row> = on!(tx, |db| {
+        sqlx::query_as(
         "select r.id, r.title_id, t.name as title_name, t.publisher_id, a.name as publisher_name, r.sealed, r.state, \
          r.secret, r.secret_key_id, r.created_at_ms, r.published_at_ms \
          from releases r join titles t on t.id = r.title_id join accounts a on a.id = t.publisher_id \
@@ -159,7 +162,8 @@ pub async fn latest_published(tx: &mut Tx, title: TitleId) -> Result<Option<Rele
     )
     .bind(title.to_string())
     .fetch_optional(db)
-    .await)?;
+    .await
+    })?;
     row.map(Release::try_from).transpose()
 }
 
@@ -240,7 +244,8 @@ pub async fn publish(tx: &mut Tx, release: ReleaseId, manifest: &str, now_ms: i6
         .execute(db)
         .await
         .map(drop))?;
-    let changed = on!(tx, |db| sqlx::query(
+    let changed = on!(tx, |db| {
+        sqlx::query(
         "update releases set state = 'published', manifest = $1, published_at_ms = $2 where id = $3 and state = 'open' \
          and not exists (select 1 from files where release_id = $3 and uploaded_bytes <> size_bytes)"
     )
@@ -249,7 +254,8 @@ pub async fn publish(tx: &mut Tx, release: ReleaseId, manifest: &str, now_ms: i6
     .bind(release.to_string())
     .execute(db)
     .await?
-    .rows_affected());
+    .rows_affected()
+    });
     Ok(changed == 1)
 }
 
@@ -266,11 +272,12 @@ pub async fn manifest(tx: &mut Tx, release: ReleaseId) -> Result<Option<String>,
 /// Removes an open release, its files and its uploads. False if it is not there or is published.
 pub async fn delete_open(tx: &mut Tx, release: ReleaseId) -> Result<bool, Error> {
     // The row's lock comes first, so that a publication cannot come between.
-    let locked = on!(tx, |db| sqlx::query("update releases set state = state where id = $1 and state = 'open'")
-        .bind(release.to_string())
-        .execute(db)
-        .await?
-        .rows_affected());
+    let locked =
+        on!(tx, |db| sqlx::query("update releases set state = state where id = $1 and state = 'open'")
+            .bind(release.to_string())
+            .execute(db)
+            .await?
+            .rows_affected());
     if locked == 0 {
         return Ok(false);
     }

@@ -70,7 +70,9 @@ pub async fn rewrap(tx: &mut Tx, shelf: Shelf, row: &str, old: &Sealed, new: &Se
         Shelf::SigningKeys => {
             "update signing_keys set secret = $1, secret_key_id = $2 where kid = $3 and secret_key_id = $4"
         }
-        Shelf::Secrets => "update secrets set secret = $1, secret_key_id = $2 where name = $3 and secret_key_id = $4",
+        Shelf::Secrets => {
+            "update secrets set secret = $1, secret_key_id = $2 where name = $3 and secret_key_id = $4"
+        }
     };
     let changed = on!(tx, |db| sqlx::query(sql)
         .bind(new.bytes.as_slice())
@@ -85,12 +87,11 @@ pub async fn rewrap(tx: &mut Tx, shelf: Shelf, row: &str, old: &Sealed, new: &Se
 
 /// The server's secret of this name.
 pub async fn secret(tx: &mut Tx, name: &str) -> Result<Option<Sealed>, Error> {
-    let row: Option<(String, Vec<u8>)> = on!(tx, |db| sqlx::query_as(
-        "select secret_key_id, secret from secrets where name = $1"
-    )
-    .bind(name)
-    .fetch_optional(db)
-    .await)?;
+    let row: Option<(String, Vec<u8>)> =
+        on!(tx, |db| sqlx::query_as("select secret_key_id, secret from secrets where name = $1")
+            .bind(name)
+            .fetch_optional(db)
+            .await)?;
     Ok(row.map(|(key_id, bytes)| Sealed { key_id, bytes }))
 }
 

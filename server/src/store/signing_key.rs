@@ -140,7 +140,12 @@ pub async fn insert(tx: &mut Tx, key: &SigningKey) -> Result<(), Error> {
 }
 
 /// Moves a key to another state.
-pub async fn set_state(tx: &mut Tx, kid: &str, state: State, retired_at_ms: Option<i64>) -> Result<(), Error> {
+pub async fn set_state(
+    tx: &mut Tx,
+    kid: &str,
+    state: State,
+    retired_at_ms: Option<i64>,
+) -> Result<(), Error> {
     on!(tx, |db| sqlx::query("update signing_keys set state = $1, retired_at_ms = $2 where kid = $3")
         .bind(state.text())
         .bind(retired_at_ms)

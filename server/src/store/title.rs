@@ -80,13 +80,15 @@ pub async fn by_id(tx: &mut Tx, title: TitleId) -> Result<Option<Title>, Error> 
 
 /// Titles that can be played or bought, newest first, at most [`TITLES_LISTED_MAX`].
 pub async fn listed(tx: &mut Tx) -> Result<Vec<Title>, Error> {
-    let rows: Vec<Row> = on!(tx, |db| sqlx::query_as(
+    let rows: Vec<Row> = on!(tx, |db| {
+        sqlx::query_as(
         "select t.id, t.publisher_id, a.name as publisher_name, t.name, t.created_at_ms \
          from titles t join accounts a on a.id = t.publisher_id order by t.created_at_ms desc, t.id desc limit $1"
     )
     .bind(TITLES_LISTED_MAX)
     .fetch_all(db)
-    .await)?;
+    .await
+    })?;
     rows.into_iter().map(Title::try_from).collect()
 }
 

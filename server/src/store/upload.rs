@@ -17,7 +17,9 @@ pub async fn advance(
     to_bytes: u64,
     chunk_hashes: &[u8],
 ) -> Result<bool, Error> {
-    let moved = on!(tx, |db| sqlx::query(
+    let moved =
+        on!(tx, |db| {
+            sqlx::query(
         "update files set uploaded_bytes = $1 where release_id = $2 and file = $3 and uploaded_bytes = $4 \
          and exists (select 1 from releases where id = $2 and state = 'open')"
     )
@@ -27,7 +29,8 @@ pub async fn advance(
     .bind(signed(from_bytes))
     .execute(db)
     .await?
-    .rows_affected());
+    .rows_affected()
+        });
     if moved == 0 {
         return Ok(false);
     }
@@ -69,15 +72,19 @@ pub async fn forget(tx: &mut Tx, release: ReleaseId) -> Result<(), Error> {
 /// Sets an open release back to nothing uploaded, before its objects are removed. False if it is not open.
 pub async fn reset(tx: &mut Tx, release: ReleaseId) -> Result<bool, Error> {
     // The release's row is locked first, as publishing and removing do.
-    let locked = on!(tx, |db| sqlx::query("update releases set state = state where id = $1 and state = 'open'")
-        .bind(release.to_string())
-        .execute(db)
-        .await?
-        .rows_affected());
+    let locked =
+        on!(tx, |db| sqlx::query("update releases set state = state where id = $1 and state = 'open'")
+            .bind(release.to_string())
+            .execute(db)
+            .await?
+            .rows_affected());
     if locked == 0 {
         return Ok(false);
     }
-    for sql in ["delete from uploads where release_id = $1", "update files set uploaded_bytes = 0 where release_id = $1"] {
+    for sql in [
+        "delete from uploads where release_id = $1",
+        "update files set uploaded_bytes = 0 where release_id = $1",
+    ] {
         on!(tx, |db| sqlx::query(sql).bind(release.to_string()).execute(db).await.map(drop))?;
     }
     Ok(true)

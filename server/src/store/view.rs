@@ -137,7 +137,8 @@ pub async fn expire_stale(
 
 /// Opens a view. False if this device has an active one on this entitlement: that one goes on.
 pub async fn open(tx: &mut Tx, view: &NewView, now_ms: i64) -> Result<bool, Error> {
-    let inserted = on!(tx, |db| sqlx::query(
+    let inserted = on!(tx, |db| {
+        sqlx::query(
         "insert into views (id, entitlement_id, account_id, release_id, jkt, agreement_key, state, opened_at_ms, \
          last_seen_at_ms) values ($1, $2, $3, $4, $5, $6, 'active', $7, $7) \
          on conflict (entitlement_id, jkt) where state = 'active' do nothing"
@@ -151,19 +152,22 @@ pub async fn open(tx: &mut Tx, view: &NewView, now_ms: i64) -> Result<bool, Erro
     .bind(now_ms)
     .execute(db)
     .await?
-    .rows_affected());
+    .rows_affected()
+    });
     Ok(inserted == 1)
 }
 
 /// The view with this id.
 pub async fn by_id(tx: &mut Tx, view: ViewId) -> Result<Option<View>, Error> {
-    let row: Option<Row> = on!(tx, |db| sqlx::query_as(
+    let row: Option<Row> = on!(tx, |db| {
+        sqlx::query_as(
         "select v.id, v.entitlement_id, v.account_id, v.release_id, v.jkt, v.agreement_key, v.state, v.opened_at_ms, \
          v.last_seen_at_ms, e.play_until_ms from views v join entitlements e on e.id = v.entitlement_id where v.id = $1"
     )
     .bind(view.to_string())
     .fetch_optional(db)
-    .await)?;
+    .await
+    })?;
     row.map(View::try_from).transpose()
 }
 
@@ -173,7 +177,8 @@ pub async fn active_on(
     entitlement: EntitlementId,
     device: Thumbprint,
 ) -> Result<Option<View>, Error> {
-    let row: Option<Row> = on!(tx, |db| sqlx::query_as(
+    let row: Option<Row> = on!(tx, |db| {
+        sqlx::query_as(
         "select v.id, v.entitlement_id, v.account_id, v.release_id, v.jkt, v.agreement_key, v.state, v.opened_at_ms, \
          v.last_seen_at_ms, e.play_until_ms from views v join entitlements e on e.id = v.entitlement_id \
          where v.entitlement_id = $1 and v.jkt = $2 and v.state = 'active'"
@@ -181,7 +186,8 @@ pub async fn active_on(
     .bind(entitlement.to_string())
     .bind(device.to_string())
     .fetch_optional(db)
-    .await)?;
+    .await
+    })?;
     row.map(View::try_from).transpose()
 }
 
@@ -214,7 +220,9 @@ pub async fn resume(tx: &mut Tx, view: ViewId, agreement_key: &[u8; 32], now_ms:
 
 /// Ends an active view. False if it is not active.
 pub async fn end(tx: &mut Tx, view: ViewId, state: State, reason: &str, now_ms: i64) -> Result<bool, Error> {
-    let changed = on!(tx, |db| sqlx::query(
+    let changed =
+        on!(tx, |db| {
+            sqlx::query(
         "update views set state = $1, end_reason = $2, ended_at_ms = $3 where id = $4 and state = 'active'"
     )
     .bind(state.text())
@@ -223,7 +231,8 @@ pub async fn end(tx: &mut Tx, view: ViewId, state: State, reason: &str, now_ms: 
     .bind(view.to_string())
     .execute(db)
     .await?
-    .rows_affected());
+    .rows_affected()
+        });
     Ok(changed == 1)
 }
 
@@ -248,13 +257,15 @@ pub async fn revoke_all(
 
 /// Views revoked since then, with the reason: what another process revoked is told to this one's peers.
 pub async fn revoked_since(tx: &mut Tx, since_ms: i64) -> Result<Vec<(ViewId, String)>, Error> {
-    let rows: Vec<(String, Option<String>)> = on!(tx, |db| sqlx::query_as(
+    let rows: Vec<(String, Option<String>)> = on!(tx, |db| {
+        sqlx::query_as(
         "select id, end_reason from views where state = 'revoked' and ended_at_ms >= $1 order by ended_at_ms limit $2"
     )
     .bind(since_ms)
     .bind(REVOKED_LISTED_MAX)
     .fetch_all(db)
-    .await)?;
+    .await
+    })?;
     rows.into_iter().map(|(view, reason)| Ok((id(&view)?, reason.unwrap_or_default()))).collect()
 }
 

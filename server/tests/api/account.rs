@@ -32,7 +32,9 @@ async fn a_viewer_signs_up_with_a_cookie_and_signs_out() {
     let shown = bench.get("/v1/account").header("cookie", &pair).send().await.expect(200);
     assert_eq!(shown.json()["account"]["email"], "ana@example.org");
 
-    for origin in [None, Some("https://evil.example"), Some("null"), Some("https://cinema.example.evil.example")] {
+    for origin in
+        [None, Some("https://evil.example"), Some("null"), Some("https://cinema.example.evil.example")]
+    {
         let mut call = bench.call("DELETE", "/v1/sessions/current").header("cookie", &pair);
         if let Some(origin) = origin {
             call = call.header("origin", origin);
@@ -123,7 +125,8 @@ async fn an_operator_may_close_sign_up() {
 async fn publishers_add_titles_and_plans() {
     let bench = Bench::new().await;
     let login = bench.login("p@example.org", &[Role::Publisher]).await;
-    let title = bench.post("/v1/titles", &json!({ "name": " Sintel " })).bearer(&login).send().await.expect(201);
+    let title =
+        bench.post("/v1/titles", &json!({ "name": " Sintel " })).bearer(&login).send().await.expect(201);
     let title = title.json()["title"].clone();
     assert_eq!(
         title,

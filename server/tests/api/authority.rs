@@ -55,7 +55,8 @@ async fn roles_open_their_own_routes_only() {
             _ => continue,
         };
         for login in refused {
-            let answer = bench.call(route.method, filled(route.path)).json(&json!({})).bearer(login).send().await;
+            let answer =
+                bench.call(route.method, filled(route.path)).json(&json!({})).bearer(login).send().await;
             assert_eq!(answer.status, 403, "{} {} as {login}", route.method, route.path);
         }
     }
@@ -75,11 +76,16 @@ async fn no_route_gives_keys_without_an_active_view() {
     let carry = opening(&carries.bearer(&carrier).proof(&box_, None).send().await.expect(201));
     for route in ROUTES {
         let opens = route.path == "/v1/views";
-        for (device, token, subject) in [(&phone, &view.view_token, view.view), (&box_, &carry.view_token, carry.view)] {
+        for (device, token, subject) in
+            [(&phone, &view.view_token, view.view), (&box_, &carry.view_token, carry.view)]
+        {
             let path = route.path.replace("{view}", &subject.to_string());
-            let path = path.replace("{release}", &bench.release.to_string()).replace("{title}", &bench.title.to_string());
+            let path = path
+                .replace("{release}", &bench.release.to_string())
+                .replace("{title}", &bench.title.to_string());
             let call = bench.call(route.method, filled(&path));
-            let call = if route.method == "GET" { call } else { call.json(&json!({ "file": 0, "epoch": 0 })) };
+            let call =
+                if route.method == "GET" { call } else { call.json(&json!({ "file": 0, "epoch": 0 })) };
             let by_token = call.clone().proof(device, Some(token)).send().await;
             let by_login = call.bearer(&carrier).key("k").proof(device, None).send().await;
             for answer in [by_token, by_login] {

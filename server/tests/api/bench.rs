@@ -38,7 +38,6 @@ pub const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 pub struct Bench {
     pub app: App,
     pub clock: Arc<ManualClock>,
-    pub publisher: AccountId,
     pub title: TitleId,
     pub plan: PlanId,
     pub release: ReleaseId,
@@ -171,7 +170,8 @@ impl Bench {
 
     pub async fn with(config: Config) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let store = Store::open(&format!("sqlite:{}", folder.path().join("test.db").display())).await.unwrap();
+        let store =
+            Store::open(&format!("sqlite:{}", folder.path().join("test.db").display())).await.unwrap();
         store.migrate().await.unwrap();
         let clock = Arc::new(ManualClock::new(NOW_MS));
         let parts = Parts {
@@ -187,7 +187,7 @@ impl Bench {
         let router = router::router(app.clone());
         let publisher = AccountId::from_bytes(random::id(NOW_MS));
         let (title, plan, release) = film(&app, publisher).await;
-        Self { app, clock, publisher, title, plan, release, router, _folder: folder }
+        Self { app, clock, title, plan, release, router, _folder: folder }
     }
 
     pub fn call(&self, method: &'static str, path: impl Into<String>) -> Call<'_> {
@@ -234,7 +234,12 @@ impl Bench {
     /// Opens a view, with a key of its own.
     pub async fn open(&self, login: &str, entitlement: EntitlementId, device: &Device) -> Answer {
         let key = hex::encode(random::bytes::<8>());
-        self.post("/v1/views", &device.open(entitlement)).bearer(login).key(&key).proof(device, None).send().await
+        self.post("/v1/views", &device.open(entitlement))
+            .bearer(login)
+            .key(&key)
+            .proof(device, None)
+            .send()
+            .await
     }
 
     /// Asks for keys.

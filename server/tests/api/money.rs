@@ -13,7 +13,8 @@ fn amount(minor: i64) -> Value {
 async fn a_viewer_tops_up_and_buys() {
     let bench = Bench::new().await;
     let login = bench.login("ana@example.org", &[Role::Viewer]).await;
-    let top_up = bench.post("/v1/wallet/top-ups", &amount(120)).bearer(&login).key("k").send().await.expect(201);
+    let top_up =
+        bench.post("/v1/wallet/top-ups", &amount(120)).bearer(&login).key("k").send().await.expect(201);
     let mut body = top_up.json();
     assert!(body["payment"]["id"].take().is_string());
     assert_eq!(
@@ -114,7 +115,8 @@ async fn amounts_are_checked() {
         (euros, 422, "currency_unknown"),
         (json!({ "amount": { "minor": 1.5, "currency": "USD" } }), 400, "malformed_request"),
     ] {
-        let answer = bench.post("/v1/wallet/top-ups", &body).bearer(&login).key("k").send().await.expect(status);
+        let answer =
+            bench.post("/v1/wallet/top-ups", &body).bearer(&login).key("k").send().await.expect(status);
         assert_eq!(answer.code(), code, "{body}");
     }
     let unknown = json!({ "plan": "0190d9e4-0000-7000-8000-000000000000" });

@@ -35,7 +35,8 @@ impl<'a> MakeWriter<'a> for Log {
 #[tokio::test]
 async fn nothing_secret_is_logged() {
     let log = Log::default();
-    let subscriber = tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).with_writer(log.clone()).finish();
+    let subscriber =
+        tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).with_writer(log.clone()).finish();
     // For the whole process: the cached interest of a call site goes by what any thread saw first. So the other tests'
     // requests are looked through as well.
     tracing::subscriber::set_global_default(subscriber).unwrap();
@@ -74,7 +75,9 @@ async fn nothing_secret_is_logged() {
     for secret in secrets {
         assert!(!text.contains(&secret), "logged: {secret}");
     }
-    for hidden in [format!("{:?}", bench.app), format!("{:?}", bench.app.vault), format!("{:?}", bench.app.keyring)] {
+    for hidden in
+        [format!("{:?}", bench.app), format!("{:?}", bench.app.vault), format!("{:?}", bench.app.keyring)]
+    {
         assert!(hidden.len() < 200, "says little: {hidden}");
     }
 }

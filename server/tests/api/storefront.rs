@@ -42,7 +42,9 @@ async fn pages_are_served_with_their_headers() {
         assert_eq!(answer.header("cross-origin-resource-policy"), "same-origin");
         assert_eq!(answer.header("x-content-type-options"), "nosniff");
         let policy = answer.header("content-security-policy");
-        for part in ["default-src 'none'", "'wasm-unsafe-eval'", "media-src 'self' blob:", "wss://cinema.example"] {
+        for part in
+            ["default-src 'none'", "'wasm-unsafe-eval'", "media-src 'self' blob:", "wss://cinema.example"]
+        {
             assert!(policy.contains(part), "{part} in {policy}");
         }
         assert!(!policy.contains("unsafe-inline"), "{policy}");
@@ -54,7 +56,13 @@ async fn pages_are_served_with_their_headers() {
 #[tokio::test]
 async fn nothing_outside_the_folder_is_served() {
     let (bench, _folder) = bench().await;
-    for path in ["/../secret.txt", "/assets/../../secret.txt", "/%2e%2e/secret.txt", "/missing.js", "//etc/hostname.txt"] {
+    for path in [
+        "/../secret.txt",
+        "/assets/../../secret.txt",
+        "/%2e%2e/secret.txt",
+        "/missing.js",
+        "//etc/hostname.txt",
+    ] {
         let answer = bench.get(path).send().await;
         assert_eq!(answer.status, 404, "{path}");
         assert!(!answer.bytes.windows(6).any(|run| run == b"secret"));

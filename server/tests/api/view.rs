@@ -53,7 +53,8 @@ async fn a_view_opens_plays_renews_and_ends() {
     let claims = bench.app.keyring.verify_view_token(&opened.view_token, bench.clock.now_s()).unwrap();
     let jwks = serde_json::to_vec(&bench.get("/v1/jwks").send().await.expect(200).json()).unwrap();
     let keys = matinee_protocol::jws::KeySet::from_jwks(&jwks).unwrap();
-    let offline = token::verify(&opened.view_token, &keys, "https://cinema.example", bench.clock.now_s()).unwrap();
+    let offline =
+        token::verify(&opened.view_token, &keys, "https://cinema.example", bench.clock.now_s()).unwrap();
     assert_eq!(claims, offline);
     assert_eq!((claims.sub, claims.cnf.jkt), (opened.view, device.key.public().thumbprint()));
     assert!(opened.view_token.len() <= 512);
@@ -66,7 +67,11 @@ async fn a_view_opens_plays_renews_and_ends() {
     let beyond = bench.license(opened.view, &opened.view_token, &device, 10).await.expect(422);
     assert_eq!(beyond.code(), "epoch_out_of_range");
     let mut tx = bench.app.store.read().await.unwrap();
-    assert_eq!(key_release::epochs_since(&mut tx, opened.view, 0).await.unwrap(), 7, "every key is on the record");
+    assert_eq!(
+        key_release::epochs_since(&mut tx, opened.view, 0).await.unwrap(),
+        7,
+        "every key is on the record"
+    );
     drop(tx);
 
     // The token runs out; a renewal takes it all the same.
@@ -74,7 +79,8 @@ async fn a_view_opens_plays_renews_and_ends() {
     let late = bench.license(opened.view, &opened.view_token, &device, 3).await.expect(401);
     assert_eq!(late.code(), "view_token_expired");
     let path = format!("/v1/views/{}/renewals", opened.view);
-    let renewed = bench.post(&path, &json!({})).proof(&device, Some(&opened.view_token)).send().await.expect(200);
+    let renewed =
+        bench.post(&path, &json!({})).proof(&device, Some(&opened.view_token)).send().await.expect(200);
     let renewed_token = renewed.json()["view_token"].as_str().unwrap().to_owned();
     assert_eq!(renewed.json()["expires_at_ms"], NOW_MS + 610_000);
     bench.license(opened.view, &renewed_token, &device, 3).await.expect(200);
@@ -231,7 +237,9 @@ async fn opening_is_idempotent_a_device() {
     let bench = Bench::new().await;
     let (login, bought) = bench.viewer_with_rental("ana@example.org").await;
     let (phone, desk) = (Device::new(1), Device::new(2));
-    let call = |device: &Device| bench.post("/v1/views", &device.open(bought)).bearer(&login).key("k").proof(device, None);
+    let call = |device: &Device| {
+        bench.post("/v1/views", &device.open(bought)).bearer(&login).key("k").proof(device, None)
+    };
     let first = call(&phone).send().await.expect(201);
     let again = call(&phone).send().await.expect(201);
     assert_eq!((again.header("idempotency-replayed"), &again.bytes), ("true", &first.bytes));

@@ -24,7 +24,10 @@ pub async fn accounts_sign_in_and_out(database: &Database) {
     let found = account::by_id(&mut tx, id).await.unwrap().unwrap();
     assert_eq!(found.roles, [Role::Viewer, Role::Publisher]);
     assert_eq!(account::by_email(&mut tx, " ANA@example.org ").await.unwrap(), Some(found));
-    assert_eq!(account::password_hash(&mut tx, "ana@example.org").await.unwrap(), Some((id, "hash".to_owned())));
+    assert_eq!(
+        account::password_hash(&mut tx, "ana@example.org").await.unwrap(),
+        Some((id, "hash".to_owned()))
+    );
     assert_eq!(account::password_hash(&mut tx, "nobody@example.org").await.unwrap(), None);
     assert!(account::set_roles(&mut tx, id, &[Role::Operator]).await.unwrap());
     assert!(!account::set_roles(&mut tx, AccountId::from_bytes(fresh()), &[Role::Viewer]).await.unwrap());

@@ -2,7 +2,8 @@
 
 use matinee_protocol::api::Money;
 use matinee_protocol::id::{
-    AccountId, EntitlementId, FileIndex, PaymentId, PlanId, PurchaseId, ReleaseId, Thumbprint, TitleId, ViewId,
+    AccountId, EntitlementId, FileIndex, PaymentId, PlanId, PurchaseId, ReleaseId, Thumbprint, TitleId,
+    ViewId,
 };
 use matinee_server::random;
 use matinee_server::store::account::{self, Account, Role};

@@ -50,9 +50,11 @@ pub async fn secrets_are_rewrapped(database: &Database) {
     signing_key::insert(&mut tx, &key("v-1", KeyUse::View, State::Current, NOW_MS)).await.unwrap();
     let (_, release) = fixture::rented(&mut tx, None).await;
 
-    for (shelf, row) in
-        [(Shelf::Secrets, "swarm".to_owned()), (Shelf::SigningKeys, "v-1".to_owned()), (Shelf::Releases, release.to_string())]
-    {
+    for (shelf, row) in [
+        (Shelf::Secrets, "swarm".to_owned()),
+        (Shelf::SigningKeys, "v-1".to_owned()),
+        (Shelf::Releases, release.to_string()),
+    ] {
         assert!(sealed::under_other_keys(&mut tx, shelf, "vault-a", 10).await.unwrap().is_empty());
         let rows = sealed::under_other_keys(&mut tx, shelf, "vault-b", 10).await.unwrap();
         assert_eq!(rows.len(), 1, "{shelf:?}");

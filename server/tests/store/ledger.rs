@@ -77,7 +77,10 @@ pub async fn idempotency_keys_answer_again(database: &Database) {
     let answered = Begun::Answered { status: 201, answer: "{\"a\":1}".to_owned() };
     assert_eq!(idempotency::begin(&mut tx, purchase, &[1; 32], NOW_MS + KEPT_MS).await.unwrap(), answered);
     assert_eq!(idempotency::begin(&mut tx, purchase, &[2; 32], NOW_MS).await.unwrap(), Begun::OtherBody);
-    assert_eq!(idempotency::begin(&mut tx, name(viewer, "view"), &[2; 32], NOW_MS).await.unwrap(), Begun::Fresh);
+    assert_eq!(
+        idempotency::begin(&mut tx, name(viewer, "view"), &[2; 32], NOW_MS).await.unwrap(),
+        Begun::Fresh
+    );
     // After a day the key is as good as new, with any body.
     let later_ms = NOW_MS + KEPT_MS + 1;
     assert_eq!(idempotency::begin(&mut tx, purchase, &[2; 32], later_ms).await.unwrap(), Begun::Fresh);

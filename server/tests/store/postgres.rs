@@ -50,7 +50,14 @@ impl Cluster {
         let programs = programs();
         let data = folder.path().join("data");
         run(as_account(&programs.join("initdb"))
-            .args(["--auth=trust", "--username=postgres", "--encoding=UTF8", "--no-locale", "--no-sync", "--pgdata"])
+            .args([
+                "--auth=trust",
+                "--username=postgres",
+                "--encoding=UTF8",
+                "--no-locale",
+                "--no-sync",
+                "--pgdata",
+            ])
             .arg(&data));
         let server = as_account(&programs.join("postgres"))
             .arg("-D")
@@ -64,7 +71,8 @@ impl Cluster {
             .expect("postgres starts");
         let cluster = Self { folder, server: Mutex::new(server), databases: AtomicU32::new(0) };
         for _ in 0..STARTS_MAX {
-            let ready = Command::new(programs.join("pg_isready")).arg("-qh").arg(cluster.folder.path()).status();
+            let ready =
+                Command::new(programs.join("pg_isready")).arg("-qh").arg(cluster.folder.path()).status();
             if ready.is_ok_and(|status| status.success()) {
                 return cluster;
             }

@@ -52,7 +52,10 @@ pub async fn uploads_move_by_whole_segments(database: &Database) {
     release::insert(&mut tx, id, plan.title_id, None, &fixture::files(), NOW_MS).await.unwrap();
     let file = FileIndex(0);
     assert!(upload::advance(&mut tx, id, file, 0, 0, SEGMENT, &[1; 64]).await.unwrap());
-    assert!(!upload::advance(&mut tx, id, file, 0, 0, SEGMENT, &[2; 64]).await.unwrap(), "it was there before");
+    assert!(
+        !upload::advance(&mut tx, id, file, 0, 0, SEGMENT, &[2; 64]).await.unwrap(),
+        "it was there before"
+    );
     assert!(upload::advance(&mut tx, id, file, 1, SEGMENT, 2 * SEGMENT, &[3; 64]).await.unwrap());
     let stored = release::file(&mut tx, id, file).await.unwrap().unwrap();
     assert_eq!(stored.uploaded_bytes, 2 * SEGMENT);

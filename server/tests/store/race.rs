@@ -65,7 +65,9 @@ pub async fn starts_on_one_device_are_one_view(database: &Database) {
             let mut tx = store.write().await.unwrap();
             let new = view::open(&mut tx, &wanted, NOW_MS).await.unwrap();
             if new {
-                assert!(entitlement::count_view(&mut tx, wanted.entitlement_id, NOW_MS).await.unwrap().is_some());
+                assert!(
+                    entitlement::count_view(&mut tx, wanted.entitlement_id, NOW_MS).await.unwrap().is_some()
+                );
             } else {
                 assert!(view::active_on(&mut tx, wanted.entitlement_id, phone).await.unwrap().is_some());
             }

@@ -54,11 +54,12 @@ async fn postgres_tables(database: &Database) -> Tables {
 
 async fn sqlite_indexes(database: &Database) -> Vec<String> {
     let Store::Sqlite { writer, .. } = &database.store else { panic!("not SQLite") };
-    let rows: Vec<(String,)> =
-        sqlx::query_as("select name from sqlite_master where type = 'index' and sql is not null order by name")
-            .fetch_all(writer)
-            .await
-            .unwrap();
+    let rows: Vec<(String,)> = sqlx::query_as(
+        "select name from sqlite_master where type = 'index' and sql is not null order by name",
+    )
+    .fetch_all(writer)
+    .await
+    .unwrap();
     rows.into_iter().map(|(name,)| name).collect()
 }
 
@@ -99,7 +100,8 @@ async fn migrating_again_changes_nothing() {
 fn migrations_have_the_same_names() {
     let names = |folder: &str| {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../migrations").join(folder);
-        let mut names: Vec<_> = std::fs::read_dir(path).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        let mut names: Vec<_> =
+            std::fs::read_dir(path).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         names.sort();
         names
     };

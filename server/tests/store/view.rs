@@ -53,10 +53,17 @@ pub async fn windows_close(database: &Database) {
     let (bought, release) = fixture::rented(&mut tx, None).await;
     let count = |id, at| (id, at);
     let (id, too_late) = count(bought.id, NOW_MS + 30 * DAY_MS);
-    assert_eq!(entitlement::count_view(&mut tx, id, too_late).await.unwrap(), None, "the start window is over");
+    assert_eq!(
+        entitlement::count_view(&mut tx, id, too_late).await.unwrap(),
+        None,
+        "the start window is over"
+    );
     let last = entitlement::count_view(&mut tx, id, too_late - 1).await.unwrap().unwrap();
     assert_eq!((last.views_left, last.play_until_ms), (None, Some(too_late - 1 + 2 * DAY_MS)));
-    assert!(entitlement::count_view(&mut tx, id, too_late + DAY_MS).await.unwrap().is_some(), "started in time");
+    assert!(
+        entitlement::count_view(&mut tx, id, too_late + DAY_MS).await.unwrap().is_some(),
+        "started in time"
+    );
     let over = last.play_until_ms.unwrap();
     assert_eq!(entitlement::count_view(&mut tx, id, over).await.unwrap(), None, "the play window is over");
 
