@@ -59,16 +59,9 @@ async fn measured(work: impl Future<Output = Outcome<Run>>) -> Outcome<Row> {
 fn cpu_seconds() -> f64 {
     let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
     let after_name = stat.rsplit(')').next().unwrap_or_default();
-    let ticks = after_name
-        .split_ascii_whitespace()
-        .skip(11)
-        .take(2)
-        .map(|field| field.parse().unwrap_or(f64::NAN));
-    if stat.is_empty() {
-        f64::NAN
-    } else {
-        ticks.sum::<f64>() / 100.0
-    }
+    let ticks =
+        after_name.split_ascii_whitespace().skip(11).take(2).map(|field| field.parse().unwrap_or(f64::NAN));
+    if stat.is_empty() { f64::NAN } else { ticks.sum::<f64>() / 100.0 }
 }
 
 #[tokio::main]
@@ -77,26 +70,16 @@ async fn main() -> Outcome<()> {
     let megabytes: usize = arguments.next().map_or(Ok(400), |text| text.parse())?;
     let rounds: usize = arguments.next().map_or(Ok(5), |text| text.parse())?;
     let frames = (megabytes * 1_000_000).div_ceil(FRAME_BYTES_MAX);
-    let mut table = [
-        ("transport", Vec::new()),
-        ("bare crate", Vec::new()),
-        ("tcp", Vec::new()),
-    ];
+    let mut table = [("transport", Vec::new()), ("bare crate", Vec::new()), ("tcp", Vec::new())];
     // Interleaved, so that a noisy minute hits all of them alike.
     for _ in 0..rounds.max(1) {
         table[0].1.push(measured(transport(frames, 1)).await?);
         table[1].1.push(measured(bare(frames)).await?);
         table[2].1.push(measured(tcp(frames * 4)).await?);
     }
-    let eight = [(
-        "transport, 8 connections",
-        vec![measured(transport(frames / 4, 8)).await?],
-    )];
+    let eight = [("transport, 8 connections", vec![measured(transport(frames / 4, 8)).await?])];
     println!("{frames} frames of {FRAME_BYTES_MAX} bytes a run, {rounds} rounds, loopback; rates in MB/s");
-    println!(
-        "{:<26}{:>8}{:>8}{:>8}{:>10}{:>16}",
-        "", "median", "least", "most", "CPU s/GB", "offer to open"
-    );
+    println!("{:<26}{:>8}{:>8}{:>8}{:>10}{:>16}", "", "median", "least", "most", "CPU s/GB", "offer to open");
     for (name, rows) in table.into_iter().chain(eight) {
         let sorted = |value: fn(&Row) -> f64| {
             let mut values: Vec<f64> = rows.iter().map(value).collect();
@@ -128,10 +111,7 @@ async fn connect(left: &Endpoint, right: &Endpoint) -> Outcome<(Connection, Conn
 
 /// `frames` over each of `connections` at once.
 async fn transport(frames: usize, connections: usize) -> Outcome<Run> {
-    let settings = Settings {
-        bind: vec![BIND.parse()?],
-        ..Settings::default()
-    };
+    let settings = Settings { bind: vec![BIND.parse()?], ..Settings::default() };
     let (left, right) = (Endpoint::new(settings.clone())?, Endpoint::new(settings)?);
     let start = Instant::now();
     let mut pairs = Vec::new();
@@ -167,11 +147,7 @@ async fn transport(frames: usize, connections: usize) -> Outcome<Run> {
         bytes += more;
         end = end.max(at);
     }
-    Ok(Run {
-        open,
-        bytes,
-        rate: bytes as f64 / (end - start).as_secs_f64(),
-    })
+    Ok(Run { open, bytes, rate: bytes as f64 / (end - start).as_secs_f64() })
 }
 
 struct Gathered(Notify);
@@ -210,33 +186,20 @@ async fn bare_side() -> Outcome<Bare> {
             .build()
             .await?,
     );
-    let init = RTCDataChannelInit {
-        negotiated: Some(0),
-        ordered: false,
-        ..Default::default()
-    };
+    let init = RTCDataChannelInit { negotiated: Some(0), ordered: false, ..Default::default() };
     let channel = connection.create_data_channel("bare", Some(init)).await?;
     let gathered = Box::pin(gathered.0.listen());
-    Ok(Bare {
-        connection,
-        channel,
-        gathered,
-    })
+    Ok(Bare { connection, channel, gathered })
 }
 
 async fn bare(frames: usize) -> Outcome<Run> {
     let start = Instant::now();
     let (left, right) = (bare_side().await?, bare_side().await?);
-    left.connection
-        .set_local_description(left.connection.create_offer(None).await?)
-        .await?;
+    left.connection.set_local_description(left.connection.create_offer(None).await?).await?;
     left.gathered.await;
     let offer = left.connection.local_description().await.ok_or("no offer")?;
     right.connection.set_remote_description(offer).await?;
-    right
-        .connection
-        .set_local_description(right.connection.create_answer(None).await?)
-        .await?;
+    right.connection.set_local_description(right.connection.create_answer(None).await?).await?;
     right.gathered.await;
     let answer = right.connection.local_description().await.ok_or("no answer")?;
     left.connection.set_remote_description(answer).await?;
@@ -248,11 +211,7 @@ async fn bare(frames: usize) -> Outcome<Run> {
     let sender = left.channel.clone();
     let sending = tokio::spawn(async move {
         for _ in 0..frames {
-            if sender
-                .send(BytesMut::from(Bytes::from(vec![7; FRAME_BYTES_MAX])))
-                .await
-                .is_err()
-            {
+            if sender.send(BytesMut::from(Bytes::from(vec![7; FRAME_BYTES_MAX]))).await.is_err() {
                 return;
             }
         }
@@ -294,11 +253,7 @@ async fn tcp(frames: usize) -> Outcome<Run> {
     }
     sending.await??;
     let bytes = frames * FRAME_BYTES_MAX;
-    Ok(Run {
-        open,
-        bytes,
-        rate: bytes as f64 / start.elapsed().as_secs_f64(),
-    })
+    Ok(Run { open, bytes, rate: bytes as f64 / start.elapsed().as_secs_f64() })
 }
 
 /// The least that gives the bare crate the same socket buffers.

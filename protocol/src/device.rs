@@ -30,11 +30,7 @@ impl DevicePublicKey {
 
     /// The JWK form (RFC 8037).
     pub fn to_jwk(&self) -> Jwk {
-        Jwk {
-            kty: "OKP".to_owned(),
-            crv: "Ed25519".to_owned(),
-            x: encoding::b64u(&self.0),
-        }
+        Jwk { kty: "OKP".to_owned(), crv: "Ed25519".to_owned(), x: encoding::b64u(&self.0) }
     }
 
     /// Checks a signature strictly: weak keys and malleable signatures are refused.

@@ -121,12 +121,7 @@ pub fn create(key: &SigningKey, claims: &ProofClaims) -> String {
 /// Checks a proof against the request that carried it.
 pub fn verify(proof: &str, expected: &Expectation<'_>) -> Result<VerifiedProof, Error> {
     let parts = Parts::decode(proof, TYP, PROOF_BYTES_MAX)?;
-    let public = parts
-        .header
-        .jwk
-        .as_ref()
-        .and_then(|jwk| jwk.public_key())
-        .ok_or(Error::Key)?;
+    let public = parts.header.jwk.as_ref().and_then(|jwk| jwk.public_key()).ok_or(Error::Key)?;
     let payload = parts.verify(&public)?;
     let claims: ProofClaims = serde_json::from_slice(&payload).map_err(|_| Error::Form)?;
     if !(PROOF_ID_CHARS_MIN..=PROOF_ID_CHARS_MAX).contains(&claims.jti.len()) {
@@ -149,9 +144,5 @@ pub fn verify(proof: &str, expected: &Expectation<'_>) -> Result<VerifiedProof, 
     if !same(claims.nonce.as_deref(), expected.nonce) {
         return Err(Error::Nonce);
     }
-    Ok(VerifiedProof {
-        thumbprint: public.thumbprint(),
-        public,
-        jti: claims.jti,
-    })
+    Ok(VerifiedProof { thumbprint: public.thumbprint(), public, jti: claims.jti })
 }

@@ -189,11 +189,7 @@ impl Reader {
         Ok(bytes)
     }
     fn take(&mut self, count: usize) -> Result<Bytes, Error> {
-        if self.0.len() < count {
-            Err(Error::Length)
-        } else {
-            Ok(self.0.split_to(count))
-        }
+        if self.0.len() < count { Err(Error::Length) } else { Ok(self.0.split_to(count)) }
     }
     fn rest(&mut self) -> Bytes {
         std::mem::take(&mut self.0)
@@ -218,14 +214,10 @@ impl Frame {
             kind::REQUEST => Self::Request(reader.address()?),
             kind::DATA => decode_data(&mut reader)?,
             kind::CANCEL => Self::Cancel(reader.address()?),
-            kind::BUSY => Self::Busy {
-                at: reader.address()?,
-                retry_after_ms: reader.u32()?,
-            },
-            kind::PAGE_REQUEST => Self::PageRequest {
-                file: FileIndex(reader.u32()?),
-                page: PageIndex(reader.u32()?),
-            },
+            kind::BUSY => Self::Busy { at: reader.address()?, retry_after_ms: reader.u32()? },
+            kind::PAGE_REQUEST => {
+                Self::PageRequest { file: FileIndex(reader.u32()?), page: PageIndex(reader.u32()?) }
+            }
             kind::PAGE => decode_page(&mut reader)?,
             kind::RECEIPT => Self::Receipt(Receipt {
                 total_bytes: reader.u64()?,
@@ -235,11 +227,7 @@ impl Frame {
             kind::GOODBYE => Self::Goodbye(Reason::from_code(reader.u8()?)),
             kind => return Ok(Self::Unknown { kind }),
         };
-        if reader.0.is_empty() {
-            Ok(frame)
-        } else {
-            Err(Error::Length)
-        }
+        if reader.0.is_empty() { Ok(frame) } else { Err(Error::Length) }
     }
 
     /// Writes the message. `Unknown` writes its kind alone.
@@ -249,12 +237,7 @@ impl Frame {
         let mut to = BytesMut::with_capacity(self.encoded_bytes());
         match self {
             Self::Hello(hello) => encode_hello(&mut to, hello),
-            Self::Inventory {
-                file,
-                first,
-                count,
-                bits,
-            } => {
+            Self::Inventory { file, first, count, bits } => {
                 put_kind(&mut to, kind::INVENTORY, &[file.0, first.0, *count]);
                 to.put_slice(bits);
             }
@@ -327,11 +310,7 @@ fn decode_hello(reader: &mut Reader) -> Result<Hello, Error> {
     let token = String::from_utf8(reader.take(token_bytes)?.to_vec()).map_err(|_| Error::Value)?;
     let public = DevicePublicKey(reader.array()?);
     let signature: [u8; SIGNATURE_BYTES] = reader.array()?;
-    Ok(Hello {
-        token,
-        public,
-        signature,
-    })
+    Ok(Hello { token, public, signature })
 }
 
 fn decode_inventory(reader: &mut Reader) -> Result<Frame, Error> {
@@ -344,12 +323,7 @@ fn decode_inventory(reader: &mut Reader) -> Result<Frame, Error> {
     if bits.last().is_some_and(|last| last.trailing_zeros() < spare) {
         return Err(Error::Value);
     }
-    Ok(Frame::Inventory {
-        file,
-        first,
-        count,
-        bits,
-    })
+    Ok(Frame::Inventory { file, first, count, bits })
 }
 
 fn decode_have(reader: &mut Reader) -> Result<Frame, Error> {
@@ -358,19 +332,13 @@ fn decode_have(reader: &mut Reader) -> Result<Frame, Error> {
     if count == 0 || count > HAVE_CHUNKS_MAX {
         return Err(Error::Value);
     }
-    let chunks = (0..count)
-        .map(|_| reader.u32().map(ChunkIndex))
-        .collect::<Result<_, _>>()?;
+    let chunks = (0..count).map(|_| reader.u32().map(ChunkIndex)).collect::<Result<_, _>>()?;
     Ok(Frame::Have { file, chunks })
 }
 
 fn decode_data(reader: &mut Reader) -> Result<Frame, Error> {
     let (at, offset, bytes) = (reader.address()?, reader.u32()?, reader.rest());
-    if bytes.is_empty() {
-        Err(Error::Length)
-    } else {
-        Ok(Frame::Data { at, offset, bytes })
-    }
+    if bytes.is_empty() { Err(Error::Length) } else { Ok(Frame::Data { at, offset, bytes }) }
 }
 
 fn decode_page(reader: &mut Reader) -> Result<Frame, Error> {

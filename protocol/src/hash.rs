@@ -79,8 +79,6 @@ impl PageBuilder {
 
     /// The pages so far, in order, each with its hash; the last may be short.
     pub fn pages(&self) -> impl Iterator<Item = (&[u8], PageHash)> {
-        self.hashes
-            .chunks(PAGE_HASHES as usize * HASH_BYTES)
-            .map(|page| (page, page_hash(page)))
+        self.hashes.chunks(PAGE_HASHES as usize * HASH_BYTES).map(|page| (page, page_hash(page)))
     }
 }

@@ -23,23 +23,12 @@ pub struct ChannelBinding {
 
 impl ChannelBinding {
     fn swapped(&self) -> Self {
-        Self {
-            swarm: self.swarm,
-            local: self.remote,
-            remote: self.local,
-        }
+        Self { swarm: self.swarm, local: self.remote, remote: self.local }
     }
 
     /// The bytes that the end with this view of the channel signs to present `token`.
     pub fn signed_bytes(&self, token: &str) -> Vec<u8> {
-        [
-            LABEL,
-            self.swarm.as_bytes(),
-            &self.local,
-            &self.remote,
-            &sha256(token.as_bytes()),
-        ]
-        .concat()
+        [LABEL, self.swarm.as_bytes(), &self.local, &self.remote, &sha256(token.as_bytes())].concat()
     }
 }
 
@@ -88,9 +77,7 @@ impl Hello {
             return Err(Error::Device);
         }
         let signed = binding.swapped().signed_bytes(&self.token);
-        self.public
-            .verify(&signed, &self.signature)
-            .map_err(|_| Error::Channel)?;
+        self.public.verify(&signed, &self.signature).map_err(|_| Error::Channel)?;
         Ok(claims)
     }
 }

@@ -15,14 +15,7 @@ pub struct Error(&'static str);
 /// Hyphenated lower-case UUID text, the only form that is accepted.
 fn uuid_text(bytes: &[u8; 16]) -> String {
     let hex = hex::encode(bytes);
-    format!(
-        "{}-{}-{}-{}-{}",
-        &hex[..8],
-        &hex[8..12],
-        &hex[12..16],
-        &hex[16..20],
-        &hex[20..]
-    )
+    format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
 }
 
 fn uuid_from_text(text: &str) -> Option<[u8; 16]> {
@@ -182,10 +175,7 @@ pub struct ChunkAddress {
 impl ChunkAddress {
     /// The chunk `chunk` of file `file`.
     pub const fn new(file: u32, chunk: u32) -> Self {
-        Self {
-            file: FileIndex(file),
-            chunk: ChunkIndex(chunk),
-        }
+        Self { file: FileIndex(file), chunk: ChunkIndex(chunk) }
     }
 }
 

@@ -91,18 +91,12 @@ impl<'a> Parts<'a> {
             return Err(Error::Type);
         }
         let signature = array_from_b64u(signature).map_err(|_| Error::Malformed)?;
-        Ok(Self {
-            header,
-            payload,
-            signed,
-            signature,
-        })
+        Ok(Self { header, payload, signed, signature })
     }
 
     /// Checks the signature and gives the payload.
     pub fn verify(&self, key: &DevicePublicKey) -> Result<Vec<u8>, Error> {
-        key.verify(self.signed.as_bytes(), &self.signature)
-            .map_err(|_| Error::Signature)?;
+        key.verify(self.signed.as_bytes(), &self.signature).map_err(|_| Error::Signature)?;
         from_b64u(self.payload).map_err(|_| Error::Malformed)
     }
 }
@@ -165,10 +159,7 @@ impl KeySet {
 
     /// The key with this id, if it serves this use.
     pub fn get(&self, kid: &str, key_use: KeyUse) -> Option<&DevicePublicKey> {
-        self.0
-            .get(kid)
-            .filter(|(published, _)| *published == key_use)
-            .map(|(_, key)| key)
+        self.0.get(kid).filter(|(published, _)| *published == key_use).map(|(_, key)| key)
     }
 
     /// The published form.
@@ -196,10 +187,7 @@ impl KeySet {
         if any.keys.len() > JWKS_KEYS_MAX {
             return Err(Error::TooLong);
         }
-        let known = any
-            .keys
-            .into_iter()
-            .filter_map(|key| serde_json::from_value::<PublishedKey>(key).ok());
+        let known = any.keys.into_iter().filter_map(|key| serde_json::from_value::<PublishedKey>(key).ok());
         let keys = known.filter_map(|key| Some((key.kid, (key.matinee_use, key.jwk.public_key()?))));
         Ok(Self(keys.collect()))
     }

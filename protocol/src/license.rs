@@ -139,10 +139,7 @@ pub fn seal_keys(
         X25519HkdfSha256,
     >(&OpModeS::Base, &recipient, INFO, &plaintext, aad.as_bytes(), rng)
     .map_err(|_| Error::AgreementKey)?;
-    Ok(SealedKeys {
-        encapsulated_key: b64u(&encapsulated.to_bytes()),
-        sealed_keys: b64u(&sealed),
-    })
+    Ok(SealedKeys { encapsulated_key: b64u(&encapsulated.to_bytes()), sealed_keys: b64u(&sealed) })
 }
 
 /// Opens the keys of a license with the device's secret.

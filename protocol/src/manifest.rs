@@ -148,9 +148,7 @@ impl ManifestFile {
             return Err(Error::Inconsistent("an epoch has at least one chunk"));
         }
         if self.pages.len() != self.page_count() as usize {
-            return Err(Error::Inconsistent(
-                "the number of hash pages does not fit the size",
-            ));
+            return Err(Error::Inconsistent("the number of hash pages does not fit the size"));
         }
         Ok(())
     }
@@ -158,9 +156,7 @@ impl ManifestFile {
     /// How many chunks the file has; none if it is empty.
     pub fn chunks(&self) -> u32 {
         // Sizes beyond 2^32 - 1 chunks are refused by `validate`.
-        self.size_bytes
-            .div_ceil(u64::from(CHUNK_BYTES))
-            .min(u64::from(u32::MAX)) as u32
+        self.size_bytes.div_ceil(u64::from(CHUNK_BYTES)).min(u64::from(u32::MAX)) as u32
     }
 
     /// How many hash pages the file has.

@@ -48,9 +48,6 @@ impl Receipt {
         if downloader.thumbprint() != parties.downloader {
             return Err(SignatureError);
         }
-        downloader.verify(
-            &parties.signed_bytes(self.total_bytes, self.at_ms),
-            &self.signature,
-        )
+        downloader.verify(&parties.signed_bytes(self.total_bytes, self.at_ms), &self.signature)
     }
 }

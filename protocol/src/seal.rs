@@ -72,15 +72,10 @@ pub fn derive_epoch_key(
     epoch: EpochIndex,
 ) -> EpochKey {
     let hkdf = Hkdf::<Sha256>::new(Some(release.as_bytes()), secret.expose());
-    let parts: [&[u8]; 4] = [
-        EPOCH_KEY_LABEL,
-        &file.0.to_be_bytes(),
-        &epoch.0.to_be_bytes(),
-        &VARIANT.to_be_bytes(),
-    ];
+    let parts: [&[u8]; 4] =
+        [EPOCH_KEY_LABEL, &file.0.to_be_bytes(), &epoch.0.to_be_bytes(), &VARIANT.to_be_bytes()];
     let mut key = [0; 32];
-    hkdf.expand_multi_info(&parts, &mut key)
-        .expect("32 bytes is a valid length for HKDF-SHA256");
+    hkdf.expand_multi_info(&parts, &mut key).expect("32 bytes is a valid length for HKDF-SHA256");
     EpochKey(key)
 }
 

@@ -169,9 +169,7 @@ impl Relay {
     fn fits(&self) -> bool {
         match self {
             Self::Offer { sdp, .. } | Self::Answer { sdp, .. } => sdp.len() <= SDP_BYTES_MAX,
-            Self::Candidate {
-                candidate, sdp_mid, ..
-            } => {
+            Self::Candidate { candidate, sdp_mid, .. } => {
                 candidate.len() <= CANDIDATE_BYTES_MAX
                     && sdp_mid.as_ref().is_none_or(|mid| mid.len() <= REASON_BYTES_MAX)
             }

@@ -88,12 +88,8 @@ pub fn verify(token: &str, keys: &KeySet, issuer: &str, now_s: u64) -> Result<Vi
 
 /// Issues a view token; the pure twin of the server's, for tests, the laboratory and vectors.
 pub fn issue(claims: &ViewTokenClaims, kid: &str, key: &SigningKey) -> String {
-    let header = jws::Header {
-        alg: jws::ALG.to_owned(),
-        typ: TYP.to_owned(),
-        kid: Some(kid.to_owned()),
-        jwk: None,
-    };
+    let header =
+        jws::Header { alg: jws::ALG.to_owned(), typ: TYP.to_owned(), kid: Some(kid.to_owned()), jwk: None };
     let payload = serde_json::to_vec(claims).expect("claims of strings and numbers serialize");
     jws::sign(&payload, &header, key)
 }

@@ -64,9 +64,7 @@ fn view_token() -> String {
         sub: VIEW,
         jti: "AAAAAAAAAAAAAAAA".to_owned(),
         exp: NOW_S + 300,
-        cnf: Confirmation {
-            jkt: device_key().public().thumbprint(),
-        },
+        cnf: Confirmation { jkt: device_key().public().thumbprint() },
         swm: SWARM,
         rol: Role::Viewer,
     };
@@ -169,11 +167,7 @@ fn license() -> Value {
         issued_at_ms: NOW_S * 1000,
         renew_at_ms: NOW_S * 1000 + 60_000,
         play_until_ms: NOW_S * 1000 + 3_600_000,
-        epochs: vec![crate::license::EpochRange {
-            file: FileIndex(0),
-            first: EpochIndex(0),
-            count: 3,
-        }],
+        epochs: vec![crate::license::EpochRange { file: FileIndex(0), first: EpochIndex(0), count: 3 }],
         encapsulated_key: sealed.encapsulated_key,
         sealed_keys: sealed.sealed_keys,
     };
@@ -185,21 +179,10 @@ fn license() -> Value {
 }
 
 fn signed_hello() -> (ChannelBinding, Hello) {
-    let binding = ChannelBinding {
-        swarm: SWARM,
-        local: [0xa; 32],
-        remote: [0xb; 32],
-    };
+    let binding = ChannelBinding { swarm: SWARM, local: [0xa; 32], remote: [0xb; 32] };
     let token = view_token();
     let signature = device_key().sign(&binding.signed_bytes(&token));
-    (
-        binding,
-        Hello {
-            token,
-            public: device_key().public(),
-            signature,
-        },
-    )
+    (binding, Hello { token, public: device_key().public(), signature })
 }
 
 fn hello() -> Value {
@@ -212,17 +195,9 @@ fn hello() -> Value {
 
 fn receipt() -> Value {
     let uploader = SigningKey::from_seed(&[3; 32]).public().thumbprint();
-    let parties = Parties {
-        swarm: SWARM,
-        uploader,
-        downloader: device_key().public().thumbprint(),
-    };
+    let parties = Parties { swarm: SWARM, uploader, downloader: device_key().public().thumbprint() };
     let signature = device_key().sign(&parties.signed_bytes(8_388_608, NOW_S * 1000));
-    let receipt = Receipt {
-        total_bytes: 8_388_608,
-        at_ms: NOW_S * 1000,
-        signature,
-    };
+    let receipt = Receipt { total_bytes: 8_388_608, at_ms: NOW_S * 1000, signature };
     json!({
         "uploader": uploader, "downloader": parties.downloader, "total_bytes": receipt.total_bytes,
         "at_ms": receipt.at_ms, "frame": b64u(&Frame::Receipt(receipt).encode()),
@@ -241,49 +216,14 @@ fn frames() -> Value {
                 bits: Bytes::from_static(&[0b1010_0000, 0b0110_0000]),
             },
         ),
-        (
-            "have",
-            Frame::Have {
-                file: FileIndex(1),
-                chunks: vec![ChunkIndex(130), ChunkIndex(7)],
-            },
-        ),
+        ("have", Frame::Have { file: FileIndex(1), chunks: vec![ChunkIndex(130), ChunkIndex(7)] }),
         ("request", Frame::Request(at)),
-        (
-            "data",
-            Frame::Data {
-                at,
-                offset: 52_432,
-                bytes: Bytes::from_static(b"sealed"),
-            },
-        ),
+        ("data", Frame::Data { at, offset: 52_432, bytes: Bytes::from_static(b"sealed") }),
         ("cancel", Frame::Cancel(at)),
-        (
-            "busy",
-            Frame::Busy {
-                at,
-                retry_after_ms: 250,
-            },
-        ),
-        (
-            "page_request",
-            Frame::PageRequest {
-                file: FileIndex(1),
-                page: PageIndex(3),
-            },
-        ),
-        (
-            "page",
-            Frame::Page {
-                file: FileIndex(1),
-                page: PageIndex(3),
-                bytes: Bytes::from_static(&[6; 32]),
-            },
-        ),
+        ("busy", Frame::Busy { at, retry_after_ms: 250 }),
+        ("page_request", Frame::PageRequest { file: FileIndex(1), page: PageIndex(3) }),
+        ("page", Frame::Page { file: FileIndex(1), page: PageIndex(3), bytes: Bytes::from_static(&[6; 32]) }),
         ("goodbye", Frame::Goodbye(Reason::Revoked)),
     ];
-    frames
-        .iter()
-        .map(|(name, frame)| ((*name).to_owned(), json!(b64u(&frame.encode()))))
-        .collect::<Value>()
+    frames.iter().map(|(name, frame)| ((*name).to_owned(), json!(b64u(&frame.encode())))).collect::<Value>()
 }

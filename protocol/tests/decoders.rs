@@ -1,5 +1,7 @@
 //! Every decoder is bounded, total and round-trips.
 
+#![expect(clippy::unwrap_used, reason = "a failed step is a failed test")]
+
 use bytes::Bytes;
 use matinee_protocol::device::{DevicePublicKey, SigningKey};
 use matinee_protocol::frame::{Error, Frame, Reason};
@@ -27,42 +29,27 @@ fn inventory() -> impl Strategy<Value = Frame> {
         prop::collection::vec(any::<u8>(), length).prop_map(move |mut bits| {
             let spare = length as u32 * 8 - count;
             *bits.last_mut().unwrap() &= u8::MAX << spare;
-            Frame::Inventory {
-                file: FileIndex(file),
-                first: ChunkIndex(first),
-                count,
-                bits: bits.into(),
-            }
+            Frame::Inventory { file: FileIndex(file), first: ChunkIndex(first), count, bits: bits.into() }
         })
     })
 }
 
 fn frame() -> impl Strategy<Value = Frame> {
-    let hello = (
-        "[A-Za-z0-9._-]{0,512}",
-        any::<[u8; 32]>(),
-        prop::array::uniform32(any::<u16>()),
-    )
-        .prop_map(|(token, public, halves)| {
+    let hello = ("[A-Za-z0-9._-]{0,512}", any::<[u8; 32]>(), prop::array::uniform32(any::<u16>())).prop_map(
+        |(token, public, halves)| {
             let mut signature = [0; 64];
             halves
                 .iter()
                 .enumerate()
                 .for_each(|(i, h)| signature[i * 2..][..2].copy_from_slice(&h.to_be_bytes()));
-            Frame::Hello(Hello {
-                token,
-                public: DevicePublicKey(public),
-                signature,
-            })
-        });
+            Frame::Hello(Hello { token, public: DevicePublicKey(public), signature })
+        },
+    );
     let chunks = prop::collection::vec(any::<u32>().prop_map(ChunkIndex), 1..HAVE_CHUNKS_MAX);
     prop_oneof![
         hello,
         inventory(),
-        (any::<u32>(), chunks).prop_map(|(file, chunks)| Frame::Have {
-            file: FileIndex(file),
-            chunks
-        }),
+        (any::<u32>(), chunks).prop_map(|(file, chunks)| Frame::Have { file: FileIndex(file), chunks }),
         address().prop_map(Frame::Request),
         (address(), any::<u32>(), bytes(1..3_000)).prop_map(|(at, offset, bytes)| Frame::Data {
             at,
@@ -71,10 +58,7 @@ fn frame() -> impl Strategy<Value = Frame> {
         }),
         address().prop_map(Frame::Cancel),
         (address(), any::<u32>()).prop_map(|(at, retry_after_ms)| Frame::Busy { at, retry_after_ms }),
-        any::<(u32, u32)>().prop_map(|(f, p)| Frame::PageRequest {
-            file: FileIndex(f),
-            page: PageIndex(p)
-        }),
+        any::<(u32, u32)>().prop_map(|(f, p)| Frame::PageRequest { file: FileIndex(f), page: PageIndex(p) }),
         (any::<u32>(), any::<u32>(), 1..=1024_usize).prop_map(|(f, p, hashes)| Frame::Page {
             file: FileIndex(f),
             page: PageIndex(p),
@@ -160,29 +144,14 @@ fn limits_of_frames_are_kept() {
     assert_eq!(decode(vec![]), Err(Error::Empty));
     assert_eq!(decode(vec![5; FRAME_BYTES_MAX + 1]), Err(Error::TooLong));
     assert_eq!(decode(vec![200, 1, 2, 3]), Ok(Frame::Unknown { kind: 200 }));
-    assert_eq!(
-        decode([&[5_u8][..], &[0; 12]].concat()),
-        Err(Error::Length),
-        "data without bytes"
-    );
+    assert_eq!(decode([&[5_u8][..], &[0; 12]].concat()), Err(Error::Length), "data without bytes");
     let inventory =
         |count: u32, bits: &[u8]| decode([&[2_u8][..], &[0; 8], &count.to_be_bytes(), bits].concat());
     assert_eq!(inventory(0, &[]), Err(Error::Value));
-    assert_eq!(
-        inventory(INVENTORY_CHUNKS_MAX + 1, &vec![0; 32_769]),
-        Err(Error::Value)
-    );
-    assert_eq!(
-        inventory(4, &[0b0000_1000]),
-        Err(Error::Value),
-        "a spare bit is set"
-    );
+    assert_eq!(inventory(INVENTORY_CHUNKS_MAX + 1, &vec![0; 32_769]), Err(Error::Value));
+    assert_eq!(inventory(4, &[0b0000_1000]), Err(Error::Value), "a spare bit is set");
     assert!(inventory(4, &[0b0001_0000]).is_ok());
-    assert_eq!(
-        decode([&[4_u8][..], &[0; 9]].concat()),
-        Err(Error::Length),
-        "a byte too many"
-    );
+    assert_eq!(decode([&[4_u8][..], &[0; 9]].concat()), Err(Error::Length), "a byte too many");
 }
 
 #[test]
@@ -200,22 +169,13 @@ fn signaling_messages_have_the_documented_form() {
     assert_eq!(ToServer::decode(&text), Ok(ToServer::Relay(relay.clone())));
     assert_eq!(ToPeer::decode(&text), Ok(ToPeer::Relay(relay)));
     assert_eq!(ToServer::decode(r#"{"type":"more"}"#), Ok(ToServer::More {}));
-    let joined = ToPeer::Joined {
-        peer,
-        peers: vec![PeerHint {
-            peer,
-            near: Near::Lan,
-        }],
-    };
+    let joined = ToPeer::Joined { peer, peers: vec![PeerHint { peer, near: Near::Lan }] };
     assert_eq!(
         joined.encode(),
         r#"{"type":"joined","peer":"AQEBAQEBAQEBAQEBAQEBAQ","peers":[{"peer":"AQEBAQEBAQEBAQEBAQEBAQ","near":"lan"}]}"#
     );
     assert_eq!(ToPeer::decode(&joined.encode()), Ok(joined));
-    let long = format!(
-        r#"{{"type":"offer","peer":"{peer}","sdp":"{}"}}"#,
-        "x".repeat(SIGNALING_BYTES_MAX)
-    );
+    let long = format!(r#"{{"type":"offer","peer":"{peer}","sdp":"{}"}}"#, "x".repeat(SIGNALING_BYTES_MAX));
     assert!(ToServer::decode(&long).is_err());
     assert!(ToServer::decode(r#"{"type":"joined","peer":"AQ"}"#).is_err());
 }
@@ -232,69 +192,35 @@ fn a_hello_holds_for_its_own_channel_only() {
         sub: matinee_protocol::id::ViewId::from_bytes([4; 16]),
         jti: "j".into(),
         exp: 1_000,
-        cnf: token::Confirmation {
-            jkt: device.public().thumbprint(),
-        },
+        cnf: token::Confirmation { jkt: device.public().thumbprint() },
         swm: swarm,
         rol: token::Role::Viewer,
     };
     let text = token::issue(&claims, "k", &server);
-    let sender = ChannelBinding {
-        swarm,
-        local: [5; 32],
-        remote: [6; 32],
-    };
-    let hello = Hello {
-        signature: device.sign(&sender.signed_bytes(&text)),
-        token: text,
-        public: device.public(),
-    };
-    let receiver = ChannelBinding {
-        swarm,
-        local: [6; 32],
-        remote: [5; 32],
-    };
+    let sender = ChannelBinding { swarm, local: [5; 32], remote: [6; 32] };
+    let hello =
+        Hello { signature: device.sign(&sender.signed_bytes(&text)), token: text, public: device.public() };
+    let receiver = ChannelBinding { swarm, local: [6; 32], remote: [5; 32] };
     assert_eq!(hello.verify(&receiver, &keys, "i", 10).unwrap(), claims);
 
     use matinee_protocol::hello::Error as Refused;
-    let relayed = ChannelBinding {
-        remote: [7; 32],
-        ..receiver
-    };
-    assert!(matches!(
-        hello.verify(&relayed, &keys, "i", 10),
-        Err(Refused::Channel)
-    ));
+    let relayed = ChannelBinding { remote: [7; 32], ..receiver };
+    assert!(matches!(hello.verify(&relayed, &keys, "i", 10), Err(Refused::Channel)));
     assert!(
         matches!(hello.verify(&sender, &keys, "i", 10), Err(Refused::Channel)),
         "reflected to its sender"
     );
-    let elsewhere = ChannelBinding {
-        swarm: SwarmId::from_bytes([9; 16]),
-        ..receiver
-    };
-    assert!(matches!(
-        hello.verify(&elsewhere, &keys, "i", 10),
-        Err(Refused::Swarm)
-    ));
+    let elsewhere = ChannelBinding { swarm: SwarmId::from_bytes([9; 16]), ..receiver };
+    assert!(matches!(hello.verify(&elsewhere, &keys, "i", 10), Err(Refused::Swarm)));
     let thief = SigningKey::from_seed(&[8; 32]);
     let stolen = Hello {
         signature: thief.sign(&sender.signed_bytes(&hello.token)),
         public: thief.public(),
         token: hello.token.clone(),
     };
-    assert!(matches!(
-        stolen.verify(&receiver, &keys, "i", 10),
-        Err(Refused::Device)
-    ));
-    assert!(matches!(
-        hello.verify(&receiver, &keys, "i", 1_006),
-        Err(Refused::Token(token::Error::Expired))
-    ));
-    assert!(matches!(
-        hello.verify(&receiver, &keys, "other", 10),
-        Err(Refused::Token(token::Error::Issuer))
-    ));
+    assert!(matches!(stolen.verify(&receiver, &keys, "i", 10), Err(Refused::Device)));
+    assert!(matches!(hello.verify(&receiver, &keys, "i", 1_006), Err(Refused::Token(token::Error::Expired))));
+    assert!(matches!(hello.verify(&receiver, &keys, "other", 10), Err(Refused::Token(token::Error::Issuer))));
 }
 
 #[test]
@@ -302,8 +228,5 @@ fn a_token_stays_small() {
     let vectors = matinee_protocol::vectors::compute();
     let token = vectors["view_token"]["token"].as_str().unwrap();
     assert!(token.len() <= 490, "{} bytes", token.len());
-    assert!(
-        manifest::TYP != token::TYP && token::TYP != dpop::TYP,
-        "types keep documents apart"
-    );
+    assert!(manifest::TYP != token::TYP && token::TYP != dpop::TYP, "types keep documents apart");
 }

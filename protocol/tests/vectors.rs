@@ -13,8 +13,5 @@ fn published_vectors_are_current() {
         std::fs::write(FILE, &computed).unwrap();
     }
     let published = std::fs::read_to_string(FILE).expect("tests/vectors/v1.json exists");
-    assert!(
-        published == computed,
-        "tests/vectors/v1.json is not what this build computes"
-    );
+    assert!(published == computed, "tests/vectors/v1.json is not what this build computes");
 }

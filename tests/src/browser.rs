@@ -65,10 +65,7 @@ impl std::fmt::Display for Error {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Start(cause) => {
-                write!(
-                    f,
-                    "start the browser driver (run `cargo xtask setup` once): {cause}"
-                )
+                write!(f, "start the browser driver (run `cargo xtask setup` once): {cause}")
             }
             Self::Gone => write!(f, "the browser driver ended; its own words are on stderr above"),
             Self::Late(operation) => write!(f, "{operation}: no answer from the browser driver"),
@@ -173,10 +170,7 @@ impl Link {
         match tokio::time::timeout(patience, receiver).await {
             Err(_) => Err(Error::Late(operation.to_owned())),
             Ok(Err(_)) => Err(Error::Gone),
-            Ok(Ok(Err(message))) => Err(Error::Refused {
-                operation: operation.to_owned(),
-                message,
-            }),
+            Ok(Ok(Err(message))) => Err(Error::Refused { operation: operation.to_owned(), message }),
             Ok(Ok(Ok(value))) => Ok(value),
         }
     }
@@ -226,17 +220,10 @@ impl Browser {
     /// Starts a browser, invisible, with a fresh profile that is gone afterwards.
     pub async fn launch(kind: Kind) -> Result<Self, Error> {
         let link = Link::start().await?;
-        let launched = link
-            .ask("launch", json!({ "browser": kind.name() }), LAUNCH_MS_MAX)
-            .await?;
+        let launched = link.ask("launch", json!({ "browser": kind.name() }), LAUNCH_MS_MAX).await?;
         let name = named(&launched, "browser")?;
         let profile = Profile::open(&link, &name, json!({})).await?;
-        Ok(Self {
-            link,
-            name: Some(name),
-            profile,
-            version: named(&launched, "version")?,
-        })
+        Ok(Self { link, name: Some(name), profile, version: named(&launched, "version")? })
     }
 
     /// Starts a browser whose profile lives in `folder`, so that what it keeps outlasts the process.
@@ -244,16 +231,8 @@ impl Browser {
         let link = Link::start().await?;
         let request = json!({ "browser": kind.name(), "userDataDir": folder });
         let launched = link.ask("launch", request, LAUNCH_MS_MAX).await?;
-        let profile = Profile {
-            link: Arc::clone(&link),
-            name: named(&launched, "profile")?,
-        };
-        Ok(Self {
-            link,
-            name: None,
-            profile,
-            version: named(&launched, "version")?,
-        })
+        let profile = Profile { link: Arc::clone(&link), name: named(&launched, "profile")? };
+        Ok(Self { link, name: None, profile, version: named(&launched, "version")? })
     }
 
     /// The profile that [`Browser::page`] opens pages in.
@@ -281,10 +260,7 @@ impl Browser {
     /// Closes the browser and waits until it is gone.
     pub async fn close(self) -> Result<(), Error> {
         let name = self.name.unwrap_or(self.profile.name);
-        self.link
-            .ask("close", json!({ "name": name }), OPERATION_MS_MAX)
-            .await
-            .map(drop)
+        self.link.ask("close", json!({ "name": name }), OPERATION_MS_MAX).await.map(drop)
     }
 }
 
@@ -299,10 +275,7 @@ impl Profile {
     async fn open(link: &Arc<Link>, browser: &str, options: Value) -> Result<Self, Error> {
         let request = json!({ "browser": browser, "options": options });
         let opened = link.ask("profile", request, OPERATION_MS_MAX).await?;
-        Ok(Self {
-            link: Arc::clone(link),
-            name: named(&opened, "profile")?,
-        })
+        Ok(Self { link: Arc::clone(link), name: named(&opened, "profile")? })
     }
 
     /// Opens `url` in a new page and waits for its load event.
@@ -315,27 +288,18 @@ impl Profile {
     /// Cuts the network off, or brings it back.
     pub async fn set_offline(&self, offline: bool) -> Result<(), Error> {
         let request = json!({ "profile": self.name, "offline": offline });
-        self.link
-            .ask("offline", request, OPERATION_MS_MAX)
-            .await
-            .map(drop)
+        self.link.ask("offline", request, OPERATION_MS_MAX).await.map(drop)
     }
 
     /// What the profile's service workers wrote.
     pub async fn logs(&self) -> Result<Vec<LogLine>, Error> {
-        let lines = self
-            .link
-            .ask("logs", json!({ "profile": self.name }), OPERATION_MS_MAX)
-            .await?;
+        let lines = self.link.ask("logs", json!({ "profile": self.name }), OPERATION_MS_MAX).await?;
         serde_json::from_value(lines).map_err(Error::Shape)
     }
 
     /// Closes every page of the profile and forgets it.
     pub async fn close(self) -> Result<(), Error> {
-        self.link
-            .ask("close", json!({ "name": self.name }), OPERATION_MS_MAX)
-            .await
-            .map(drop)
+        self.link.ask("close", json!({ "name": self.name }), OPERATION_MS_MAX).await.map(drop)
     }
 }
 

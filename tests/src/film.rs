@@ -35,11 +35,7 @@ const RECIPE: u32 = 1;
 
 /// An H.264 and AAC film, `+faststart`, one key frame a second, about 0.5 Mbit/s, with the time code.
 pub fn timecoded(seconds: u32) -> PathBuf {
-    mp4(
-        seconds,
-        &format!("timecoded-{seconds}s.mp4"),
-        &["-movflags", "+faststart"],
-    )
+    mp4(seconds, &format!("timecoded-{seconds}s.mp4"), &["-movflags", "+faststart"])
 }
 
 /// The same film with its index (`moov`) after the data, as many cameras and tools write it.
@@ -51,25 +47,12 @@ pub fn index_at_end(seconds: u32) -> PathBuf {
 /// take their delay back.
 pub fn fragmented(seconds: u32) -> PathBuf {
     let flags = "+frag_keyframe+empty_moov+default_base_moof";
-    mp4(
-        seconds,
-        &format!("fragmented-{seconds}s.mp4"),
-        &["-bf", "0", "-movflags", flags],
-    )
+    mp4(seconds, &format!("fragmented-{seconds}s.mp4"), &["-bf", "0", "-movflags", flags])
 }
 
 /// A VP9 and Opus WebM with the time code. VP9 is slow to make: keep it short.
 pub fn webm(seconds: u32) -> PathBuf {
-    let codecs = [
-        "-c:v",
-        "libvpx-vp9",
-        "-deadline",
-        "realtime",
-        "-cpu-used",
-        "8",
-        "-b:v",
-        "600k",
-    ];
+    let codecs = ["-c:v", "libvpx-vp9", "-deadline", "realtime", "-cpu-used", "8", "-b:v", "600k"];
     film(
         seconds,
         &format!("timecoded-{seconds}s.webm"),
@@ -79,11 +62,7 @@ pub fn webm(seconds: u32) -> PathBuf {
 
 /// The film's sound as MP3, tagged with a title, artist and album.
 pub fn mp3(seconds: u32) -> PathBuf {
-    sound(
-        seconds,
-        "mp3",
-        &["-c:a", "libmp3lame", "-b:a", "128k", "-id3v2_version", "3"],
-    )
+    sound(seconds, "mp3", &["-c:a", "libmp3lame", "-b:a", "128k", "-id3v2_version", "3"])
 }
 
 /// The film's sound as FLAC, tagged.
@@ -103,11 +82,7 @@ pub fn poster(second: u32) -> PathBuf {
     kept(&name, &at, |target| {
         let from = timecoded(second + 2);
         run_ffmpeg(
-            Command::new("ffmpeg")
-                .args(["-ss", &at, "-i"])
-                .arg(from)
-                .args(["-frames:v", "1"])
-                .arg(target),
+            Command::new("ffmpeg").args(["-ss", &at, "-i"]).arg(from).args(["-frames:v", "1"]).arg(target),
         );
     })
 }
@@ -190,15 +165,9 @@ pub fn timecode_at(film: &Path, second: f64) -> Option<f64> {
 
 fn mp4(seconds: u32, name: &str, muxer: &[&str]) -> PathBuf {
     let keyframes = FRAMES_PER_SECOND.to_string();
-    let video = [
-        "-c:v", "libx264", "-preset", "veryfast", "-crf", "27", "-pix_fmt", "yuv420p",
-    ];
+    let video = ["-c:v", "libx264", "-preset", "veryfast", "-crf", "27", "-pix_fmt", "yuv420p"];
     let groups = ["-g", &keyframes, "-keyint_min", &keyframes, "-sc_threshold", "0"];
-    film(
-        seconds,
-        name,
-        &[&video[..], &groups[..], &["-c:a", "aac", "-b:a", "96k"], muxer].concat(),
-    )
+    film(seconds, name, &[&video[..], &groups[..], &["-c:a", "aac", "-b:a", "96k"], muxer].concat())
 }
 
 fn film(seconds: u32, name: &str, codecs: &[&str]) -> PathBuf {
@@ -208,22 +177,8 @@ fn film(seconds: u32, name: &str, codecs: &[&str]) -> PathBuf {
             Command::new("ffmpeg")
                 .args(["-stream_loop", "-1", "-i"])
                 .arg(clip())
-                .args([
-                    "-t",
-                    &seconds.to_string(),
-                    "-vf",
-                    &filter,
-                    "-af",
-                    "aresample=async=1",
-                    "-ac",
-                    "2",
-                ])
-                .args([
-                    "-metadata",
-                    "title=Big Buck Bunny",
-                    "-metadata",
-                    "artist=Blender Foundation",
-                ])
+                .args(["-t", &seconds.to_string(), "-vf", &filter, "-af", "aresample=async=1", "-ac", "2"])
+                .args(["-metadata", "title=Big Buck Bunny", "-metadata", "artist=Blender Foundation"])
                 .args(codecs)
                 .arg(target),
         );
@@ -231,37 +186,28 @@ fn film(seconds: u32, name: &str, codecs: &[&str]) -> PathBuf {
 }
 
 fn sound(seconds: u32, extension: &str, codec: &[&str]) -> PathBuf {
-    kept(
-        &format!("sound-{seconds}s.{extension}"),
-        &format!("{codec:?}"),
-        |target| {
-            run_ffmpeg(
-                Command::new("ffmpeg")
-                    .args(["-stream_loop", "-1", "-i"])
-                    .arg(clip())
-                    .args([
-                        "-t",
-                        &seconds.to_string(),
-                        "-vn",
-                        "-af",
-                        "aresample=async=1",
-                        "-ac",
-                        "2",
-                        "-ar",
-                        "48000",
-                    ])
-                    .args([
-                        "-metadata",
-                        "title=Bunny's Morning",
-                        "-metadata",
-                        "artist=Blender Foundation",
-                    ])
-                    .args(["-metadata", "album=Big Buck Bunny", "-metadata", "track=1"])
-                    .args(codec)
-                    .arg(target),
-            );
-        },
-    )
+    kept(&format!("sound-{seconds}s.{extension}"), &format!("{codec:?}"), |target| {
+        run_ffmpeg(
+            Command::new("ffmpeg")
+                .args(["-stream_loop", "-1", "-i"])
+                .arg(clip())
+                .args([
+                    "-t",
+                    &seconds.to_string(),
+                    "-vn",
+                    "-af",
+                    "aresample=async=1",
+                    "-ac",
+                    "2",
+                    "-ar",
+                    "48000",
+                ])
+                .args(["-metadata", "title=Bunny's Morning", "-metadata", "artist=Blender Foundation"])
+                .args(["-metadata", "album=Big Buck Bunny", "-metadata", "track=1"])
+                .args(codec)
+                .arg(target),
+        );
+    })
 }
 
 /// Scales, gives every frame its exact time, and burns that time in, for people and for tests.
@@ -280,12 +226,7 @@ fn timecode_filter() -> String {
         ));
     };
     // Frame times are k/25, and the sum keeps a time that is a hair below its step on the right side of it.
-    let bit = |power: u32| {
-        format!(
-            "mod(floor(floor(t*{TIMECODE_PER_SECOND}+0.01)/{}),2)",
-            1u32 << power
-        )
-    };
+    let bit = |power: u32| format!("mod(floor(floor(t*{TIMECODE_PER_SECOND}+0.01)/{}),2)", 1u32 << power);
     cell(0, "1");
     cell(CELLS - 1, "1");
     for position in 0..TIMECODE_BITS {
@@ -319,10 +260,8 @@ fn run_ffmpeg(command: &mut Command) {
 
 /// The folder of made files.
 fn folder() -> PathBuf {
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(
-        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../target"),
-        PathBuf::from,
-    );
+    let target = std::env::var_os("CARGO_TARGET_DIR")
+        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../target"), PathBuf::from);
     target.join("film")
 }
 

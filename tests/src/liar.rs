@@ -143,7 +143,11 @@ impl Liar {
         ToServer::Join { proof: self.viewer.device.proof(&claims), token }
     }
 
-    async fn channel(self, mut connection: Connection, mut trickled: mpsc::UnboundedReceiver<RemoteCandidate>) {
+    async fn channel(
+        self,
+        mut connection: Connection,
+        mut trickled: mpsc::UnboundedReceiver<RemoteCandidate>,
+    ) {
         let opened = loop {
             tokio::select! {
                 opened = connection.opened(Duration::from_secs(20)) => break opened,
@@ -172,7 +176,9 @@ impl Liar {
                 Ok(Frame::Data { bytes, .. }) => {
                     self.seen.data_bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
                 }
-                Ok(Frame::Goodbye(Reason::BadData | Reason::ProtocolError | Reason::TooSlow | Reason::NotAuthorized)) => {
+                Ok(Frame::Goodbye(
+                    Reason::BadData | Reason::ProtocolError | Reason::TooSlow | Reason::NotAuthorized,
+                )) => {
                     self.seen.accused.fetch_add(1, Ordering::Relaxed);
                 }
                 _ => {}
@@ -195,7 +201,8 @@ impl Liar {
         if let Some(last) = bits.last_mut() {
             *last <<= bits_spare(self.chunks);
         }
-        Frame::Inventory { file: FileIndex(0), first: ChunkIndex(0), count: self.chunks, bits: bits.into() }.encode()
+        Frame::Inventory { file: FileIndex(0), first: ChunkIndex(0), count: self.chunks, bits: bits.into() }
+            .encode()
     }
 
     fn answer(&self, at: ChunkAddress) -> Vec<Bytes> {
@@ -205,7 +212,9 @@ impl Liar {
             Lie::Garbage => vec![Bytes::from_static(&[5, 1, 2]), Bytes::from_static(&[2; 40])],
             Lie::WrongBytes | Lie::TooSlowly => data(at, &noise),
             Lie::OldBytes => data(at, &self.old_chunk),
-            Lie::OtherChunk => data(ChunkAddress::new(at.file.0, at.chunk.0.wrapping_add(3) % self.chunks.max(1)), &noise),
+            Lie::OtherChunk => {
+                data(ChunkAddress::new(at.file.0, at.chunk.0.wrapping_add(3) % self.chunks.max(1)), &noise)
+            }
             Lie::TooMuch => data(at, &[noise.as_slice(), &noise].concat()),
         }
     }

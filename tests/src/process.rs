@@ -85,7 +85,10 @@ impl Running {
     /// Waits for its exit code.
     pub async fn wait(&mut self) -> Option<i32> {
         let waited = tokio::time::timeout(LINE_WAIT * 3, self.child.wait()).await;
-        waited.unwrap_or_else(|_| panic!("the program did not end:\n{}", self.output())).expect("it is our child").code()
+        waited
+            .unwrap_or_else(|_| panic!("the program did not end:\n{}", self.output()))
+            .expect("it is our child")
+            .code()
     }
 
     /// The process id.

@@ -87,7 +87,8 @@ impl Viewer {
     pub async fn sign_up(url: &str, email: &str) -> Self {
         let http = Client::new();
         let body = json!({ "email": email, "password": PASSWORD, "name": email });
-        let made = http.post(format!("{url}/v1/accounts")).json(&body).send().await.expect("the server answers");
+        let made =
+            http.post(format!("{url}/v1/accounts")).json(&body).send().await.expect("the server answers");
         assert_eq!(made.status(), 201, "{}", made.text().await.unwrap_or_default());
         Self::sign_in(url, email).await
     }
@@ -96,7 +97,8 @@ impl Viewer {
     pub async fn sign_in(url: &str, email: &str) -> Self {
         let http = Client::new();
         let body = json!({ "email": email, "password": PASSWORD, "bearer": true });
-        let made = http.post(format!("{url}/v1/sessions")).json(&body).send().await.expect("the server answers");
+        let made =
+            http.post(format!("{url}/v1/sessions")).json(&body).send().await.expect("the server answers");
         assert_eq!(made.status(), 201, "{}", made.text().await.unwrap_or_default());
         let made: Value = made.json().await.expect("an account");
         let session = made["session_token"].as_str().expect("a bearer session").to_owned();
@@ -183,7 +185,8 @@ impl Viewer {
     pub fn with_token(&self, method: Method, path: &str, token: &str, body: &[u8]) -> RequestBuilder {
         let url = format!("{}{path}", self.url);
         let proof = self.device.proof(&self.device.claims(method.as_str(), &url, Some(token), body));
-        let request = self.bare(method, path).header("authorization", format!("DPoP {token}")).header("dpop", proof);
+        let request =
+            self.bare(method, path).header("authorization", format!("DPoP {token}")).header("dpop", proof);
         if body.is_empty() {
             return request;
         }
@@ -202,7 +205,8 @@ impl Viewer {
 /// The stable code of a problem answer, with its status.
 pub async fn problem(answer: Response) -> (u16, String) {
     let status = answer.status().as_u16();
-    let kind = answer.headers().get("content-type").and_then(|kind| kind.to_str().ok()).unwrap_or("").to_owned();
+    let kind =
+        answer.headers().get("content-type").and_then(|kind| kind.to_str().ok()).unwrap_or("").to_owned();
     let text = answer.text().await.unwrap_or_default();
     assert!(kind.starts_with("application/problem+json"), "{status} {kind} {text}");
     let body: Value = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error} in {text}"));

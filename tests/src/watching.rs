@@ -135,8 +135,11 @@ impl Watching {
             at = 0;
             for (const part of parts) { whole.set(part, at); at += part.length; }
             return [...new Uint8Array(await crypto.subtle.digest('SHA-256', whole))];";
-        let digest: Vec<u8> =
-            self.page.eval_within(body, json!({}), Duration::from_secs(180)).await.expect("the gateway answers");
+        let digest: Vec<u8> = self
+            .page
+            .eval_within(body, json!({}), Duration::from_secs(180))
+            .await
+            .expect("the gateway answers");
         digest.try_into().expect("32 bytes")
     }
 }

@@ -17,9 +17,6 @@ pub(crate) fn programs(step: &Step) -> Result<Done, Failure> {
 
 /// The same as they are shipped.
 pub(crate) fn programs_released(step: &Step) -> Result<Done, Failure> {
-    Program::cargo()
-        .args(["build", "--bins", "--release"])
-        .args(HOUSE)
-        .run(step)?;
+    Program::cargo().args(["build", "--bins", "--release"]).args(HOUSE).run(step)?;
     Ok(Done::one("in target/release"))
 }

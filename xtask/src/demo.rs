@@ -52,10 +52,7 @@ fn show(options: &Options) -> Result<bool, Failure> {
     signal_hook::flag::register(signal_hook::consts::SIGTERM, Arc::clone(&asked))?;
     let program = house::target().join("debug/demo");
     let check = options.check.then_some(OsString::from("--check"));
-    let mut child = Program::new(&program.to_string_lossy())
-        .args(check)
-        .args(&options.words)
-        .spawn()?;
+    let mut child = Program::new(&program.to_string_lossy()).args(check).args(&options.words).spawn()?;
     loop {
         if let Some(status) = child.try_wait()? {
             return Ok(status.success());

@@ -65,9 +65,7 @@ struct Package {
 /// Checks by cargo-deny, or by what is below.
 pub(crate) fn check(step: &Step) -> Result<Done, Failure> {
     if Program::cargo().args(["deny", "--version"]).succeeds() {
-        Program::cargo()
-            .args(["deny", "--offline", "check", "bans", "licenses", "sources"])
-            .run(step)?;
+        Program::cargo().args(["deny", "--offline", "check", "bans", "licenses", "sources"]).run(step)?;
         return Ok(Done::many(3, "licenses, bans and sources, by cargo-deny"));
     }
     let text = std::fs::read_to_string(house::root().join("deny.toml"))?;
@@ -76,20 +74,13 @@ pub(crate) fn check(step: &Step) -> Result<Done, Failure> {
         .args(["metadata", "--format-version", "1", "--locked", "--offline"])
         .args(["--filter-platform", "x86_64-unknown-linux-gnu"])
         .run(step)?;
-    let json = lines
-        .iter()
-        .find(|line| line.starts_with('{'))
-        .map_or("", String::as_str);
+    let json = lines.iter().find(|line| line.starts_with('{')).map_or("", String::as_str);
     let metadata: Metadata =
         serde_json::from_str(json).map_err(|cause| Failure::new(format!("cargo metadata: {cause}")))?;
     let problems = problems(&rules, &metadata);
     if !problems.is_empty() {
         let message = format!("{} crates may not be depended on", problems.len());
-        return Err(Failure {
-            message,
-            tail: problems,
-            checks_failed: 1,
-        });
+        return Err(Failure { message, tail: problems, checks_failed: 1 });
     }
     let twice = duplicates(&metadata.packages);
     let count = metadata.packages.len();
@@ -102,11 +93,7 @@ pub(crate) fn check(step: &Step) -> Result<Done, Failure> {
 fn problems(rules: &Rules, metadata: &Metadata) -> Vec<String> {
     let mut problems = Vec::new();
     // Ours have no source.
-    for package in metadata
-        .packages
-        .iter()
-        .filter(|package| package.source.is_some())
-    {
+    for package in metadata.packages.iter().filter(|package| package.source.is_some()) {
         let named = format!("{} {}", package.name, package.version);
         let ban = rules.bans.deny.iter().find(|ban| ban.name == package.name);
         if let Some(ban) = ban
@@ -116,16 +103,9 @@ fn problems(rules: &Rules, metadata: &Metadata) -> Vec<String> {
         }
         let license = package.license.as_deref().unwrap_or_default();
         if !allowed(license, &rules.licenses.allow) {
-            problems.push(format!(
-                "{named}: its license `{license}` is not on the list in deny.toml"
-            ));
+            problems.push(format!("{named}: its license `{license}` is not on the list in deny.toml"));
         }
-        if !package
-            .source
-            .as_deref()
-            .unwrap_or_default()
-            .starts_with("registry+")
-        {
+        if !package.source.as_deref().unwrap_or_default().starts_with("registry+") {
             problems.push(format!("{named}: comes from no registry"));
         }
     }
@@ -134,17 +114,9 @@ fn problems(rules: &Rules, metadata: &Metadata) -> Vec<String> {
 
 /// The names of the crates that depend on one.
 fn dependents<'a>(metadata: &'a Metadata, package: &'a Package) -> impl Iterator<Item = &'a String> {
-    let nodes = metadata
-        .resolve
-        .nodes
-        .iter()
-        .filter(|node| node.dependencies.contains(&package.id));
+    let nodes = metadata.resolve.nodes.iter().filter(|node| node.dependencies.contains(&package.id));
     nodes.filter_map(|node| {
-        metadata
-            .packages
-            .iter()
-            .find(|above| above.id == node.id)
-            .map(|above| &above.name)
+        metadata.packages.iter().find(|above| above.id == node.id).map(|above| &above.name)
     })
 }
 
@@ -158,10 +130,7 @@ fn duplicates(packages: &[Package]) -> usize {
 
 /// An SPDX expression holds when one of its alternatives has allowed terms only.
 fn allowed(expression: &str, list: &BTreeSet<String>) -> bool {
-    let spaced = expression
-        .replace('/', " OR ")
-        .replace('(', " ( ")
-        .replace(')', " ) ");
+    let spaced = expression.replace('/', " OR ").replace('(', " ( ").replace(')', " ) ");
     let words: Vec<&str> = spaced.split_whitespace().collect();
     let mut rest = words.as_slice();
     !rest.is_empty() && any(&mut rest, list) && rest.is_empty()

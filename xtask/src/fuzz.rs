@@ -71,23 +71,12 @@ pub(crate) fn run(options: &Options, step: &Step) -> Result<Done, Failure> {
         step.tell(&format!("{target}, {seconds} s"));
         one(target, seconds, step)?;
     }
-    Ok(Done::many(
-        targets.len(),
-        format!("{} targets, {seconds} s each, nothing found", targets.len()),
-    ))
+    Ok(Done::many(targets.len(), format!("{} targets, {seconds} s each, nothing found", targets.len())))
 }
 
 fn build(step: &Step) -> Result<(), Failure> {
     Program::cargo()
-        .args([
-            "build",
-            "--manifest-path",
-            "fuzz/Cargo.toml",
-            "--release",
-            "--bins",
-            "--target",
-            TRIPLE,
-        ])
+        .args(["build", "--manifest-path", "fuzz/Cargo.toml", "--release", "--bins", "--target", TRIPLE])
         .args(["--target-dir".into(), house::target().join("fuzz")])
         .env("CARGO_ENCODED_RUSTFLAGS", FLAGS.join("\u{1f}"))
         .run(step)
@@ -102,16 +91,9 @@ fn one(target: &str, seconds: u32, step: &Step) -> Result<(), Failure> {
     for folder in [&grown, &artifacts] {
         std::fs::create_dir_all(folder)?;
     }
-    let binary = house::target()
-        .join("fuzz")
-        .join(TRIPLE)
-        .join("release")
-        .join(target);
+    let binary = house::target().join("fuzz").join(TRIPLE).join("release").join(target);
     // The first corpus folder is the one libFuzzer writes to.
-    let folders: Vec<PathBuf> = [grown, seeds]
-        .into_iter()
-        .filter(|folder| folder.is_dir())
-        .collect();
+    let folders: Vec<PathBuf> = [grown, seeds].into_iter().filter(|folder| folder.is_dir()).collect();
     let outcome = Program::new(&binary.to_string_lossy())
         .args([
             format!("-max_total_time={seconds}"),
@@ -124,10 +106,7 @@ fn one(target: &str, seconds: u32, step: &Step) -> Result<(), Failure> {
         .args(&folders)
         .run(step);
     outcome.map(drop).map_err(|failure| Failure {
-        message: format!(
-            "{target}: the input that failed is in {}; {failure}",
-            house::shown(&artifacts)
-        ),
+        message: format!("{target}: the input that failed is in {}; {failure}", house::shown(&artifacts)),
         ..failure
     })
 }

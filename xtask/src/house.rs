@@ -5,15 +5,7 @@ use std::path::{Path, PathBuf};
 use crate::run::Failure;
 
 /// Folders that hold nothing written by hand.
-const MADE: [&str; 7] = [
-    "target",
-    "node_modules",
-    "dist",
-    "pkg",
-    ".git",
-    ".demo",
-    "artifacts",
-];
+const MADE: [&str; 7] = ["target", "node_modules", "dist", "pkg", ".git", ".demo", "artifacts"];
 
 /// The repository's root.
 pub(crate) fn root() -> PathBuf {
@@ -56,8 +48,5 @@ pub(crate) fn files(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
 
 /// A path as it is written in messages: from the root, with forward slashes.
 pub(crate) fn shown(path: &Path) -> String {
-    path.strip_prefix(root())
-        .unwrap_or(path)
-        .to_string_lossy()
-        .replace('\\', "/")
+    path.strip_prefix(root()).unwrap_or(path).to_string_lossy().replace('\\', "/")
 }

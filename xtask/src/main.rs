@@ -60,11 +60,7 @@ fn main() -> ExitCode {
     let mut steps = Steps::new(1);
     let good = match Arguments::parse().task {
         Task::Setup { groups } => {
-            let groups = if groups.is_empty() {
-                Group::ALL.to_vec()
-            } else {
-                groups
-            };
+            let groups = if groups.is_empty() { Group::ALL.to_vec() } else { groups };
             steps.run("setup", |step| setup::ensure(&groups, step))
         }
         Task::Wasm => steps.run("wasm", wasm::build),
@@ -76,11 +72,7 @@ fn main() -> ExitCode {
         Task::Measure(options) => measure::run(&options),
         Task::Fuzz(options) => steps.run("fuzz", |step| fuzz::run(&options, step)),
     };
-    if good {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    }
+    if good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 /// The pages, with what they stand on.

@@ -20,9 +20,8 @@ pub(crate) struct Options {
 /// Builds, then measures in front of the person.
 pub(crate) fn run(options: &Options) -> bool {
     let mut steps = Steps::new(4);
-    let ready = steps.run("setup", |step| {
-        setup::ensure(&[Group::Node, Group::Film, Group::Browsers], step)
-    }) && steps.run("wasm", wasm::build)
+    let ready = steps.run("setup", |step| setup::ensure(&[Group::Node, Group::Film, Group::Browsers], step))
+        && steps.run("wasm", wasm::build)
         && steps.run("web", web::build)
         && steps.run("release build", build::programs_released);
     ready && report(measure(options))
@@ -30,9 +29,7 @@ pub(crate) fn run(options: &Options) -> bool {
 
 fn measure(options: &Options) -> Result<(), Failure> {
     let binary = house::target().join("release/measure");
-    Program::new(&binary.to_string_lossy())
-        .args(&options.words)
-        .run_in_front()
+    Program::new(&binary.to_string_lossy()).args(&options.words).run_in_front()
 }
 
 fn report(outcome: Result<(), Failure>) -> bool {

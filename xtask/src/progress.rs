@@ -43,20 +43,12 @@ pub(crate) struct Done {
 impl Done {
     /// One check.
     pub(crate) fn one(detail: impl Into<String>) -> Self {
-        Self {
-            detail: detail.into(),
-            remarks: Vec::new(),
-            checks: 1,
-        }
+        Self { detail: detail.into(), remarks: Vec::new(), checks: 1 }
     }
 
     /// As many checks as a test runner counted.
     pub(crate) fn many(checks: usize, detail: impl Into<String>) -> Self {
-        Self {
-            detail: detail.into(),
-            remarks: Vec::new(),
-            checks,
-        }
+        Self { detail: detail.into(), remarks: Vec::new(), checks }
     }
 }
 
@@ -72,13 +64,7 @@ pub(crate) struct Steps {
 impl Steps {
     /// Announces nothing yet.
     pub(crate) fn new(total: usize) -> Self {
-        Self {
-            total,
-            number: 0,
-            passed: 0,
-            failed: 0,
-            watch: Stopwatch::start(),
-        }
+        Self { total, number: 0, passed: 0, failed: 0, watch: Stopwatch::start() }
     }
 
     /// Does one step and reports it; whether to go on.
@@ -145,13 +131,7 @@ impl Step {
         if bar.is_none() {
             println!("{label} …");
         }
-        Self {
-            bar,
-            label,
-            name: name.to_owned(),
-            watch: Stopwatch::start(),
-            beats: Cell::new(0),
-        }
+        Self { bar, label, name: name.to_owned(), watch: Stopwatch::start(), beats: Cell::new(0) }
     }
 
     /// The step's name.

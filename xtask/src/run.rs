@@ -31,11 +31,7 @@ pub(crate) struct Failure {
 impl Failure {
     /// A failure without output.
     pub(crate) fn new(message: impl Into<String>) -> Self {
-        Self {
-            message: message.into(),
-            tail: Vec::new(),
-            checks_failed: 1,
-        }
+        Self { message: message.into(), tail: Vec::new(), checks_failed: 1 }
     }
 }
 
@@ -64,20 +60,13 @@ impl Program {
         let mut command = Command::new(name);
         command.current_dir(house::root());
         forget_outer_cargo(&mut command);
-        Self {
-            command,
-            name: name.to_owned(),
-            timeout: None,
-        }
+        Self { command, name: name.to_owned(), timeout: None }
     }
 
     /// The `cargo` that runs this.
     pub(crate) fn cargo() -> Self {
         let mut program = Self::new("cargo");
-        program
-            .command
-            .env("CARGO_TERM_COLOR", "never")
-            .env("CARGO_TERM_PROGRESS_WHEN", "never");
+        program.command.env("CARGO_TERM_COLOR", "never").env("CARGO_TERM_PROGRESS_WHEN", "never");
         program
     }
 
@@ -108,15 +97,9 @@ impl Program {
     /// Runs to the end and returns what was written, or what went wrong.
     pub(crate) fn run(mut self, step: &Step) -> Result<Vec<String>, Failure> {
         let watch = Stopwatch::start();
-        self.command
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
+        self.command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = self.command.spawn().map_err(|cause| {
-            Failure::new(format!(
-                "{} cannot be started ({cause}): run `cargo xtask setup`",
-                self.name
-            ))
+            Failure::new(format!("{} cannot be started ({cause}): run `cargo xtask setup`", self.name))
         })?;
         let (sender, receiver) = channel();
         if let Some(stdout) = child.stdout.take() {
@@ -129,10 +112,7 @@ impl Program {
         if let Err(late) = self.collect(&receiver, &watch, step, &mut lines) {
             child.kill()?;
             child.wait()?;
-            return Err(Failure {
-                tail: tail(&lines),
-                ..late
-            });
+            return Err(Failure { tail: tail(&lines), ..late });
         }
         let status = child.wait()?;
         keep_log(step, &self.command, &lines);
@@ -140,11 +120,7 @@ impl Program {
             return Ok(lines);
         }
         let message = format!("{} ended with {status}", shown(&self.command));
-        Err(Failure {
-            message,
-            tail: tail(&lines),
-            checks_failed: 1,
-        })
+        Err(Failure { message, tail: tail(&lines), checks_failed: 1 })
     }
 
     fn collect(
@@ -166,11 +142,7 @@ impl Program {
             if let Some(timeout) = self.timeout
                 && watch.elapsed() > timeout
             {
-                let message = format!(
-                    "{} took longer than {} s",
-                    shown(&self.command),
-                    timeout.as_secs()
-                );
+                let message = format!("{} took longer than {} s", shown(&self.command), timeout.as_secs());
                 return Err(Failure::new(message));
             }
         }
@@ -179,9 +151,7 @@ impl Program {
     /// Starts it with this process's own terminal.
     pub(crate) fn spawn(mut self) -> Result<std::process::Child, Failure> {
         let name = self.name;
-        self.command
-            .spawn()
-            .map_err(|cause| Failure::new(format!("{name} cannot be started: {cause}")))
+        self.command.spawn().map_err(|cause| Failure::new(format!("{name} cannot be started: {cause}")))
     }
 
     /// Runs with this process's own terminal, for what a person watches.
@@ -196,12 +166,7 @@ impl Program {
 
     /// Whether the program exists and ends well, without a word.
     pub(crate) fn succeeds(mut self) -> bool {
-        let status = self
-            .command
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .status();
+        let status = self.command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status();
         status.is_ok_and(|status| status.success())
     }
 
@@ -209,10 +174,7 @@ impl Program {
     pub(crate) fn first_line(mut self) -> Option<String> {
         let output = self.command.stdin(Stdio::null()).output().ok()?;
         let text = String::from_utf8(output.stdout).ok()?;
-        output
-            .status
-            .success()
-            .then(|| text.lines().next().unwrap_or_default().to_owned())
+        output.status.success().then(|| text.lines().next().unwrap_or_default().to_owned())
     }
 }
 
@@ -253,19 +215,13 @@ fn tail(lines: &[String]) -> Vec<String> {
 
 fn shown(command: &Command) -> String {
     let words = std::iter::once(command.get_program()).chain(command.get_args());
-    words
-        .map(|word| word.to_string_lossy().into_owned())
-        .collect::<Vec<_>>()
-        .join(" ")
+    words.map(|word| word.to_string_lossy().into_owned()).collect::<Vec<_>>().join(" ")
 }
 
 /// Keeps the whole output in `target/xtask/log/`; a log that cannot be written is no reason to fail.
 fn keep_log(step: &Step, command: &Command, lines: &[String]) {
     let folder = house::state().join("log");
-    let path = folder.join(format!(
-        "{}.log",
-        step.name().replace(|c: char| !c.is_alphanumeric(), "-")
-    ));
+    let path = folder.join(format!("{}.log", step.name().replace(|c: char| !c.is_alphanumeric(), "-")));
     let written = std::fs::create_dir_all(&folder).and_then(|()| {
         let mut file = std::fs::OpenOptions::new().create(true).append(true).open(path)?;
         writeln!(file, "$ {}\n{}", shown(command), lines.join("\n"))

@@ -41,21 +41,14 @@ const fn package(name: &'static str, proof: &'static str) -> Package {
 const NODE: &[Package] = &[package("nodejs", "node"), package("npm", "npm")];
 const FILM: &[Package] = &[
     package("ffmpeg", "ffmpeg"),
-    package(
-        "fonts-dejavu-core",
-        "/usr/share/fonts/truetype/dejavu/DejaVuSansMono-Bold.ttf",
-    ),
+    package("fonts-dejavu-core", "/usr/share/fonts/truetype/dejavu/DejaVuSansMono-Bold.ttf"),
 ];
-const BROWSERS: &[Package] = &[
-    package("chromium", "/usr/bin/chromium"),
-    package("firefox-esr", "/usr/bin/firefox-esr"),
-];
+const BROWSERS: &[Package] =
+    &[package("chromium", "/usr/bin/chromium"), package("firefox-esr", "/usr/bin/firefox-esr")];
 const POSTGRES: &[Package] = &[package("postgresql", "/usr/lib/postgresql")];
 /// The compiler Debian builds its browsers with, and the library source to build for WebAssembly from.
-pub(crate) const DEBIAN_RUST: [(&str, &str); 2] = [
-    ("rustc-web", "/usr/bin/rustc"),
-    ("rust-web-src", "/usr/lib/rustlib/src/rust/library/std/Cargo.toml"),
-];
+pub(crate) const DEBIAN_RUST: [(&str, &str); 2] =
+    [("rustc-web", "/usr/bin/rustc"), ("rust-web-src", "/usr/lib/rustlib/src/rust/library/std/Cargo.toml")];
 
 /// Sees to all the groups, and says what it did.
 pub(crate) fn ensure(groups: &[Group], step: &Step) -> Result<Done, Failure> {
@@ -70,12 +63,8 @@ pub(crate) fn ensure(groups: &[Group], step: &Step) -> Result<Done, Failure> {
             // Looked at by the build itself: the road by rustup needs no package.
             Group::Wasm => &[],
         };
-        missing.extend(
-            packages
-                .iter()
-                .filter(|package| !is_there(package.proof))
-                .map(|package| package.name),
-        );
+        missing
+            .extend(packages.iter().filter(|package| !is_there(package.proof)).map(|package| package.name));
     }
     if groups.contains(&Group::Browsers) && !is_there("node") && !groups.contains(&Group::Node) {
         missing.extend(NODE.iter().map(|package| package.name));
@@ -105,29 +94,20 @@ pub(crate) fn install(names: &[&str], step: &Step) -> Result<(), Failure> {
     }
     let list = names.join(" ");
     if !is_there("apt-get") {
-        return Err(Failure::new(format!(
-            "no apt-get here: install what Debian calls {list} by hand"
-        )));
+        return Err(Failure::new(format!("no apt-get here: install what Debian calls {list} by hand")));
     }
     let sudo = if rustix::process::getuid().is_root() {
         None
     } else if Program::new("sudo").args(["-n", "true"]).succeeds() {
         Some("sudo")
     } else {
-        return Err(Failure::new(format!(
-            "neither root nor sudo: have `apt-get install {list}` run once"
-        )));
+        return Err(Failure::new(format!("neither root nor sudo: have `apt-get install {list}` run once")));
     };
     step.tell(&format!("apt-get update, then install {list}"));
     let apt = |arguments: &[&str]| {
-        let program = sudo.map_or_else(
-            || Program::new("apt-get"),
-            |sudo| Program::new(sudo).args(["apt-get"]),
-        );
-        program
-            .args(arguments)
-            .env("DEBIAN_FRONTEND", "noninteractive")
-            .run(step)
+        let program =
+            sudo.map_or_else(|| Program::new("apt-get"), |sudo| Program::new(sudo).args(["apt-get"]));
+        program.args(arguments).env("DEBIAN_FRONTEND", "noninteractive").run(step)
     };
     apt(&["update"])?;
     let mut arguments = vec!["install", "-y", "--no-install-recommends"];
@@ -152,10 +132,8 @@ fn node_packages(folder: &str, step: &Step) -> Result<Option<String>, Failure> {
     }
     // Two tasks started at once must not empty the folder under each other.
     std::fs::create_dir_all(house::state())?;
-    let guard = OpenOptions::new()
-        .create(true)
-        .append(true)
-        .open(house::state().join(format!("{name}.lock")))?;
+    let guard =
+        OpenOptions::new().create(true).append(true).open(house::state().join(format!("{name}.lock")))?;
     guard.lock()?;
     if stamp.is_fresh(&path.join("node_modules")) {
         return Ok(None);
@@ -173,11 +151,7 @@ fn node_packages(folder: &str, step: &Step) -> Result<Option<String>, Failure> {
 
 fn npm(words: &[&str], folder: &Path, step: &Step) -> Result<(), Failure> {
     let program = Program::new("npm").args(words).args(["--no-audit", "--no-fund"]);
-    program
-        .env("PLAYWRIGHT_SKIP_BROWSER_DOWNLOAD", "1")
-        .within(folder)
-        .run(step)
-        .map(drop)
+    program.env("PLAYWRIGHT_SKIP_BROWSER_DOWNLOAD", "1").within(folder).run(step).map(drop)
 }
 
 /// Whether a program is on the path, or a file is there.

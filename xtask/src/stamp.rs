@@ -19,11 +19,7 @@ impl Stamp {
             hasher.update(word.as_bytes()).update(b"\0");
         }
         for input in inputs {
-            let files = if input.is_dir() {
-                house::files(input)?
-            } else {
-                vec![input.clone()]
-            };
+            let files = if input.is_dir() { house::files(input)? } else { vec![input.clone()] };
             for file in files {
                 hasher.update(house::shown(&file).as_bytes()).update(b"\0");
                 let bytes = std::fs::read(&file).unwrap_or_default();
@@ -31,10 +27,7 @@ impl Stamp {
             }
         }
         let path = house::state().join(format!("{name}.stamp"));
-        Ok(Self {
-            path,
-            now: hasher.finalize().to_hex().to_string(),
-        })
+        Ok(Self { path, now: hasher.finalize().to_hex().to_string() })
     }
 
     /// Whether the last good run had the same inputs and `output` is still there.

@@ -40,36 +40,23 @@ const STEPS: [(&str, Work); 12] = [
     ("tests", tests),
     ("docs", |_, step| docs(step)),
     ("dependencies", |_, step| dependencies::check(step)),
-    ("fuzz", |_, step| {
-        fuzz::run(
-            &fuzz::Options {
-                seconds: FUZZ_S,
-                target: None,
-            },
-            step,
-        )
-    }),
+    ("fuzz", |_, step| fuzz::run(&fuzz::Options { seconds: FUZZ_S, target: None }, step)),
 ];
 
 /// Does the steps up to the first that fails, and prints the sum.
 pub(crate) fn run(options: &Options) -> bool {
-    let unknown = options
-        .only
-        .iter()
-        .find(|name| !STEPS.iter().any(|(step, _)| step == name));
+    let unknown = options.only.iter().find(|name| !STEPS.iter().any(|(step, _)| step == name));
     if let Some(name) = unknown {
         println!("there is no step {name}; `cargo xtask test --help` names them");
         return false;
     }
     let chosen: Vec<_> = STEPS
         .iter()
-        .filter(|(name, _)| {
-            if options.only.is_empty() {
-                true
-            } else {
-                options.only.iter().any(|only| only == name)
-            }
-        })
+        .filter(
+            |(name, _)| {
+                if options.only.is_empty() { true } else { options.only.iter().any(|only| only == name) }
+            },
+        )
         .filter(|(name, _)| !(options.fast && *name == "fuzz"))
         .collect();
     // The logs hold the last run only.
@@ -86,24 +73,14 @@ pub(crate) fn run(options: &Options) -> bool {
 
 fn format(step: &Step) -> Result<Done, Failure> {
     Program::cargo().args(["fmt", "--all", "--check"]).run(step)?;
-    Program::cargo()
-        .args(["fmt", "--manifest-path", "fuzz/Cargo.toml", "--check"])
-        .run(step)?;
+    Program::cargo().args(["fmt", "--manifest-path", "fuzz/Cargo.toml", "--check"]).run(step)?;
     Ok(Done::one("as rustfmt writes it"))
 }
 
 fn clippy(step: &Step) -> Result<Done, Failure> {
     let strict = ["--all-targets", "--quiet", "--", "-D", "warnings"];
-    Program::cargo()
-        .args(["clippy"])
-        .args(HOUSE)
-        .args(strict)
-        .run(step)?;
-    Program::cargo()
-        .args(["clippy"])
-        .args(TASKS)
-        .args(strict)
-        .run(step)?;
+    Program::cargo().args(["clippy"]).args(HOUSE).args(strict).run(step)?;
+    Program::cargo().args(["clippy"]).args(TASKS).args(strict).run(step)?;
     Ok(Done::one("no warning"))
 }
 
@@ -111,33 +88,14 @@ fn tests(options: &Options, step: &Step) -> Result<Done, Failure> {
     let has_nextest = Program::cargo().args(["nextest", "--version"]).succeeds();
     let run = |selected: &[&str], leave_out: bool| {
         if has_nextest {
-            let quiet = [
-                "--status-level",
-                "slow",
-                "--final-status-level",
-                "fail",
-                "--show-progress",
-                "none",
-            ];
-            let filter: &[&str] = if leave_out {
-                &["-E", "not binary(=e2e)"]
-            } else {
-                &[]
-            };
-            let program = Program::cargo()
-                .args(["nextest", "run", "--no-fail-fast"])
-                .args(selected);
+            let quiet = ["--status-level", "slow", "--final-status-level", "fail", "--show-progress", "none"];
+            let filter: &[&str] = if leave_out { &["-E", "not binary(=e2e)"] } else { &[] };
+            let program = Program::cargo().args(["nextest", "run", "--no-fail-fast"]).args(selected);
             return counted(program.args(quiet).args(filter).run(step), nextest_counts);
         }
         // Cargo's own runner cannot leave out one binary: the package of whole systems goes as a whole.
-        let filter: &[&str] = if leave_out {
-            &["--exclude", "matinee-tests"]
-        } else {
-            &[]
-        };
-        let program = Program::cargo()
-            .args(["test", "--no-fail-fast", "--all-targets"])
-            .args(selected);
+        let filter: &[&str] = if leave_out { &["--exclude", "matinee-tests"] } else { &[] };
+        let program = Program::cargo().args(["test", "--no-fail-fast", "--all-targets"]).args(selected);
         counted(program.args(filter).run(step), libtest_counts)
     };
     let house = run(&HOUSE, options.fast)?;
@@ -158,45 +116,28 @@ fn counted(
         }
         Err(failure) => {
             let (_, failed) = counts(&failure.tail);
-            Err(Failure {
-                checks_failed: failed.max(1),
-                ..failure
-            })
+            Err(Failure { checks_failed: failed.max(1), ..failure })
         }
     }
 }
 
 /// `Summary [  12.3s] 40 tests run: 38 passed (1 slow), 2 failed, 3 skipped`
 fn nextest_counts(lines: &[String]) -> (usize, usize) {
-    let summary = lines
-        .iter()
-        .rev()
-        .find(|line| line.contains("Summary ["))
-        .map_or("", String::as_str);
-    (
-        number_before(summary, " passed"),
-        number_before(summary, " failed"),
-    )
+    let summary = lines.iter().rev().find(|line| line.contains("Summary [")).map_or("", String::as_str);
+    (number_before(summary, " passed"), number_before(summary, " failed"))
 }
 
 /// `test result: ok. 12 passed; 0 failed; …`, one for each binary.
 fn libtest_counts(lines: &[String]) -> (usize, usize) {
     let results = lines.iter().filter(|line| line.starts_with("test result:"));
     results.fold((0, 0), |(passed, failed), line| {
-        (
-            passed + number_before(line, " passed"),
-            failed + number_before(line, " failed"),
-        )
+        (passed + number_before(line, " passed"), failed + number_before(line, " failed"))
     })
 }
 
 fn number_before(line: &str, word: &str) -> usize {
     let before = line.split_once(word).map_or("", |(before, _)| before);
-    before
-        .rsplit(|c: char| !c.is_ascii_digit())
-        .next()
-        .and_then(|digits| digits.parse().ok())
-        .unwrap_or(0)
+    before.rsplit(|c: char| !c.is_ascii_digit()).next().and_then(|digits| digits.parse().ok()).unwrap_or(0)
 }
 
 fn docs(step: &Step) -> Result<Done, Failure> {

@@ -45,9 +45,7 @@ pub(crate) fn road(step: &Step) -> Result<Road, Failure> {
         Some("debian") => Kind::Debian,
         Some("rustup") => Kind::Rustup,
         Some(other) => {
-            return Err(Failure::new(format!(
-                "{ROAD_VARIABLE} is rustup or debian, not {other}"
-            )));
+            return Err(Failure::new(format!("{ROAD_VARIABLE} is rustup or debian, not {other}")));
         }
         None if has_target() => Kind::Rustup,
         None if fetch_target(step) => {
@@ -69,11 +67,7 @@ pub(crate) fn road(step: &Step) -> Result<Road, Failure> {
             setup::DEBIAN_RUST[0].1
         }
     };
-    Ok(Road {
-        kind,
-        compiler: compiler.to_owned(),
-        did,
-    })
+    Ok(Road { kind, compiler: compiler.to_owned(), did })
 }
 
 /// Compiles and binds, unless nothing has changed since the last time.
@@ -81,25 +75,12 @@ pub(crate) fn build(step: &Step) -> Result<Done, Failure> {
     let road = road(step)?;
     let root = house::root();
     let output = root.join("web/wasm/pkg");
-    let inputs = [
-        "protocol",
-        "engine",
-        "web/wasm",
-        "Cargo.toml",
-        "Cargo.lock",
-        "xtask/src/wasm.rs",
-    ];
-    let version = Program::new(&road.compiler)
-        .args(["--version"])
-        .first_line()
-        .unwrap_or_default();
+    let inputs = ["protocol", "engine", "web/wasm", "Cargo.toml", "Cargo.lock", "xtask/src/wasm.rs"];
+    let version = Program::new(&road.compiler).args(["--version"]).first_line().unwrap_or_default();
     let stamp = Stamp::of("wasm", &inputs.map(|input| root.join(input)), &[&version])?;
     let bound = output.join("matinee_web_bg.wasm");
     if stamp.is_fresh(&bound) {
-        return Ok(Done::one(format!(
-            "nothing has changed, {} KB",
-            kilobytes(&bound)
-        )));
+        return Ok(Done::one(format!("nothing has changed, {} KB", kilobytes(&bound))));
     }
     compile(&road, step)?;
     bind(&output)?;
@@ -109,16 +90,7 @@ pub(crate) fn build(step: &Step) -> Result<Done, Failure> {
 
 fn compile(road: &Road, step: &Step) -> Result<(), Failure> {
     let mut program = Program::cargo()
-        .args([
-            "build",
-            "--package",
-            "matinee-web",
-            "--lib",
-            "--profile",
-            "wasm",
-            "--target",
-            TRIPLE,
-        ])
+        .args(["build", "--package", "matinee-web", "--lib", "--profile", "wasm", "--target", TRIPLE])
         .args(["--target-dir".into(), target()])
         // The encoded form alone is read then, whatever a person's own RUSTFLAGS say.
         .env("CARGO_ENCODED_RUSTFLAGS", flags().join("\u{1f}"));
@@ -154,12 +126,7 @@ fn bind(output: &Path) -> Result<(), Failure> {
     let bound = Bindgen::new()
         .input_path(input)
         .web(true)
-        .map(|bindgen| {
-            bindgen
-                .typescript(true)
-                .remove_name_section(true)
-                .remove_producers_section(true)
-        })
+        .map(|bindgen| bindgen.typescript(true).remove_name_section(true).remove_producers_section(true))
         .and_then(|bindgen| bindgen.generate(output));
     bound.map_err(|cause| Failure::new(format!("wasm-bindgen: {cause:#}")))
 }
@@ -171,15 +138,11 @@ fn target() -> PathBuf {
 
 /// Whether the toolchain has the target's library.
 fn has_target() -> bool {
-    let folder = Program::new("rustc")
-        .args(["--print", "target-libdir", "--target", TRIPLE])
-        .first_line();
+    let folder = Program::new("rustc").args(["--print", "target-libdir", "--target", TRIPLE]).first_line();
     let Some(Ok(entries)) = folder.map(std::fs::read_dir) else {
         return false;
     };
-    entries
-        .flatten()
-        .any(|entry| entry.file_name().to_string_lossy().starts_with("libstd-"))
+    entries.flatten().any(|entry| entry.file_name().to_string_lossy().starts_with("libstd-"))
 }
 
 /// Has rustup fetch the library; an attempt that failed is not repeated for a day.
@@ -188,17 +151,12 @@ fn fetch_target(step: &Step) -> bool {
         return false;
     }
     let failed = house::state().join("rustup-unreachable.stamp");
-    let age = failed
-        .metadata()
-        .and_then(|metadata| metadata.modified())
-        .ok()
-        .and_then(|then| then.elapsed().ok());
+    let age =
+        failed.metadata().and_then(|metadata| metadata.modified()).ok().and_then(|then| then.elapsed().ok());
     if age.is_some_and(|age| age < Duration::from_secs(RUSTUP_RETRY_S)) {
         return false;
     }
-    step.tell(&format!(
-        "rustup target add {TRIPLE}, for at most {RUSTUP_S_MAX} s"
-    ));
+    step.tell(&format!("rustup target add {TRIPLE}, for at most {RUSTUP_S_MAX} s"));
     let attempt = Program::new("rustup")
         .args(["target", "add", TRIPLE])
         .timeout(Duration::from_secs(RUSTUP_S_MAX))
@@ -215,20 +173,14 @@ fn fetch_target(step: &Step) -> bool {
 /// The linker that comes with the toolchain, or one on the path.
 fn rust_lld() -> Option<PathBuf> {
     let sysroot = PathBuf::from(Program::new("rustc").args(["--print", "sysroot"]).first_line()?);
-    let host = Program::new("rustc")
-        .args(["--print", "host-tuple"])
-        .first_line()?;
+    let host = Program::new("rustc").args(["--print", "host-tuple"]).first_line()?;
     let own = sysroot.join("lib/rustlib").join(host).join("bin/rust-lld");
     if own.exists() {
         return Some(own);
     }
-    ["wasm-ld", "rust-lld"]
-        .into_iter()
-        .find(|name| setup::is_there(name))
-        .map(PathBuf::from)
+    ["wasm-ld", "rust-lld"].into_iter().find(|name| setup::is_there(name)).map(PathBuf::from)
 }
 
 fn kilobytes(path: &Path) -> u64 {
-    path.metadata()
-        .map_or(0, |metadata| metadata.len().div_ceil(1000))
+    path.metadata().map_or(0, |metadata| metadata.len().div_ceil(1000))
 }

@@ -9,30 +9,19 @@ use crate::stamp::Stamp;
 pub(crate) fn build(step: &Step) -> Result<Done, Failure> {
     let web = house::root().join("web");
     if !web.join("vite.config.ts").exists() {
-        return Err(Failure::new(
-            "web/vite.config.ts is missing: there are no pages to build yet",
-        ));
+        return Err(Failure::new("web/vite.config.ts is missing: there are no pages to build yet"));
     }
     let bound = web.join("wasm/pkg/matinee_web.js");
     if !bound.exists() {
-        return Err(Failure::new(
-            "the engine is not built for browsers yet: run `cargo xtask wasm` first",
-        ));
+        return Err(Failure::new("the engine is not built for browsers yet: run `cargo xtask wasm` first"));
     }
     // The bound engine is made, hence not among the files of the folder.
-    let stamp = Stamp::of(
-        "web",
-        &[web.clone(), bound, web.join("wasm/pkg/matinee_web_bg.wasm")],
-        &[],
-    )?;
+    let stamp = Stamp::of("web", &[web.clone(), bound, web.join("wasm/pkg/matinee_web_bg.wasm")], &[])?;
     let output = web.join("dist/index.html");
     if stamp.is_fresh(&output) {
         return Ok(Done::one("nothing has changed"));
     }
-    Program::new("npm")
-        .args(["run", "--silent", "build"])
-        .within(&web)
-        .run(step)?;
+    Program::new("npm").args(["run", "--silent", "build"]).within(&web).run(step)?;
     stamp.keep()?;
     Ok(Done::one("built"))
 }
@@ -41,16 +30,10 @@ pub(crate) fn build(step: &Step) -> Result<Done, Failure> {
 pub(crate) fn check(step: &Step) -> Result<Done, Failure> {
     let web = house::root().join("web");
     for script in ["typecheck", "lint"] {
-        Program::new("npm")
-            .args(["run", "--silent", script])
-            .within(&web)
-            .run(step)?;
+        Program::new("npm").args(["run", "--silent", script]).within(&web).run(step)?;
     }
-    let lines = Program::new("npm")
-        .args(["run", "--silent", "test"])
-        .env("NO_COLOR", "1")
-        .within(&web)
-        .run(step)?;
+    let lines =
+        Program::new("npm").args(["run", "--silent", "test"]).env("NO_COLOR", "1").within(&web).run(step)?;
     let tests = lines.iter().find_map(|line| passed(line)).unwrap_or(0);
     Ok(Done::many(tests + 2, format!("types, lint and {tests} tests")))
 }

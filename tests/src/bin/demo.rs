@@ -66,9 +66,15 @@ async fn run_check(deployment: &Deployment, published: &Published, film: &std::p
     let shown = first.wait_shown(0.4).await;
     println!("  first frame shown, its time code says {shown:.1} s");
     first.seek(SEEK_S).await;
-    println!("  after a seek to {SEEK_S} s the frame's time code says {:.1} s", first.time_code().await.unwrap_or(f64::NAN));
+    println!(
+        "  after a seek to {SEEK_S} s the frame's time code says {:.1} s",
+        first.time_code().await.unwrap_or(f64::NAN)
+    );
     let same = first.gateway_sha256().await == sha256_of(film);
-    println!("  the film read through the gateway is {} the file that was published", if same { "exactly" } else { "NOT" });
+    println!(
+        "  the film read through the gateway is {} the file that was published",
+        if same { "exactly" } else { "NOT" }
+    );
 
     println!("A second viewer, in another profile, plays the same film…");
     let profile = browser.new_profile().await.expect("a profile opens");
@@ -85,7 +91,10 @@ async fn run_check(deployment: &Deployment, published: &Published, film: &std::p
     let (one, two) = (first.stats().await, second.stats().await);
     println!("\n{:<16}{:>16}{:>16}{:>16}", "", "from peers", "from the origin", "given to peers");
     for (name, stats) in [("first viewer", &one), ("second viewer", &two)] {
-        println!("{name:<16}{:>16}{:>16}{:>16}", stats.bytes_from_peers, stats.bytes_from_origin, stats.bytes_to_peers);
+        println!(
+            "{name:<16}{:>16}{:>16}{:>16}",
+            stats.bytes_from_peers, stats.bytes_from_origin, stats.bytes_to_peers
+        );
     }
     let ledger = deployment.check_ledger().await;
     println!("ledger sum: {}", ledger["sum_minor"]);

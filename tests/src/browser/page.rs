@@ -29,8 +29,7 @@ impl Page {
     /// Runs the body of an async function in the page; `args` is its one argument, and what it returns comes
     /// back. A page's Content-Security-Policy does not hinder it.
     pub async fn eval<T: DeserializeOwned>(&self, body: &str, args: Value) -> Result<T, Error> {
-        self.eval_within(body, args, Duration::from_millis(OPERATION_MS_MAX))
-            .await
+        self.eval_within(body, args, Duration::from_millis(OPERATION_MS_MAX)).await
     }
 
     /// [`Page::eval`] with its own patience.
@@ -40,84 +39,56 @@ impl Page {
         args: Value,
         patience: Duration,
     ) -> Result<T, Error> {
-        let value = self
-            .ask("eval", json!({ "body": body, "args": args }), millis(patience))
-            .await?;
+        let value = self.ask("eval", json!({ "body": body, "args": args }), millis(patience)).await?;
         serde_json::from_value(value).map_err(Error::Shape)
     }
 
     /// Runs `body` again and again, across navigations too, until it returns something true, and returns that.
     /// The error tells the last value and what the page wrote last.
     pub async fn wait_for(&self, body: &str, patience: Duration) -> Result<Value, Error> {
-        self.ask("waitFor", json!({ "body": body }), millis(patience))
-            .await
+        self.ask("waitFor", json!({ "body": body }), millis(patience)).await
     }
 
     /// [`Page::wait_for`] with an argument for the function.
     pub async fn wait_for_with(&self, body: &str, args: Value, patience: Duration) -> Result<Value, Error> {
-        self.ask("waitFor", json!({ "body": body, "args": args }), millis(patience))
-            .await
+        self.ask("waitFor", json!({ "body": body, "args": args }), millis(patience)).await
     }
 
     /// Waits until an element is there and visible.
     pub async fn wait_for_selector(&self, selector: &str, patience: Duration) -> Result<(), Error> {
-        self.ask("waitFor", json!({ "selector": selector }), millis(patience))
-            .await
-            .map(drop)
+        self.ask("waitFor", json!({ "selector": selector }), millis(patience)).await.map(drop)
     }
 
     /// Clicks the first element that matches, as soon as it can be clicked.
     pub async fn click(&self, selector: &str) -> Result<(), Error> {
-        self.ask("click", json!({ "selector": selector }), OPERATION_MS_MAX)
-            .await
-            .map(drop)
+        self.ask("click", json!({ "selector": selector }), OPERATION_MS_MAX).await.map(drop)
     }
 
     /// Replaces the text of a field.
     pub async fn fill(&self, selector: &str, text: &str) -> Result<(), Error> {
-        self.ask(
-            "fill",
-            json!({ "selector": selector, "text": text }),
-            OPERATION_MS_MAX,
-        )
-        .await
-        .map(drop)
+        self.ask("fill", json!({ "selector": selector, "text": text }), OPERATION_MS_MAX).await.map(drop)
     }
 
     /// Presses a key (`Enter`, `Control+A`) with the focus where it is.
     pub async fn press(&self, key: &str) -> Result<(), Error> {
-        self.ask("press", json!({ "key": key }), OPERATION_MS_MAX)
-            .await
-            .map(drop)
+        self.ask("press", json!({ "key": key }), OPERATION_MS_MAX).await.map(drop)
     }
 
     /// Chooses an entry of a `<select>` by its value or its label.
     pub async fn select(&self, selector: &str, option: &str) -> Result<(), Error> {
-        self.ask(
-            "select",
-            json!({ "selector": selector, "option": option }),
-            OPERATION_MS_MAX,
-        )
-        .await
-        .map(drop)
+        self.ask("select", json!({ "selector": selector, "option": option }), OPERATION_MS_MAX)
+            .await
+            .map(drop)
     }
 
     /// Gives files to an `<input type=file>`.
     pub async fn choose_files(&self, selector: &str, paths: &[&Path]) -> Result<(), Error> {
-        self.ask(
-            "choose",
-            json!({ "selector": selector, "paths": paths }),
-            OPERATION_MS_MAX,
-        )
-        .await
-        .map(drop)
+        self.ask("choose", json!({ "selector": selector, "paths": paths }), OPERATION_MS_MAX).await.map(drop)
     }
 
     /// The visible text of the first element that matches.
     pub async fn text(&self, selector: &str) -> Result<String, Error> {
-        let value = self
-            .ask("text", json!({ "selector": selector }), OPERATION_MS_MAX)
-            .await?;
+        let value = self.ask("text", json!({ "selector": selector }), OPERATION_MS_MAX).await?;
         serde_json::from_value(value).map_err(Error::Shape)
     }
 
@@ -150,20 +121,12 @@ impl Page {
 
     /// Sets the window's size in CSS pixels.
     pub async fn resize(&self, width: u32, height: u32) -> Result<(), Error> {
-        self.ask(
-            "size",
-            json!({ "width": width, "height": height }),
-            OPERATION_MS_MAX,
-        )
-        .await
-        .map(drop)
+        self.ask("size", json!({ "width": width, "height": height }), OPERATION_MS_MAX).await.map(drop)
     }
 
     /// Writes what is visible to a PNG file.
     pub async fn screenshot(&self, path: &Path) -> Result<(), Error> {
-        self.ask("screenshot", json!({ "path": path }), OPERATION_MS_MAX)
-            .await
-            .map(drop)
+        self.ask("screenshot", json!({ "path": path }), OPERATION_MS_MAX).await.map(drop)
     }
 
     /// What the page wrote so far: console, uncaught errors, failed requests.
@@ -174,9 +137,6 @@ impl Page {
 
     /// Closes the page.
     pub async fn close(self) -> Result<(), Error> {
-        self.link
-            .ask("close", json!({ "name": self.name }), OPERATION_MS_MAX)
-            .await
-            .map(drop)
+        self.link.ask("close", json!({ "name": self.name }), OPERATION_MS_MAX).await.map(drop)
     }
 }

@@ -12,9 +12,7 @@ const BLOCK_BYTES: usize = 64 * 1024;
 
 /// A valid PDF of `pages` pages, each with one line of text.
 pub fn pdf(pages: u32) -> PathBuf {
-    kept(&format!("magazine-{pages}p.pdf"), "pdf", |path| {
-        write(path, &pdf_bytes(pages))
-    })
+    kept(&format!("magazine-{pages}p.pdf"), "pdf", |path| write(path, &pdf_bytes(pages)))
 }
 
 /// A small HTML page.
@@ -34,9 +32,7 @@ pub fn zip(bytes: u64) -> PathBuf {
 pub fn exact(bytes: u64) -> PathBuf {
     kept(&format!("noise-{bytes}.bin"), "noise", |path| {
         let mut out = BufWriter::new(File::create(path).expect("the target folder is writable"));
-        Noise::new(bytes)
-            .each(bytes, |block| out.write_all(block))
-            .expect("the disk has room");
+        Noise::new(bytes).each(bytes, |block| out.write_all(block)).expect("the disk has room");
         out.flush().expect("the disk has room");
     })
 }
@@ -77,10 +73,7 @@ fn pdf_bytes(pages: u32) -> Vec<u8> {
              /Contents {} 0 R >>",
             5 + page * 2
         ));
-        objects.push(format!(
-            "<< /Length {} >>\nstream\n{drawing}\nendstream",
-            drawing.len()
-        ));
+        objects.push(format!("<< /Length {} >>\nstream\n{drawing}\nendstream", drawing.len()));
     }
     let mut out = b"%PDF-1.4\n%\xe2\xe3\xcf\xd3\n".to_vec();
     let mut places = Vec::new();
@@ -104,12 +97,9 @@ fn pdf_bytes(pages: u32) -> Vec<u8> {
 fn write_zip(path: &Path, bytes: u64) -> std::io::Result<()> {
     const NAME: &[u8] = b"build.bin";
     let overhead = (30 + NAME.len() + 46 + NAME.len() + 22) as u64;
-    let length = bytes
-        .checked_sub(overhead)
-        .expect("a ZIP has at least its headers");
-    let length_field = u32::try_from(length)
-        .expect("a ZIP without extensions stays below 4 GiB")
-        .to_le_bytes();
+    let length = bytes.checked_sub(overhead).expect("a ZIP has at least its headers");
+    let length_field =
+        u32::try_from(length).expect("a ZIP without extensions stays below 4 GiB").to_le_bytes();
     let mut crc = !0u32;
     Noise::new(bytes).each(length, |block| {
         crc = block.iter().fold(crc, |crc, byte| crc_step(crc, *byte));
@@ -142,9 +132,7 @@ fn write_zip(path: &Path, bytes: u64) -> std::io::Result<()> {
 
 /// One byte of CRC-32 (ISO 3309, reflected).
 fn crc_step(crc: u32, byte: u8) -> u32 {
-    (0..8).fold(crc ^ u32::from(byte), |crc, _| {
-        (crc >> 1) ^ (0xedb8_8320 & (crc & 1).wrapping_neg())
-    })
+    (0..8).fold(crc ^ u32::from(byte), |crc, _| (crc >> 1) ^ (0xedb8_8320 & (crc & 1).wrapping_neg()))
 }
 
 /// A xorshift stream: noise that no compressor shortens, the same on each machine.

@@ -188,7 +188,9 @@ fn bad_tokens(house: &House) -> Vec<(&'static str, String, (u16, &'static str))>
     let (header, _) = signed.split_once('.').unwrap();
     let carrier = ViewTokenClaims { rol: Role::Carrier, ..good.clone() };
     let payload = |claims: &ViewTokenClaims| b64u(&serde_json::to_vec(claims).unwrap());
-    let kid = |alg: &str| b64u(json!({ "alg": alg, "typ": token::TYP, "kid": kid_of(&text) }).to_string().as_bytes());
+    let kid = |alg: &str| {
+        b64u(json!({ "alg": alg, "typ": token::TYP, "kid": kid_of(&text) }).to_string().as_bytes())
+    };
     let longer = ViewTokenClaims { exp: now_s() + 1_000_000, ..good.clone() };
     let public = house.keyring.key_set().get(&kid_of(&text), jws::KeyUse::View).unwrap().0;
     let hmac = {
@@ -200,7 +202,8 @@ fn bad_tokens(house: &House) -> Vec<(&'static str, String, (u16, &'static str))>
     let own_key = token::issue(&good, &kid_of(&text), &SigningKey::from_seed(&[9; 32]));
     let own_kid = token::issue(&good, "my-own", &SigningKey::from_seed(&[9; 32]));
     let other_typ = {
-        let header = jws::Header { alg: "EdDSA".into(), typ: "JWT".into(), kid: Some(kid_of(&text)), jwk: None };
+        let header =
+            jws::Header { alg: "EdDSA".into(), typ: "JWT".into(), kid: Some(kid_of(&text)), jwk: None };
         jws::sign(&serde_json::to_vec(&good).unwrap(), &header, &SigningKey::from_seed(&[9; 32]))
     };
     let invalid = (401, "view_token_invalid");
@@ -280,7 +283,8 @@ async fn a_token_copied_to_another_device_opens_nothing() {
 }
 
 fn present(who: &Viewer, route: &Route, path: &str, token: &str, proof: &str, body: &[u8]) -> RequestBuilder {
-    let request = who.bare(method(route), path).header("authorization", format!("DPoP {token}")).header("dpop", proof);
+    let request =
+        who.bare(method(route), path).header("authorization", format!("DPoP {token}")).header("dpop", proof);
     request.header("content-type", "application/json").body(body.to_vec())
 }
 

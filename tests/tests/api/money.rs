@@ -58,7 +58,10 @@ async fn one_device_that_starts_twenty_times_at_once_uses_one_view() {
             views.insert(body["view"].as_str().unwrap().to_owned());
         }
         assert_eq!(views.len(), 1);
-        assert!(viewer.on_new_device().try_open(&entitlement).await.status().is_success(), "the second view is left");
+        assert!(
+            viewer.on_new_device().try_open(&entitlement).await.status().is_success(),
+            "the second view is left"
+        );
     })
     .await;
 }
@@ -86,9 +89,11 @@ async fn a_purchase_repeated_with_one_key_is_charged_once() {
         let replay = viewer.post("/v1/purchases", &key, &body).await;
         assert_eq!(replay.headers().get("idempotency-replayed").unwrap(), "true");
         assert_eq!(viewer.wallet().await, before - PRICE_MINOR);
-        let other = viewer.post("/v1/purchases", &key, &json!({ "plan": uuid::Uuid::now_v7().to_string() })).await;
+        let other =
+            viewer.post("/v1/purchases", &key, &json!({ "plan": uuid::Uuid::now_v7().to_string() })).await;
         assert_eq!(problem(other).await, (422, "idempotency_key_reused".to_owned()));
-        let without = viewer.request(reqwest::Method::POST, "/v1/purchases").json(&body).send().await.unwrap();
+        let without =
+            viewer.request(reqwest::Method::POST, "/v1/purchases").json(&body).send().await.unwrap();
         assert_eq!(problem(without).await, (400, "idempotency_key_missing".to_owned()));
         deployment.check_ledger().await;
     })
@@ -102,7 +107,8 @@ async fn a_wallet_is_never_overdrawn() {
         let viewer = deployment.viewer("poor@example.com").await;
         // Ten dollars buy twenty rentals at fifty cents; thirty ask at once, each with its own key.
         let body = json!({ "plan": published.plan });
-        let answers = join_all((0..30).map(|_| async { viewer.post("/v1/purchases", &nonce(), &body).await })).await;
+        let answers =
+            join_all((0..30).map(|_| async { viewer.post("/v1/purchases", &nonce(), &body).await })).await;
         let mut bought = 0;
         for answer in answers {
             if answer.status() == 201 {
@@ -126,7 +132,8 @@ async fn a_server_killed_between_purchases_keeps_them_whole() {
     let body = json!({ "plan": published.plan });
     let racing = async {
         let asked = keys.iter().map(|key| {
-            let request = viewer.request(reqwest::Method::POST, "/v1/purchases").header("idempotency-key", key);
+            let request =
+                viewer.request(reqwest::Method::POST, "/v1/purchases").header("idempotency-key", key);
             request.json(&body).send()
         });
         join_all(asked).await

@@ -46,7 +46,9 @@ async fn a_native_peer_among_liars_of_every_kind_gets_the_true_file() {
 
 #[tokio::test]
 async fn a_liar_is_dropped_and_stays_dropped() {
-    for lie in [Lie::WrongBytes, Lie::OldBytes, Lie::OtherChunk, Lie::TooMuch, Lie::Garbage, Lie::RelayedHello] {
+    for lie in
+        [Lie::WrongBytes, Lie::OldBytes, Lie::OtherChunk, Lie::TooMuch, Lie::Garbage, Lie::RelayedHello]
+    {
         let deployment = Deployment::start().await;
         let file = film::zip(24_000_000);
         let published = deployment.publish("Lied about", &[&file], VIEWS).await;
@@ -61,7 +63,10 @@ async fn a_liar_is_dropped_and_stays_dropped() {
         })
         .await;
         let requests = liar.seen.requests.load(Ordering::Relaxed);
-        assert!(read.await.unwrap() == std::fs::read(&file).unwrap(), "{lie:?}: the film is true all the same");
+        assert!(
+            read.await.unwrap() == std::fs::read(&file).unwrap(),
+            "{lie:?}: the film is true all the same"
+        );
         // Nothing more is asked of it, whoever connects to whom.
         tokio::time::sleep(Duration::from_secs(3)).await;
         let later = liar.seen.requests.load(Ordering::Relaxed);

@@ -1,5 +1,7 @@
 //! Whole systems: real servers, native peers and browsers, with a real film.
 
+#![expect(clippy::unwrap_used, reason = "a failed step is a failed test")]
+
 mod browsers;
 mod faults;
 mod formats;

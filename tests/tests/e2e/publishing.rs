@@ -44,7 +44,8 @@ async fn an_upload_cut_at_any_byte_and_by_a_killed_server_is_resumed() {
     let mut offset = 0;
     for (round, cut_after) in [5, 17_000_001, 33_554_432, 20_000_000].into_iter().enumerate() {
         let end = bytes.len().min(offset + cut_after);
-        send_part(&deployment.url(), &publisher.session, &upload, offset, &bytes[offset..end], bytes.len()).await;
+        send_part(&deployment.url(), &publisher.session, &upload, offset, &bytes[offset..end], bytes.len())
+            .await;
         if round == 2 {
             deployment.kill().await;
             deployment.serve().await;
@@ -58,14 +59,17 @@ async fn an_upload_cut_at_any_byte_and_by_a_killed_server_is_resumed() {
         if offset == bytes.len() {
             break;
         }
-        send_part(&deployment.url(), &publisher.session, &upload, offset, &bytes[offset..], bytes.len()).await;
+        send_part(&deployment.url(), &publisher.session, &upload, offset, &bytes[offset..], bytes.len())
+            .await;
     }
     assert_eq!(offset, bytes.len());
     // Not published yet, so nobody sees it; then published, bought and got whole.
-    json_of(publisher.request(Method::POST, &format!("/v1/releases/{release}/publication")).json(&json!({}))).await;
+    json_of(publisher.request(Method::POST, &format!("/v1/releases/{release}/publication")).json(&json!({})))
+        .await;
     let plan = json!({ "kind": "rental", "price": { "minor": 50, "currency": "USD" },
         "start_within_ms": 86_400_000, "play_within_ms": 86_400_000, "views": 3 });
-    let plan = json_of(publisher.request(Method::POST, &format!("/v1/titles/{title}/plans")).json(&plan)).await;
+    let plan =
+        json_of(publisher.request(Method::POST, &format!("/v1/titles/{title}/plans")).json(&plan)).await;
     let published = matinee_tests::deployment::Published {
         title: title.clone(),
         release,
@@ -135,7 +139,17 @@ async fn a_cancelled_publication_leaves_nothing_behind() {
 
 fn bytes_under(folder: &std::path::Path) -> u64 {
     let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap());
-    entries.map(|entry| if entry.path().is_dir() { bytes_under(&entry.path()) } else { entry.metadata().unwrap().len() }).sum()
+    entries
+        .map(
+            |entry| {
+                if entry.path().is_dir() {
+                    bytes_under(&entry.path())
+                } else {
+                    entry.metadata().unwrap().len()
+                }
+            },
+        )
+        .sum()
 }
 
 #[tokio::test]
@@ -144,7 +158,10 @@ async fn publishing_through_the_server_by_the_command() {
     deployment.add_account("publisher@example.com", "publisher").await;
     let file = film::zip(40_000_000);
     let mut command = tokio::process::Command::new(matinee_tests::process::program("matinee"));
-    command.arg("publish").arg(&file).args(["--title", "By HTTP", "--rental", "0.50USD", "--views", "3", "--json"]);
+    command
+        .arg("publish")
+        .arg(&file)
+        .args(["--title", "By HTTP", "--rental", "0.50USD", "--views", "3", "--json"]);
     command.args(["--server", &deployment.url(), "--email", "publisher@example.com", "--password-stdin"]);
     let printed = run_ok(command, PASSWORD).await;
     let ids: Value = serde_json::from_str(printed.lines().last().unwrap()).unwrap();

@@ -42,15 +42,11 @@ fn peer_id(text: &str) -> Result<PeerId, JsError> {
 }
 
 fn fingerprint(bytes: &[u8]) -> Result<[u8; 32], JsError> {
-    bytes
-        .try_into()
-        .map_err(|_| JsError::new("a fingerprint has 32 bytes"))
+    bytes.try_into().map_err(|_| JsError::new("a fingerprint has 32 bytes"))
 }
 
 fn signature(bytes: &[u8]) -> Result<[u8; 64], JsError> {
-    bytes
-        .try_into()
-        .map_err(|_| JsError::new("a signature has 64 bytes"))
+    bytes.try_into().map_err(|_| JsError::new("a signature has 64 bytes"))
 }
 
 /// The one copy on the way in: from JavaScript's heap to memory that the engine may keep.
@@ -65,10 +61,7 @@ impl Engine {
     /// `swarm` and `thumbprint` as base64url; `peers` whether peers may be used at all;
     /// `upload_bytes_per_s_max` 0 for no cap; `seed` random bits from the browser.
     #[wasm_bindgen(constructor)]
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "JavaScript's constructor; each has a name there"
-    )]
+    #[expect(clippy::too_many_arguments, reason = "JavaScript's constructor; each has a name there")]
     pub fn new(
         manifest_jws: &str,
         jwks: &str,
@@ -87,32 +80,16 @@ impl Engine {
         }
         let thumbprint: Thumbprint = thumbprint.parse().map_err(js)?;
         let swarm_id: SwarmId = swarm.parse().map_err(js)?;
-        let identity = Identity {
-            swarm: swarm_id,
-            thumbprint,
-            issuer: issuer.to_owned(),
-            keys,
-        };
+        let identity = Identity { swarm: swarm_id, thumbprint, issuer: issuer.to_owned(), keys };
         let capped = upload_bytes_per_s_max > 0.0;
         let config = Config {
-            origin: if peers {
-                OriginPolicy::Fallback
-            } else {
-                OriginPolicy::Only
-            },
+            origin: if peers { OriginPolicy::Fallback } else { OriginPolicy::Only },
             upload_bytes_per_s_max: capped.then_some(upload_bytes_per_s_max as u64),
             ..Config::default()
         };
         let swarm = Swarm::new(config, manifest.clone(), identity, seed);
         let (pages, keys, device_keys) = Default::default();
-        Ok(Self {
-            manifest,
-            swarm_id,
-            swarm,
-            pages,
-            keys,
-            device_keys,
-        })
+        Ok(Self { manifest, swarm_id, swarm, pages, keys, device_keys })
     }
 
     /// `{title, publisher, sealed, files: [{name, media_type, size_bytes, duration_ms, chunks, epoch_chunks}]}`.
@@ -127,9 +104,7 @@ impl Engine {
 
     /// Where a chunk starts in its file's ciphertext; undefined if there is no such chunk.
     pub fn travel_offset(&self, file: u32, chunk: u32) -> Option<f64> {
-        self.manifest
-            .ciphertext_offset(ChunkAddress::new(file, chunk))
-            .map(|offset| offset as f64)
+        self.manifest.ciphertext_offset(ChunkAddress::new(file, chunk)).map(|offset| offset as f64)
     }
 
     // What happened.
@@ -138,23 +113,12 @@ impl Engine {
     pub fn held(&mut self, now: f64, file: u32, runs: &[u32]) {
         let (pairs, _) = runs.as_chunks::<2>();
         let chunks = pairs.iter().map(|&[first, count]| (first, count)).collect();
-        self.take(
-            now,
-            Input::Held {
-                file: FileIndex(file),
-                chunks,
-            },
-        );
+        self.take(now, Input::Held { file: FileIndex(file), chunks });
     }
 
     /// A chunk that was evicted or cannot be read.
     pub fn lost(&mut self, now: f64, file: u32, chunk: u32) {
-        self.take(
-            now,
-            Input::Lost {
-                at: ChunkAddress::new(file, chunk),
-            },
-        );
+        self.take(now, Input::Lost { at: ChunkAddress::new(file, chunk) });
     }
 
     /// What the device key signs for a hello on the channel with these fingerprints.
@@ -164,16 +128,9 @@ impl Engine {
 
     /// The hello frame; `device` is the public signing key.
     pub fn hello_frame(token: &str, device: &[u8], signed: &[u8]) -> Result<Vec<u8>, JsError> {
-        let public = DevicePublicKey(
-            device
-                .try_into()
-                .map_err(|_| JsError::new("a device key has 32 bytes"))?,
-        );
-        let hello = Hello {
-            token: token.to_owned(),
-            public,
-            signature: signature(signed)?,
-        };
+        let public =
+            DevicePublicKey(device.try_into().map_err(|_| JsError::new("a device key has 32 bytes"))?);
+        let hello = Hello { token: token.to_owned(), public, signature: signature(signed)? };
         Ok(Frame::Hello(hello).encode().into())
     }
 
@@ -188,26 +145,13 @@ impl Engine {
     ) -> Result<(), JsError> {
         let binding = self.binding(local, remote)?;
         let hello = Bytes::copy_from_slice(hello);
-        self.take(
-            now,
-            Input::PeerOpened {
-                peer: peer_id(peer)?,
-                binding,
-                hello,
-            },
-        );
+        self.take(now, Input::PeerOpened { peer: peer_id(peer)?, binding, hello });
         Ok(())
     }
 
     /// A hello with a newer token for a channel.
     pub fn hello_renewed(&mut self, now: f64, peer: &str, hello: &[u8]) -> Result<(), JsError> {
-        self.take(
-            now,
-            Input::HelloRenewed {
-                peer: peer_id(peer)?,
-                hello: Bytes::copy_from_slice(hello),
-            },
-        );
+        self.take(now, Input::HelloRenewed { peer: peer_id(peer)?, hello: Bytes::copy_from_slice(hello) });
         Ok(())
     }
 
@@ -242,28 +186,14 @@ impl Engine {
     ) -> Result<(), JsError> {
         let bytes = bytes.as_ref().map(taken);
         let at = ChunkAddress::new(file, chunk);
-        self.take(
-            now,
-            Input::ReadDone {
-                peer: peer_id(peer)?,
-                at,
-                bytes,
-            },
-        );
+        self.take(now, Input::ReadDone { peer: peer_id(peer)?, at, bytes });
         Ok(())
     }
 
     /// One chunk of an origin run, not verified yet.
     pub fn origin_chunk(&mut self, now: f64, request: f64, file: u32, chunk: u32, bytes: &Uint8Array) {
         let at = ChunkAddress::new(file, chunk);
-        self.take(
-            now,
-            Input::OriginChunk {
-                request: request as u64,
-                at,
-                bytes: taken(bytes),
-            },
-        );
+        self.take(now, Input::OriginChunk { request: request as u64, at, bytes: taken(bytes) });
     }
 
     /// An origin run is over: `error` is undefined, `not_authorized`, `not_found` or words.
@@ -273,39 +203,20 @@ impl Engine {
             "not_found" => OriginError::NotFound,
             _ => OriginError::Unreachable(error),
         });
-        self.take(
-            now,
-            Input::OriginEnded {
-                request: request as u64,
-                error,
-            },
-        );
+        self.take(now, Input::OriginEnded { request: request as u64, error });
     }
 
     /// A hash page came in. It is verified here; whether it was right is returned.
     pub fn page_arrived(&mut self, now: f64, file: u32, page: u32, bytes: &Uint8Array) -> bool {
         let bytes = taken(bytes);
         let right = self.keep_page(FileIndex(file), PageIndex(page), bytes.clone());
-        self.take(
-            now,
-            Input::PageArrived {
-                file: FileIndex(file),
-                page: PageIndex(page),
-                bytes,
-            },
-        );
+        self.take(now, Input::PageArrived { file: FileIndex(file), page: PageIndex(page), bytes });
         right
     }
 
     /// The origin could not give a hash page.
     pub fn page_failed(&mut self, now: f64, file: u32, page: u32) {
-        self.take(
-            now,
-            Input::PageFailed {
-                file: FileIndex(file),
-                page: PageIndex(page),
-            },
-        );
+        self.take(now, Input::PageFailed { file: FileIndex(file), page: PageIndex(page) });
     }
 
     /// Where a reader is: the chunk needed now, and how many from it on are wanted.
@@ -324,24 +235,12 @@ impl Engine {
             bytes_per_s: bytes_per_s as u64,
             ahead_chunks,
         };
-        self.take(
-            now,
-            Input::Playhead {
-                reader,
-                playhead: Some(playhead),
-            },
-        );
+        self.take(now, Input::Playhead { reader, playhead: Some(playhead) });
     }
 
     /// A reader went away or rests.
     pub fn playhead_gone(&mut self, now: f64, reader: u32) {
-        self.take(
-            now,
-            Input::Playhead {
-                reader,
-                playhead: None,
-            },
-        );
+        self.take(now, Input::Playhead { reader, playhead: None });
     }
 
     /// How many peers are being connected to.
@@ -351,12 +250,7 @@ impl Engine {
 
     /// A device that sent wrong data in an earlier run.
     pub fn remember(&mut self, now: f64, thumbprint: &str) -> Result<(), JsError> {
-        self.take(
-            now,
-            Input::Remember {
-                thumbprint: thumbprint.parse().map_err(js)?,
-            },
-        );
+        self.take(now, Input::Remember { thumbprint: thumbprint.parse().map_err(js)? });
         Ok(())
     }
 
@@ -408,10 +302,7 @@ impl Engine {
         if let Output::StorePage { file, page, bytes } = &next {
             self.keep_page(*file, *page, bytes.clone());
         }
-        if let Output::ReceiptReceived {
-            thumbprint, receipt, ..
-        } = &next
-        {
+        if let Output::ReceiptReceived { thumbprint, receipt, .. } = &next {
             let key = self.device_keys.get(thumbprint);
             return output::receipt(thumbprint, key, receipt);
         }
@@ -450,19 +341,12 @@ impl Engine {
     }
 
     fn binding(&self, local: &[u8], remote: &[u8]) -> Result<ChannelBinding, JsError> {
-        Ok(ChannelBinding {
-            swarm: self.swarm_id,
-            local: fingerprint(local)?,
-            remote: fingerprint(remote)?,
-        })
+        Ok(ChannelBinding { swarm: self.swarm_id, local: fingerprint(local)?, remote: fingerprint(remote)? })
     }
 
     /// Keeps a page for checking what the cache gives, if it is the one that the manifest names.
     fn keep_page(&mut self, file: FileIndex, page: PageIndex, bytes: Bytes) -> bool {
-        let expected = self
-            .manifest
-            .file(file)
-            .and_then(|described| described.page_hash(page));
+        let expected = self.manifest.file(file).and_then(|described| described.page_hash(page));
         let Some(Ok(verified)) = expected.map(|expected| HashPage::verify(bytes, expected)) else {
             return false;
         };

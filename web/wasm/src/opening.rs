@@ -36,16 +36,12 @@ impl Engine {
 
     /// The epoch of a chunk; undefined if there is no such file.
     pub fn epoch_of(&self, file: u32, chunk: u32) -> Option<u32> {
-        self.manifest
-            .file(FileIndex(file))
-            .map(|described| described.epoch_of(chunk.into()).0)
+        self.manifest.file(FileIndex(file)).map(|described| described.epoch_of(chunk.into()).0)
     }
 
     /// How many epochs a file has.
     pub fn epochs(&self, file: u32) -> u32 {
-        self.manifest
-            .file(FileIndex(file))
-            .map_or(0, |described| described.epochs())
+        self.manifest.file(FileIndex(file)).map_or(0, |described| described.epochs())
     }
 
     /// Whether chunks of this epoch can be opened.
@@ -58,19 +54,12 @@ impl Engine {
         if !self.manifest.sealed {
             return Ok(sealed);
         }
-        let epoch = self
-            .epoch_of(file, chunk)
-            .ok_or_else(|| JsError::new("there is no such file"))?;
+        let epoch = self.epoch_of(file, chunk).ok_or_else(|| JsError::new("there is no such file"))?;
         let key = self.keys.get(&(FileIndex(file), EpochIndex(epoch)));
         let key = key.ok_or_else(|| JsError::new("the key of this epoch has not come, ask for a license"))?;
         let mut buffer = sealed;
-        open_chunk_in_place(
-            key,
-            &self.manifest.release,
-            ChunkAddress::new(file, chunk),
-            &mut buffer,
-        )
-        .map_err(js)?;
+        open_chunk_in_place(key, &self.manifest.release, ChunkAddress::new(file, chunk), &mut buffer)
+            .map_err(js)?;
         Ok(buffer)
     }
 

@@ -70,12 +70,7 @@ pub(crate) fn object(output: &Output) -> Result<JsValue, JsValue> {
             set_address(&object, *at)?;
             object
         }
-        Output::FetchOrigin {
-            request,
-            file,
-            first,
-            count,
-        } => {
+        Output::FetchOrigin { request, file, first, count } => {
             let object = tagged("fetch origin")?;
             set(&object, "request", number(*request))?;
             set(&object, "file", file.0)?;
@@ -94,24 +89,16 @@ pub(crate) fn object(output: &Output) -> Result<JsValue, JsValue> {
             set(&object, "page", page.0)?;
             object
         }
-        Output::SignReceipt {
-            peer,
-            total_bytes,
-            at_ms,
-            signed_bytes,
-            ..
-        } => {
+        Output::SignReceipt { peer, total_bytes, at_ms, signed_bytes, .. } => {
             let object = with_peer("sign receipt", *peer)?;
             set(&object, "total_bytes", number(*total_bytes))?;
             set(&object, "at_ms", number(*at_ms))?;
             set(&object, "signed_bytes", bytes(signed_bytes))?;
             object
         }
-        Output::ReceiptReceived {
-            thumbprint,
-            receipt: received,
-            ..
-        } => return receipt(thumbprint, None, received),
+        Output::ReceiptReceived { thumbprint, receipt: received, .. } => {
+            return receipt(thumbprint, None, received);
+        }
         Output::Remembered { thumbprint, fault } => {
             let object = tagged("remembered")?;
             set(&object, "thumbprint", thumbprint.to_string())?;
@@ -150,11 +137,7 @@ pub(crate) fn facts(manifest: &Manifest) -> Result<JsValue, JsValue> {
         set(&object, "name", file.name.as_str())?;
         set(&object, "media_type", file.media_type.as_str())?;
         set(&object, "size_bytes", number(file.size_bytes))?;
-        set(
-            &object,
-            "duration_ms",
-            file.duration_ms.map_or(JsValue::NULL, |ms| number(ms).into()),
-        )?;
+        set(&object, "duration_ms", file.duration_ms.map_or(JsValue::NULL, |ms| number(ms).into()))?;
         set(&object, "chunks", file.chunks())?;
         set(&object, "epoch_chunks", file.epoch_chunks)?;
         files.push(&object);
@@ -170,11 +153,7 @@ pub(crate) fn facts(manifest: &Manifest) -> Result<JsValue, JsValue> {
 /// Figures of the engine.
 pub(crate) fn stats(stats: &Stats) -> Result<JsValue, JsValue> {
     let object = Object::new();
-    let ready = stats
-        .peers
-        .iter()
-        .filter(|peer| peer.thumbprint.is_some())
-        .count();
+    let ready = stats.peers.iter().filter(|peer| peer.thumbprint.is_some()).count();
     let numbers = [
         ("peer_bytes", stats.peer_bytes),
         ("origin_bytes", stats.origin_bytes),

@@ -7,22 +7,17 @@ use crate::run::Failure;
 pub(super) fn check(sources: &[Source]) -> Result<Vec<String>, Failure> {
     let targets = fuzz::targets()?;
     let mut problems = Vec::new();
-    for source in sources
-        .iter()
-        .filter(|source| source.is_in("protocol/src/") && source.has_extension(&["rs"]))
+    for source in
+        sources.iter().filter(|source| source.is_in("protocol/src/") && source.has_extension(&["rs"]))
     {
         let Some((line, _)) = source.lines_before_tests().find(|(_, line)| is_decoder(line)) else {
             continue;
         };
-        let name = source.path["protocol/src/".len()..]
-            .trim_end_matches(".rs")
-            .trim_end_matches("/mod");
+        let name = source.path["protocol/src/".len()..].trim_end_matches(".rs").trim_end_matches("/mod");
         let name = name.replace('/', "_");
         if !targets.contains(&name) {
-            problems.push(source.at(
-                line,
-                &format!("a decoder without a fuzz target {name} in fuzz/Cargo.toml"),
-            ));
+            problems
+                .push(source.at(line, &format!("a decoder without a fuzz target {name} in fuzz/Cargo.toml")));
         }
     }
     for target in targets {

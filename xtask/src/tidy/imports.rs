@@ -53,28 +53,17 @@ const IMPURE: [&str; 12] = [
 ];
 
 /// How a statement begins inside a string.
-const STATEMENTS: [&str; 5] = [
-    "\"select ",
-    "\"insert into ",
-    "\"delete from ",
-    "\"update ",
-    "\"create table ",
-];
+const STATEMENTS: [&str; 5] =
+    ["\"select ", "\"insert into ", "\"delete from ", "\"update ", "\"create table "];
 
 pub(super) fn check(sources: &[Source]) -> Vec<String> {
     let mut problems = Vec::new();
     for (folder, allowed) in CRATES {
-        if let Some(manifest) = sources
-            .iter()
-            .find(|source| source.path == format!("{folder}/Cargo.toml"))
-        {
+        if let Some(manifest) = sources.iter().find(|source| source.path == format!("{folder}/Cargo.toml")) {
             problems.extend(crate_imports(manifest, allowed));
         }
     }
-    for source in sources
-        .iter()
-        .filter(|source| source.has_extension(&["rs"]) && !is_test(&source.path))
-    {
+    for source in sources.iter().filter(|source| source.has_extension(&["rs"]) && !is_test(&source.path)) {
         if PURE.iter().any(|folder| source.is_in(folder)) {
             problems.extend(impure(source));
         }
@@ -98,17 +87,10 @@ fn crate_imports(manifest: &Source, allowed: &[&str]) -> Vec<String> {
         if line.starts_with('[') {
             section = line;
         }
-        let name = line
-            .split(['.', '=', ' '])
-            .next()
-            .unwrap_or_default()
-            .trim_matches('"');
+        let name = line.split(['.', '=', ' ']).next().unwrap_or_default().trim_matches('"');
         let ours = name.starts_with("matinee-") && section.ends_with("dependencies]");
         if ours && !section.contains("dev-") && !allowed.contains(&name) {
-            problems.push(manifest.at(
-                index + 1,
-                &format!("may not depend on {name}: imports go down only"),
-            ));
+            problems.push(manifest.at(index + 1, &format!("may not depend on {name}: imports go down only")));
         }
     }
     problems
@@ -129,10 +111,9 @@ fn module_imports(source: &Source, path: &str, rows: &[&[&str]]) -> Vec<String> 
         let code = line.split("//").next().unwrap_or_default();
         for target in crate_paths(code) {
             if target != module && !may_import(module, own, target, rows) {
-                problems.push(source.at(
-                    number,
-                    &format!("{module} may not import {target}: imports go down only"),
-                ));
+                problems.push(
+                    source.at(number, &format!("{module} may not import {target}: imports go down only")),
+                );
             }
         }
     }
@@ -157,10 +138,8 @@ fn impure(source: &Source) -> Vec<String> {
     for (number, line) in source.lines_before_tests() {
         let code = line.split("//").next().unwrap_or_default();
         if let Some(found) = IMPURE.iter().find(|impure| code.contains(**impure)) {
-            problems.push(source.at(
-                number,
-                &format!("`{found}`: this part is pure, take it as an argument"),
-            ));
+            problems
+                .push(source.at(number, &format!("`{found}`: this part is pure, take it as an argument")));
         }
     }
     problems
@@ -179,10 +158,8 @@ fn crate_paths(code: &str) -> BTreeSet<&str> {
             Some(list) => {
                 let mut depth = 0usize;
                 for part in list.split_inclusive(['{', '}', ',']) {
-                    let name = part
-                        .trim_matches(|c: char| !c.is_alphanumeric() && c != '_')
-                        .split("::")
-                        .next();
+                    let name =
+                        part.trim_matches(|c: char| !c.is_alphanumeric() && c != '_').split("::").next();
                     if depth == 0 {
                         found.extend(name.filter(|name| !name.is_empty()));
                     }
@@ -195,9 +172,7 @@ fn crate_paths(code: &str) -> BTreeSet<&str> {
                 }
             }
             None => {
-                let end = rest
-                    .find(|c: char| !c.is_alphanumeric() && c != '_')
-                    .unwrap_or(rest.len());
+                let end = rest.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(rest.len());
                 found.insert(&rest[..end]);
             }
         }
@@ -225,10 +200,7 @@ mod tests {
     fn finds_the_modules_of_a_line() {
         let found =
             crate_paths("use crate::{api::{self, view}, store::Tx, clock}; other_crate::x; crate::app::App");
-        assert_eq!(
-            found.into_iter().collect::<Vec<_>>(),
-            ["api", "app", "clock", "store"]
-        );
+        assert_eq!(found.into_iter().collect::<Vec<_>>(), ["api", "app", "clock", "store"]);
     }
 
     #[test]
@@ -238,20 +210,14 @@ mod tests {
             text: "use crate::clock::Clock;\nuse crate::api::Problem; // crate::cli\n".to_owned(),
         };
         let problems = module_imports(&source, "store/view.rs", &SERVER);
-        assert_eq!(
-            problems,
-            ["server/src/store/view.rs:2: store may not import api: imports go down only"]
-        );
+        assert_eq!(problems, ["server/src/store/view.rs:2: store may not import api: imports go down only"]);
     }
 
     #[test]
     fn a_dependency_upwards_is_found() {
         let text =
             "[dependencies]\nmatinee-engine.workspace = true\n[dev-dependencies]\nmatinee-peer = \"1\"\n";
-        let manifest = Source {
-            path: "server/Cargo.toml".to_owned(),
-            text: text.to_owned(),
-        };
+        let manifest = Source { path: "server/Cargo.toml".to_owned(), text: text.to_owned() };
         assert_eq!(crate_imports(&manifest, &["matinee-protocol"]).len(), 1);
     }
 }

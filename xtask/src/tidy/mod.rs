@@ -27,18 +27,12 @@ impl Source {
     }
 
     fn has_extension(&self, extensions: &[&str]) -> bool {
-        self.path
-            .rsplit_once('.')
-            .is_some_and(|(_, extension)| extensions.contains(&extension))
+        self.path.rsplit_once('.').is_some_and(|(_, extension)| extensions.contains(&extension))
     }
 
     /// The lines before the unit tests, numbered from one.
     fn lines_before_tests(&self) -> impl Iterator<Item = (usize, &str)> {
-        let lines = self
-            .text
-            .lines()
-            .enumerate()
-            .map(|(index, line)| (index + 1, line));
+        let lines = self.text.lines().enumerate().map(|(index, line)| (index + 1, line));
         lines.take_while(|(_, line)| line.trim() != "#[cfg(test)]")
     }
 
@@ -63,11 +57,7 @@ pub(crate) fn check() -> Result<Done, Failure> {
     if failed > 0 {
         let tail: Vec<String> = checks.iter().flat_map(|(_, problems)| problems.clone()).collect();
         let message = format!("{} problems, each listed above", tail.len());
-        return Err(Failure {
-            message,
-            tail,
-            checks_failed: failed,
-        });
+        return Err(Failure { message, tail, checks_failed: failed });
     }
     let mut done = Done::many(checks.len(), format!("{} files in order", sources.len()));
     done.remarks = sizes::report(&sources);
@@ -79,10 +69,7 @@ fn read() -> Result<Vec<Source>, Failure> {
     // What is no UTF-8 is no source.
     let text = |path: PathBuf| {
         let text = String::from_utf8(std::fs::read(&path).ok()?).ok()?;
-        Some(Source {
-            path: house::shown(&path),
-            text,
-        })
+        Some(Source { path: house::shown(&path), text })
     };
     Ok(files.into_iter().filter_map(text).collect())
 }
@@ -95,10 +82,7 @@ mod tests {
         assert!(
             outcome.is_ok(),
             "{}",
-            outcome
-                .err()
-                .map(|failure| failure.tail.join("\n"))
-                .unwrap_or_default()
+            outcome.err().map(|failure| failure.tail.join("\n")).unwrap_or_default()
         );
     }
 }

@@ -19,10 +19,7 @@ pub(super) fn check(sources: &[Source]) -> Vec<String> {
         .map(|path| format!("{}/", path.display()))
         .filter(|path| path.len() > 4)
         .collect();
-    for source in sources
-        .iter()
-        .filter(|source| !is_lock(&source.path) && source.path != HERE)
-    {
+    for source in sources.iter().filter(|source| !is_lock(&source.path) && source.path != HERE) {
         for (index, line) in source.text.lines().enumerate() {
             if let Some(path) = own.iter().find(|path| line.contains(path.as_str())) {
                 problems.push(source.at(index + 1, &format!("{path} is a place on one machine only")));
@@ -41,10 +38,7 @@ fn folders(sources: &[Source]) -> Vec<String> {
         .map(|(folder, _)| folder)
         .filter(|folder| folder.split('/').any(|part| FOLDERS.contains(&part)))
         .collect();
-    named
-        .into_iter()
-        .map(|folder| format!("{folder}: name the folder after what it does"))
-        .collect()
+    named.into_iter().map(|folder| format!("{folder}: name the folder after what it does")).collect()
 }
 
 fn is_lock(path: &str) -> bool {

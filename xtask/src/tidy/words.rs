@@ -17,12 +17,7 @@ struct Refused {
 }
 
 const fn refused(word: &'static str, instead: &'static str) -> Refused {
-    Refused {
-        word,
-        instead,
-        before: "",
-        after: "",
-    }
+    Refused { word, instead, before: "", after: "" }
 }
 
 const NAMES: [Refused; 16] = [
@@ -67,9 +62,8 @@ const HERE: &str = "xtask/src/tidy/words.rs";
 
 pub(super) fn check(sources: &[Source]) -> Vec<String> {
     let mut problems = Vec::new();
-    for source in sources
-        .iter()
-        .filter(|source| source.path != HERE && source.has_extension(&["rs", "ts", "sql"]))
+    for source in
+        sources.iter().filter(|source| source.path != HERE && source.has_extension(&["rs", "ts", "sql"]))
     {
         for (index, line) in without_prose(&source.text).lines().enumerate() {
             for name in line.split(|c: char| !c.is_alphanumeric() && c != '_' && c != '-') {
@@ -78,10 +72,7 @@ pub(super) fn check(sources: &[Source]) -> Vec<String> {
         }
     }
     let prose = ["rs", "ts", "sql", "md", "html", "toml"];
-    for source in sources
-        .iter()
-        .filter(|source| source.path != HERE && source.has_extension(&prose))
-    {
+    for source in sources.iter().filter(|source| source.path != HERE && source.has_extension(&prose)) {
         for (index, line) in source.text.lines().enumerate() {
             let lower = line.to_lowercase();
             if let Some((word, instead)) = PROSE.iter().find(|(word, _)| has_word(&lower, word)) {
@@ -98,10 +89,7 @@ fn problem(name: &str) -> Option<String> {
         let Some(refused) = NAMES.iter().find(|refused| refused.word == word) else {
             continue;
         };
-        let before = index
-            .checked_sub(1)
-            .and_then(|index| words.get(index))
-            .map_or("", String::as_str);
+        let before = index.checked_sub(1).and_then(|index| words.get(index)).map_or("", String::as_str);
         let after = words.get(index + 1).map_or("", String::as_str);
         if !has(refused.before, before) && !has(refused.after, after) {
             return Some(format!("`{name}`: say {}, see the Words table", refused.instead));
@@ -187,10 +175,7 @@ fn quoted_length(text: &str) -> Option<usize> {
     // `<'a>(x: &'a str)` would read as a string: one that follows holds no bracket and no colon.
     let inner = line.get(1..length.saturating_sub(1))?;
     let closed = length > 1 && line[..length].ends_with('\'');
-    let lifetime = inner
-        .chars()
-        .take_while(|c| c.is_alphanumeric() || *c == '_')
-        .count();
+    let lifetime = inner.chars().take_while(|c| c.is_alphanumeric() || *c == '_').count();
     let is_lifetime =
         lifetime > 0 && lifetime < inner.chars().count() && inner[lifetime..].starts_with(['>', ',', ' ']);
     (closed && !is_lifetime).then_some(length)
@@ -202,10 +187,7 @@ mod tests {
 
     #[test]
     fn names_are_split_into_words() {
-        assert_eq!(
-            split("UserIdMax_content-type"),
-            ["user", "id", "max", "content", "type"]
-        );
+        assert_eq!(split("UserIdMax_content-type"), ["user", "id", "max", "content", "type"]);
     }
 
     #[test]

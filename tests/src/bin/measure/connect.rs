@@ -33,7 +33,8 @@ pub(crate) async fn measure(runs: usize) -> Value {
         let profile = browser.new_profile().await.expect("a profile opens");
         let watching = Watching::start(&profile, &deployment.url(), &published).await;
         let body = "return window.matinee?.stats()?.firstPeerChunkMs";
-        let first = watching.page.wait_for(body, FIRST_FRAME_WAIT).await.expect("a chunk comes from the seeder");
+        let first =
+            watching.page.wait_for(body, FIRST_FRAME_WAIT).await.expect("a chunk comes from the seeder");
         in_browser.push(first.as_f64().expect("milliseconds"));
         profile.close().await.expect("the profile closes");
     }

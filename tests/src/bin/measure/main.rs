@@ -16,7 +16,8 @@ use std::process::ExitCode;
 #[tokio::main]
 async fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
-    let number = |at: usize, default: u64| words.get(at).and_then(|word| word.parse().ok()).unwrap_or(default);
+    let number =
+        |at: usize, default: u64| words.get(at).and_then(|word| word.parse().ok()).unwrap_or(default);
     let measured = match words.first().map(String::as_str) {
         Some("publish") => publish::measure(number(1, 2048), number(2, 3) as usize).await,
         Some("transfer") => transfer::measure(number(1, 512), number(2, 3) as usize).await,
@@ -24,8 +25,12 @@ async fn main() -> ExitCode {
         Some("connect") => connect::measure(number(1, 7) as usize).await,
         _ => {
             println!("measure publish [MIB] [RUNS]    sealing and storing a file, beside the bare ciphers");
-            println!("measure transfer [MIB] [RUNS]   native peer to native peer, beside a bare data channel and TCP");
-            println!("measure start [RUNS]            click to first frame and seek in Chromium, beside a plain file");
+            println!(
+                "measure transfer [MIB] [RUNS]   native peer to native peer, beside a bare data channel and TCP"
+            );
+            println!(
+                "measure start [RUNS]            click to first frame and seek in Chromium, beside a plain file"
+            );
             println!("measure connect [RUNS]          joining a swarm to the first verified chunk");
             return ExitCode::from(2);
         }

@@ -59,7 +59,8 @@ fn bare_loop(file: &Path) -> Duration {
             break;
         }
         if number % EPOCH_CHUNKS_DEFAULT == 0 {
-            key = derive_epoch_key(&secret, &release, FileIndex(0), EpochIndex(number / EPOCH_CHUNKS_DEFAULT));
+            key =
+                derive_epoch_key(&secret, &release, FileIndex(0), EpochIndex(number / EPOCH_CHUNKS_DEFAULT));
         }
         seal_chunk(&key, &release, ChunkAddress::new(0, number), &mut chunk);
         folded ^= chunk_hash(&chunk).0[0];

@@ -87,7 +87,9 @@ fn report(runs: usize, origin: &[Times], plain: &[Times], peer: &[Times], plain_
 /// A page with nothing but the plain film on it, on a server of its own.
 async fn serve_plain(film: &std::path::Path) -> String {
     let page = Html("<!doctype html><title>Plain</title><main></main>");
-    let router = Router::new().route("/", get(move || async move { page })).route_service("/film.mp4", ServeFile::new(film));
+    let router = Router::new()
+        .route("/", get(move || async move { page }))
+        .route_service("/film.mp4", ServeFile::new(film));
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
     let address = listener.local_addr().expect("it is bound");
     tokio::spawn(async move { axum::serve(listener, router).await });
@@ -123,7 +125,8 @@ async fn plain_file(browser: &Browser, url: &str) -> Times {
     let profile = browser.new_profile().await.expect("a profile opens");
     let page = profile.page(url).await.expect("the page opens");
     page.front().await.expect("the page can be shown");
-    let start = "const made = document.createElement('video'); made.src = '/film.mp4'; document.body.append(made);";
+    let start =
+        "const made = document.createElement('video'); made.src = '/film.mp4'; document.body.append(made);";
     let measured = times(&page, start).await;
     profile.close().await.expect("the profile closes");
     measured
@@ -141,13 +144,18 @@ async fn through_gateway(
     let email = format!("{}@example.com", nonce().to_lowercase());
     let entitlement = watching::rent(&page, &email, published).await;
     // Warm: the service worker controls the page and the parts of the player are in the browser's cache.
-    page.goto(&format!("{}/titles/{}", deployment.url(), published.title)).await.expect("the title's page opens");
+    page.goto(&format!("{}/titles/{}", deployment.url(), published.title))
+        .await
+        .expect("the title's page opens");
     let warm = "return navigator.serviceWorker.controller !== null";
     let _ = page.wait_for(warm, std::time::Duration::from_secs(5)).await;
-    let start = format!("history.pushState(null, '', '/watch/{entitlement}'); dispatchEvent(new PopStateEvent('popstate'));");
+    let start = format!(
+        "history.pushState(null, '', '/watch/{entitlement}'); dispatchEvent(new PopStateEvent('popstate'));"
+    );
     let measured = times(&page, &start).await;
     if with_peer {
-        let stats: watching::Stats = page.eval("return window.matinee.stats()", json!({})).await.expect("figures");
+        let stats: watching::Stats =
+            page.eval("return window.matinee.stats()", json!({})).await.expect("figures");
         assert!(stats.peers > 0, "the seeder is connected: {stats:?}");
     }
     profile.close().await.expect("the profile closes");
