@@ -21,7 +21,7 @@ use matinee_protocol::encoding::b64u;
 use matinee_protocol::id::{AccountId, FileIndex, PaymentId, PlanId, ReleaseId, TitleId};
 use matinee_protocol::license::AgreementSecret;
 use matinee_server::app::{App, Parts};
-use matinee_server::clock::{Clock as _, SystemClock};
+use matinee_server::clock::SystemClock;
 use matinee_server::config::Config;
 use matinee_server::origin::Origin;
 use matinee_server::store::account::{self, Account, Role};

@@ -9,6 +9,7 @@ use zeroize::Zeroizing;
 
 use crate::api::attempt::SignInLimits;
 use crate::api::replay::SeenProofs;
+use crate::catalog::Catalog;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::keyring::{self, Keyring};
@@ -46,6 +47,8 @@ pub struct State {
     pub vault: Vault,
     /// Signing keys.
     pub keyring: Keyring,
+    /// Published releases, for a moment.
+    pub catalog: Catalog,
     /// Unsealed release secrets, for a while.
     pub release_secrets: ReleaseSecrets,
     /// Ciphertext.
@@ -127,6 +130,7 @@ impl App {
             passwords: Passwords::new(config.account.password_hashings_max),
             sign_ins: SignInLimits::new(config.account.sign_in_attempts_per_minute_max),
             payment: Box::new(Simulated),
+            catalog: Catalog::new(store.clone()),
             release_secrets: ReleaseSecrets::default(),
             seen_proofs: SeenProofs::default(),
             hub: Hub::default(),

@@ -8,10 +8,10 @@ use matinee_protocol::id::FileIndex;
 use super::authority::ViewAuthority;
 use super::problem::Problem;
 use super::token::{self, Licensee};
-use super::view_renew::active_view;
+use super::view_renew::{active_view, hold};
 use crate::app::App;
 use crate::license::NO_LIMIT_MS;
-use crate::store::{self, release};
+use crate::store;
 
 /// Answers with a license; 403 with the rule that forbids it, 429 `keys_too_fast`.
 pub async fn handle(
@@ -19,20 +19,23 @@ pub async fn handle(
     authority: ViewAuthority,
 ) -> Result<Json<LicenseAnswer>, Problem> {
     let body: LicenseRequest = authority.proof.json()?;
-    let now_ms = app.clock.now_ms();
-    let mut tx = app.store.write().await?;
-    authority.proof.spend(&mut tx, now_ms).await?;
+    let mut tx = app.store.read().await?;
     let view = active_view(&app, &mut tx, authority.view).await?;
-    let found = release::by_id(&mut tx, view.release_id).await?;
-    let found = found.ok_or_else(|| Problem::internal(&store::Error::Corrupt("view without a release")))?;
+    drop(tx);
+    let published = app.catalog.published(view.release_id).await?;
+    let published = published.ok_or_else(|| Problem::internal(&store::Error::Corrupt("view without a release")))?;
     let licensee = Licensee {
         view: view.id,
         device: view.device,
         agreement_key: view.agreement_key,
         play_until_ms: view.play_until_ms.unwrap_or(NO_LIMIT_MS),
     };
-    let terms = token::terms(&app, &mut tx, &found, licensee, FileIndex(body.file), body.epoch).await?;
+    let terms = token::terms(&app, &published, licensee, FileIndex(body.file), body.epoch)?;
+    let mut tx = app.store.write().await?;
+    authority.proof.spend(&mut tx, app.clock.now_ms()).await?;
+    hold(&app, &mut tx, view.id).await?;
+    token::record(&app, &mut tx, &terms).await?;
     // What is released is on the record before it leaves.
     tx.commit().await?;
-    Ok(Json(LicenseAnswer { license: token::license(&app, &found, &terms)? }))
+    Ok(Json(LicenseAnswer { license: token::license(&app, &published, &terms)? }))
 }

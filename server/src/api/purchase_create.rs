@@ -31,12 +31,15 @@ pub async fn handle(
     Json { value: body, bytes }: Json<Body>,
 ) -> Result<Response, Problem> {
     let now_ms = app.clock.now_ms();
+    // A plan never changes: it is read outside the transaction, of which SQLite runs one at a time.
+    let mut tx = app.store.read().await?;
+    let plan = plan::by_id(&mut tx, body.plan).await?.ok_or_else(|| Problem::not_found("plan"))?;
+    drop(tx);
     let tx = app.store.write().await?;
     let mut once = match Once::begin(tx, session.account, "purchase", key, &[&bytes], now_ms).await? {
         Begin::Do(once) => once,
         Begin::Replay(response) => return Ok(response),
     };
-    let plan = plan::by_id(&mut once.tx, body.plan).await?.ok_or_else(|| Problem::not_found("plan"))?;
     let purchase = PurchaseId::from_bytes(random::id(now_ms));
     let entitlement = EntitlementId::from_bytes(random::id(now_ms));
     let bought = purchase::buy(&mut once.tx, session.account, &plan, purchase, entitlement, now_ms).await?;

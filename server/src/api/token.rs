@@ -10,11 +10,11 @@ use matinee_protocol::token::{self, Confirmation, Role, ViewTokenClaims};
 
 use super::problem::Problem;
 use crate::app::App;
+use crate::catalog::Published;
 use crate::license::epochs;
 use crate::license::issue::{self, Terms};
 use crate::random;
-use crate::store::release::Release;
-use crate::store::{Tx, key_release, release};
+use crate::store::{Tx, key_release};
 
 /// The stretch of time over which released epochs are counted.
 const RATE_WINDOW_MS: i64 = 60_000;
@@ -79,21 +79,17 @@ pub struct Licensee {
     pub play_until_ms: i64,
 }
 
-/// Decides which epochs a license holds and writes them into the usage ledger. The view's row must be held by the
-/// transaction already, so that requests that race are counted one after the other.
-pub async fn terms(
+/// Decides which epochs a license holds.
+pub fn terms(
     app: &App,
-    tx: &mut Tx,
-    found: &Release,
+    published: &Published,
     licensee: Licensee,
     file: FileIndex,
     epoch: u32,
 ) -> Result<Terms, Problem> {
-    let now_ms = app.clock.now_ms();
-    let license = LicenseId::from_bytes(random::id(now_ms));
     let mut ranges: Vec<EpochRange> = Vec::new();
-    if found.sealed {
-        let file = release::file(tx, found.id, file).await?.ok_or_else(|| Problem::not_found("file"))?;
+    if published.release.sealed {
+        let file = published.file(file).ok_or_else(|| Problem::not_found("file"))?;
         let all = epochs::epochs_of(file.size_bytes, file.epoch_chunks);
         match epochs::rolling(file.file, epoch, all) {
             Some(range) => ranges.push(range),
@@ -104,21 +100,11 @@ pub async fn terms(
                 return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "epoch_out_of_range", detail));
             }
         }
-        let asked: u64 = ranges.iter().map(|range| u64::from(range.count)).sum();
-        let before = key_release::epochs_since(tx, licensee.view, now_ms - RATE_WINDOW_MS).await?;
-        if before + asked > u64::from(app.config.license.epochs_per_minute_max) {
-            return Err(Problem::too_many(
-                "keys_too_fast",
-                "keys for this view were asked for too fast; wait before the next",
-                10,
-            ));
-        }
-        key_release::insert(tx, license, licensee.view, &ranges, now_ms).await?;
     }
     Ok(Terms {
-        license,
+        license: LicenseId::from_bytes(random::id(app.clock.now_ms())),
         view: licensee.view,
-        release: found.id,
+        release: published.release.id,
         device: licensee.device,
         agreement_key: licensee.agreement_key,
         play_until_ms: licensee.play_until_ms,
@@ -126,10 +112,30 @@ pub async fn terms(
     })
 }
 
+/// Writes what a license releases into the usage ledger, or refuses what comes too fast. The view's row must be held by
+/// the transaction already, so that requests that race are counted one after the other.
+pub async fn record(app: &App, tx: &mut Tx, terms: &Terms) -> Result<(), Problem> {
+    let asked: u64 = terms.epochs.iter().map(|range| u64::from(range.count)).sum();
+    if asked == 0 {
+        return Ok(());
+    }
+    let now_ms = app.clock.now_ms();
+    let before = key_release::epochs_since(tx, terms.view, now_ms - RATE_WINDOW_MS).await?;
+    if before + asked > u64::from(app.config.license.epochs_per_minute_max) {
+        return Err(Problem::too_many(
+            "keys_too_fast",
+            "keys for this view were asked for too fast; wait before the next",
+            10,
+        ));
+    }
+    key_release::insert(tx, terms.license, terms.view, &terms.epochs, now_ms).await?;
+    Ok(())
+}
+
 /// Seals the keys of a license to its device.
-pub fn license(app: &App, found: &Release, terms: &Terms) -> Result<License, Problem> {
-    let secret = match &found.secret {
-        Some(sealed) => Some(app.release_secrets.unseal(&app.vault, found.id, sealed)?),
+pub fn license(app: &App, published: &Published, terms: &Terms) -> Result<License, Problem> {
+    let secret = match &published.release.secret {
+        Some(sealed) => Some(app.release_secrets.unseal(&app.vault, terms.release, sealed)?),
         None => None,
     };
     let mut rng = random::generator();

@@ -22,6 +22,7 @@ pub async fn handle(
     let mut tx = app.store.write().await?;
     authority.proof.spend(&mut tx, app.clock.now_ms()).await?;
     let view = active_view(&app, &mut tx, authority.view).await?;
+    hold(&app, &mut tx, view.id).await?;
     tx.commit().await?;
     let until_ms = view.play_until_ms.unwrap_or(NO_LIMIT_MS);
     let (view_token, expires_at_ms) =
@@ -29,16 +30,20 @@ pub async fn handle(
     Ok(Json(Renewal { view_token, expires_at_ms }))
 }
 
-/// A view that may go on, its row held until the transaction ends.
+/// A view that may go on.
 pub async fn active_view(app: &App, tx: &mut Tx, id: ViewId) -> Result<View, Problem> {
-    let now_ms = app.clock.now_ms();
     let found = view::by_id(tx, id).await?.ok_or_else(|| Problem::not_found("view"))?;
-    license::may_continue(&found, now_ms, i64::from(app.config.license.view_idle_s_max) * 1000)?;
-    if !view::touch(tx, id, now_ms).await? {
-        // Between the two statements it was ended or revoked: say which.
-        let now = view::by_id(tx, id).await?.ok_or_else(|| Problem::not_found("view"))?;
-        license::may_continue(&now, now_ms, i64::MAX)?;
-        return Err(license::Refusal::ViewEnded.into());
-    }
+    let idle_ms_max = i64::from(app.config.license.view_idle_s_max) * 1000;
+    license::may_continue(&found, app.clock.now_ms(), idle_ms_max)?;
     Ok(found)
+}
+
+/// Notes that a view asked for something and holds its row until the transaction ends; 403 if it has ended or was
+/// revoked since it was read.
+pub async fn hold(app: &App, tx: &mut Tx, id: ViewId) -> Result<(), Problem> {
+    if view::touch(tx, id, app.clock.now_ms()).await? {
+        return Ok(());
+    }
+    active_view(app, tx, id).await?;
+    Err(license::Refusal::ViewEnded.into())
 }

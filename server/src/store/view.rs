@@ -113,28 +113,6 @@ impl TryFrom<Row> for View {
     }
 }
 
-/// Expires this device's view of this entitlement if it has been idle since before `idle_since_ms`.
-pub async fn expire_stale(
-    tx: &mut Tx,
-    entitlement: EntitlementId,
-    device: Thumbprint,
-    idle_since_ms: i64,
-    now_ms: i64,
-) -> Result<(), Error> {
-    on!(tx, |db| sqlx::query(
-        "update views set state = 'expired', ended_at_ms = $1, end_reason = 'idle' \
-         where entitlement_id = $2 and jkt = $3 and state = 'active' and last_seen_at_ms < $4"
-    )
-    .bind(now_ms)
-    .bind(entitlement.to_string())
-    .bind(device.to_string())
-    .bind(idle_since_ms)
-    .execute(db)
-    .await
-    .map(drop))?;
-    Ok(())
-}
-
 /// Opens a view. False if this device has an active one on this entitlement: that one goes on.
 pub async fn open(tx: &mut Tx, view: &NewView, now_ms: i64) -> Result<bool, Error> {
     let inserted = on!(tx, |db| {

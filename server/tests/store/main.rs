@@ -1,6 +1,6 @@
 //! The store's contract: every statement, against SQLite and against PostgreSQL.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
+#![allow(clippy::unwrap_used, unreachable_pub, reason = "a test that cannot go on should say where; it exports nothing")]
 
 mod account;
 mod fixture;

@@ -29,6 +29,7 @@ pub async fn titles_plans_and_releases(database: &Database) {
     release::insert(&mut tx, open, plan.title_id, None, &fixture::files(), NOW_MS + 10).await.unwrap();
     let latest = release::latest_published(&mut tx, plan.title_id).await.unwrap().unwrap();
     assert_eq!((latest.id, latest.state, latest.sealed), (first, State::Published, true));
+    assert_eq!(release::latest_published_id(&mut tx, plan.title_id).await.unwrap(), Some(first));
     assert_eq!(latest.published_at_ms, Some(NOW_MS + 1));
     assert_eq!(latest.secret.unwrap().key_id, "vault-a");
     assert_eq!(release::manifest(&mut tx, first).await.unwrap().as_deref(), Some("a.b.c"));

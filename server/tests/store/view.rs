@@ -12,7 +12,7 @@ pub async fn views_open_resume_and_end(database: &Database) {
     let mut tx = database.write().await;
     let (bought, release) = fixture::rented(&mut tx, Some(2)).await;
     assert_eq!(entitlement::by_id(&mut tx, bought.id).await.unwrap(), Some(bought.clone()));
-    assert_eq!(entitlement::by_account(&mut tx, bought.account_id).await.unwrap(), [bought.clone()]);
+    assert_eq!(entitlement::by_account(&mut tx, bought.account_id).await.unwrap(), std::slice::from_ref(&bought));
     let (phone, desk) = (fixture::device(), fixture::device());
 
     let first = new_view(&bought, release, phone);
@@ -41,9 +41,8 @@ pub async fn views_open_resume_and_end(database: &Database) {
     assert_eq!(view::by_id(&mut tx, first.id).await.unwrap().unwrap().state, State::Ended);
     assert!(view::active_on(&mut tx, bought.id, phone).await.unwrap().is_none());
 
-    view::expire_stale(&mut tx, bought.id, desk, NOW_MS + 10, NOW_MS + 50).await.unwrap();
-    assert!(view::active_on(&mut tx, bought.id, desk).await.unwrap().is_some(), "seen since");
-    view::expire_stale(&mut tx, bought.id, desk, NOW_MS + 11, NOW_MS + 50).await.unwrap();
+    assert!(view::end(&mut tx, second.id, State::Expired, "idle", NOW_MS + 50).await.unwrap());
+    assert!(view::active_on(&mut tx, bought.id, desk).await.unwrap().is_none());
     assert_eq!(view::by_id(&mut tx, second.id).await.unwrap().unwrap().state, State::Expired);
     assert!(view::by_id(&mut tx, ViewId::from_bytes(fresh())).await.unwrap().is_none());
 }
