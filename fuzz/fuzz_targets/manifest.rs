@@ -14,20 +14,14 @@ fuzz_target!(|payload: &[u8]| {
     let key = SigningKey::from_seed(&SEED);
     let mut keys = KeySet::default();
     keys.insert("k", KeyUse::Release, key.public());
-    let header = jws::Header {
-        alg: jws::ALG.to_owned(),
-        typ: TYP.to_owned(),
-        kid: Some("k".to_owned()),
-        jwk: None,
-    };
+    let header =
+        jws::Header { alg: jws::ALG.to_owned(), typ: TYP.to_owned(), kid: Some("k".to_owned()), jwk: None };
     let Ok(manifest) = Manifest::from_jws(&jws::sign(payload, &header, &key), &keys) else {
         return;
     };
     for file in 0..u32::try_from(manifest.files.len()).expect("at most 65536 files") {
         let index = FileIndex(file);
-        let Some(described) = manifest.file(index) else {
-            panic!("a file that was counted is there")
-        };
+        let Some(described) = manifest.file(index) else { panic!("a file that was counted is there") };
         let last = described.chunks().saturating_sub(1);
         for chunk in [0, last / 2, last, last.saturating_add(1), u32::MAX] {
             let at = ChunkAddress::new(file, chunk);

@@ -22,9 +22,6 @@ fuzz_target!(|payload: &[u8]| {
     let signed = jws::sign(payload, &header, &key);
     if let Ok(claims) = token::verify(&signed, &keys, "https://matinee.example", NOW_S) {
         let again = token::issue(&claims, "k", &key);
-        assert_eq!(
-            token::verify(&again, &keys, "https://matinee.example", NOW_S).ok(),
-            Some(claims)
-        );
+        assert_eq!(token::verify(&again, &keys, "https://matinee.example", NOW_S).ok(), Some(claims));
     }
 });

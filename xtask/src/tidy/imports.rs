@@ -22,7 +22,7 @@ const SERVER: [&[&str]; 8] = [
     &["job", "storefront"],
     &["api"],
     &["payment", "publish", "signaling"],
-    &["keyring", "license", "secrets"],
+    &["catalog", "keyring", "license", "secrets"],
     &["vault"],
     &["origin", "store"],
 ];
