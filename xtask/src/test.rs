@@ -96,7 +96,8 @@ fn tests(options: &Options, step: &Step) -> Result<Done, Failure> {
         // Cargo's own runner cannot leave out one binary: the package of whole systems goes as a whole.
         let filter: &[&str] = if leave_out { &["--exclude", "matinee-tests"] } else { &[] };
         let program = Program::cargo().args(["test", "--no-fail-fast", "--all-targets"]).args(selected);
-        counted(program.args(filter).run(step), libtest_counts)
+        // One at a time: whole systems fill a small machine by themselves.
+        counted(program.args(filter).args(["--", "--test-threads=1"]).run(step), libtest_counts)
     };
     let house = run(&HOUSE, options.fast)?;
     let tasks = run(&TASKS, false)?;
