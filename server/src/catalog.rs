@@ -40,7 +40,8 @@ impl Catalog {
     /// A catalog over this database.
     pub fn new(store: Store) -> Self {
         let lifetime = Duration::from_secs(RELEASES_KEPT_S);
-        let kept = moka::sync::Cache::builder().max_capacity(RELEASES_KEPT_MAX).time_to_live(lifetime).build();
+        let kept =
+            moka::sync::Cache::builder().max_capacity(RELEASES_KEPT_MAX).time_to_live(lifetime).build();
         Self { store, kept }
     }
 

@@ -23,7 +23,8 @@ pub async fn handle(
     let view = active_view(&app, &mut tx, authority.view).await?;
     drop(tx);
     let published = app.catalog.published(view.release_id).await?;
-    let published = published.ok_or_else(|| Problem::internal(&store::Error::Corrupt("view without a release")))?;
+    let published =
+        published.ok_or_else(|| Problem::internal(&store::Error::Corrupt("view without a release")))?;
     let licensee = Licensee {
         view: view.id,
         device: view.device,

@@ -48,8 +48,12 @@ pub async fn handle(
     };
     let foreseen = match license::may_start(&found, now_ms) {
         Ok(start) => {
-            let started =
-                Started { view: wanted.id, release: wanted.release_id, play_until_ms: start.play_until_ms, new: true };
+            let started = Started {
+                view: wanted.id,
+                release: wanted.release_id,
+                play_until_ms: start.play_until_ms,
+                new: true,
+            };
             Some((started, prepare(&app, &newest, &wanted, started)?))
         }
         // The device may have a view that goes on all the same.

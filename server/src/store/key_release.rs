@@ -33,15 +33,14 @@ pub async fn insert(
 
 /// Epochs released to a view since then.
 pub async fn epochs_since(tx: &mut Tx, view: ViewId, since_ms: i64) -> Result<u64, Error> {
-    let (sum,): (i64,) =
-        on!(tx, |db| {
-            sqlx::query_as(
+    let (sum,): (i64,) = on!(tx, |db| {
+        sqlx::query_as(
         "select cast(coalesce(sum(epochs), 0) as bigint) from key_releases where view_id = $1 and at_ms > $2"
     )
     .bind(view.to_string())
     .bind(since_ms)
     .fetch_one(db)
     .await
-        })?;
+    })?;
     Ok(unsigned(sum))
 }

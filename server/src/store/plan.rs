@@ -93,30 +93,28 @@ pub async fn insert(tx: &mut Tx, plan: &Plan) -> Result<(), Error> {
 
 /// The plan with this id.
 pub async fn by_id(tx: &mut Tx, plan: PlanId) -> Result<Option<Plan>, Error> {
-    let row: Option<Row> =
-        on!(tx, |db| {
-            sqlx::query_as(
+    let row: Option<Row> = on!(tx, |db| {
+        sqlx::query_as(
         "select id, title_id, price_minor, currency, start_within_ms, play_within_ms, views, created_at_ms \
          from plans where id = $1"
     )
     .bind(plan.to_string())
     .fetch_optional(db)
     .await
-        })?;
+    })?;
     row.map(Plan::try_from).transpose()
 }
 
 /// The plans of a title, cheapest first.
 pub async fn by_title(tx: &mut Tx, title: TitleId) -> Result<Vec<Plan>, Error> {
-    let rows: Vec<Row> =
-        on!(tx, |db| {
-            sqlx::query_as(
+    let rows: Vec<Row> = on!(tx, |db| {
+        sqlx::query_as(
         "select id, title_id, price_minor, currency, start_within_ms, play_within_ms, views, created_at_ms \
          from plans where title_id = $1 order by price_minor, id"
     )
     .bind(title.to_string())
     .fetch_all(db)
     .await
-        })?;
+    })?;
     rows.into_iter().map(Plan::try_from).collect()
 }

@@ -9,9 +9,8 @@ use super::{Error, Tx, signed};
 pub async fn spend(tx: &mut Tx, device: Thumbprint, jti: &str, now_ms: i64) -> Result<bool, Error> {
     // A proof is accepted that long either side of the clock, so it cannot come back after that long twice.
     let expires_at_ms = now_ms.saturating_add(signed(2 * PROOF_AGE_S_MAX + 1) * 1000);
-    let inserted =
-        on!(tx, |db| {
-            sqlx::query(
+    let inserted = on!(tx, |db| {
+        sqlx::query(
         "insert into proofs (jkt, jti, expires_at_ms) values ($1, $2, $3) on conflict (jkt, jti) do nothing"
     )
     .bind(device.to_string())
@@ -20,7 +19,7 @@ pub async fn spend(tx: &mut Tx, device: Thumbprint, jti: &str, now_ms: i64) -> R
     .execute(db)
     .await?
     .rows_affected()
-        });
+    });
     Ok(inserted == 1)
 }
 

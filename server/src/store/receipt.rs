@@ -17,9 +17,8 @@ pub async fn credit(
     now_ms: i64,
 ) -> Result<u64, Error> {
     let total = total_bytes.min(bytes_max);
-    let before: Option<(i64,)> =
-        on!(tx, |db| {
-            sqlx::query_as(
+    let before: Option<(i64,)> = on!(tx, |db| {
+        sqlx::query_as(
         "select total_bytes from receipts where release_id = $1 and uploader_jkt = $2 and downloader_jkt = $3"
     )
     .bind(release.to_string())
@@ -27,7 +26,7 @@ pub async fn credit(
     .bind(downloader.to_string())
     .fetch_optional(db)
     .await
-        })?;
+    })?;
     let before = before.map_or(0, |(bytes,)| unsigned(bytes));
     if total <= before {
         return Ok(0);

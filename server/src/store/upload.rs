@@ -17,9 +17,8 @@ pub async fn advance(
     to_bytes: u64,
     chunk_hashes: &[u8],
 ) -> Result<bool, Error> {
-    let moved =
-        on!(tx, |db| {
-            sqlx::query(
+    let moved = on!(tx, |db| {
+        sqlx::query(
         "update files set uploaded_bytes = $1 where release_id = $2 and file = $3 and uploaded_bytes = $4 \
          and exists (select 1 from releases where id = $2 and state = 'open')"
     )
@@ -30,7 +29,7 @@ pub async fn advance(
     .execute(db)
     .await?
     .rows_affected()
-        });
+    });
     if moved == 0 {
         return Ok(false);
     }

@@ -198,9 +198,8 @@ pub async fn resume(tx: &mut Tx, view: ViewId, agreement_key: &[u8; 32], now_ms:
 
 /// Ends an active view. False if it is not active.
 pub async fn end(tx: &mut Tx, view: ViewId, state: State, reason: &str, now_ms: i64) -> Result<bool, Error> {
-    let changed =
-        on!(tx, |db| {
-            sqlx::query(
+    let changed = on!(tx, |db| {
+        sqlx::query(
         "update views set state = $1, end_reason = $2, ended_at_ms = $3 where id = $4 and state = 'active'"
     )
     .bind(state.text())
@@ -210,7 +209,7 @@ pub async fn end(tx: &mut Tx, view: ViewId, state: State, reason: &str, now_ms: 
     .execute(db)
     .await?
     .rows_affected()
-        });
+    });
     Ok(changed == 1)
 }
 

@@ -1,6 +1,10 @@
 //! The interface, in process: whole requests in, whole answers out.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
+#![allow(
+    clippy::unwrap_used,
+    unreachable_pub,
+    reason = "a test that cannot go on should say where; it exports nothing"
+)]
 
 mod account;
 mod authority;

@@ -1,6 +1,10 @@
 //! The store's contract: every statement, against SQLite and against PostgreSQL.
 
-#![allow(clippy::unwrap_used, unreachable_pub, reason = "a test that cannot go on should say where; it exports nothing")]
+#![allow(
+    clippy::unwrap_used,
+    unreachable_pub,
+    reason = "a test that cannot go on should say where; it exports nothing"
+)]
 
 mod account;
 mod fixture;

@@ -12,7 +12,10 @@ pub async fn views_open_resume_and_end(database: &Database) {
     let mut tx = database.write().await;
     let (bought, release) = fixture::rented(&mut tx, Some(2)).await;
     assert_eq!(entitlement::by_id(&mut tx, bought.id).await.unwrap(), Some(bought.clone()));
-    assert_eq!(entitlement::by_account(&mut tx, bought.account_id).await.unwrap(), std::slice::from_ref(&bought));
+    assert_eq!(
+        entitlement::by_account(&mut tx, bought.account_id).await.unwrap(),
+        std::slice::from_ref(&bought)
+    );
     let (phone, desk) = (fixture::device(), fixture::device());
 
     let first = new_view(&bought, release, phone);
