@@ -42,7 +42,7 @@ const CONCURRENT: usize = 64;
 const URL: &str = "https://cinema.example";
 
 #[tokio::main]
-async fn main() {
+async fn main() -> std::io::Result<()> {
     let mut words = std::env::args().skip(1);
     let rentals: usize = words.next().map_or(RENTALS_DEFAULT, |word| word.parse().unwrap());
     let folder = tempfile::tempdir().unwrap();
@@ -83,7 +83,6 @@ async fn main() {
         rate(opening_s),
         rate(selling_s + opening_s)
     )
-    .unwrap();
 }
 
 /// A film for rent and viewers with money.

@@ -57,6 +57,7 @@ section! {
     /// The database.
     StoreSection {
         /// `sqlite:<path>` or `postgres://<host>/<database>`. Empty: matinee.db in the data folder.
+        /// Statements are prepared and kept by name: a PgBouncer between must be in session mode.
         address: String = String::new(),
     }
 }

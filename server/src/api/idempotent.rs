@@ -11,7 +11,7 @@ use serde::Serialize;
 use super::problem::Problem;
 use crate::app::App;
 use crate::store::Tx;
-use crate::store::idempotency::{self, Begun, Name};
+use crate::store::idempotency::{self, Begun, Kept, Name};
 
 /// Characters of a key.
 pub const KEY_CHARS_MAX: usize = 64;
@@ -47,6 +47,7 @@ pub struct Once {
     account: AccountId,
     operation: &'static str,
     key: String,
+    kept: Option<Kept>,
 }
 
 /// What there is to do for a request.
@@ -58,24 +59,24 @@ pub enum Begin {
 }
 
 impl Once {
-    /// Takes the key of `operation`, or finds its answer. `body` is all that makes the request what it is.
+    /// Takes the key of `operation`, or finds its answer. `body` is all that makes the request what it is; an answer
+    /// that is foreseen saves keeping it later.
     pub async fn begin(
         mut tx: Tx,
-        account: AccountId,
-        operation: &'static str,
-        key: Key,
+        (account, operation, key): (AccountId, &'static str, Key),
         body: &[&[u8]],
+        foreseen: Option<Kept>,
         now_ms: i64,
     ) -> Result<Begin, Problem> {
         let name = Name { account, operation, key: &key.0 };
-        match idempotency::begin(&mut tx, name, &digest(body), now_ms).await? {
-            Begun::Fresh => Ok(Begin::Do(Self { tx, account, operation, key: key.0 })),
+        match idempotency::begin(&mut tx, name, &digest(body), foreseen.as_ref(), now_ms).await? {
+            Begun::Fresh => Ok(Begin::Do(Self { tx, account, operation, key: key.0, kept: foreseen })),
             Begun::OtherBody => Err(Problem::new(
                 StatusCode::UNPROCESSABLE_ENTITY,
                 "idempotency_key_reused",
                 "this Idempotency-Key came with another body; use a new key",
             )),
-            Begun::Answered { status, answer } => {
+            Begun::Answered(Kept { status, answer }) => {
                 // What else the transaction holds, a spent proof, is kept.
                 tx.commit().await?;
                 let status = StatusCode::from_u16(status).unwrap_or(StatusCode::OK);
@@ -88,12 +89,20 @@ impl Once {
 
     /// Keeps the answer with everything that was done, and gives it.
     pub async fn answer(mut self, status: StatusCode, answer: &impl Serialize) -> Result<Response, Problem> {
-        let text = serde_json::to_string(answer).map_err(|error| Problem::internal(&error))?;
-        let name = Name { account: self.account, operation: self.operation, key: &self.key };
-        idempotency::finish(&mut self.tx, name, status.as_u16(), &text).await?;
+        let given = kept(status, answer)?;
+        if self.kept.as_ref() != Some(&given) {
+            let name = Name { account: self.account, operation: self.operation, key: &self.key };
+            idempotency::finish(&mut self.tx, name, &given).await?;
+        }
         self.tx.commit().await?;
-        Ok(json_text(status, text))
+        Ok(json_text(status, given.answer))
     }
+}
+
+/// An answer as it is kept.
+pub fn kept(status: StatusCode, answer: &impl Serialize) -> Result<Kept, Problem> {
+    let answer = serde_json::to_string(answer).map_err(|error| Problem::internal(&error))?;
+    Ok(Kept { status: status.as_u16(), answer })
 }
 
 fn json_text(status: StatusCode, text: String) -> Response {

@@ -35,7 +35,7 @@ pub async fn handle(
     let mut tx = app.store.write().await?;
     authority.proof.spend(&mut tx, app.clock.now_ms()).await?;
     hold(&app, &mut tx, view.id).await?;
-    token::record(&app, &mut tx, &terms).await?;
+    token::record(&app, &mut tx, &terms, false).await?;
     // What is released is on the record before it leaves.
     tx.commit().await?;
     Ok(Json(LicenseAnswer { license: token::license(&app, &published, &terms)? }))

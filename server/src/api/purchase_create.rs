@@ -8,7 +8,7 @@ use matinee_protocol::id::{EntitlementId, PlanId, PurchaseId};
 use serde::Deserialize;
 
 use super::authority::Session;
-use super::idempotent::{Begin, Key, Once};
+use super::idempotent::{self, Begin, Key, Once};
 use super::json::Json;
 use super::problem::Problem;
 use crate::app::App;
@@ -35,21 +35,26 @@ pub async fn handle(
     let mut tx = app.store.read().await?;
     let plan = plan::by_id(&mut tx, body.plan).await?.ok_or_else(|| Problem::not_found("plan"))?;
     drop(tx);
+    let purchase = PurchaseId::from_bytes(random::id(now_ms));
+    let entitlement = EntitlementId::from_bytes(random::id(now_ms));
+    let sale = purchase::draft(session.account, &plan, purchase, entitlement, now_ms);
+    let answer = PurchaseAnswer {
+        purchase: sale.summary.clone(),
+        entitlement: license::summary(&sale.entitlement, now_ms),
+    };
+    let foreseen = idempotent::kept(StatusCode::CREATED, &answer)?;
     let tx = app.store.write().await?;
-    let mut once = match Once::begin(tx, session.account, "purchase", key, &[&bytes], now_ms).await? {
+    let named = (session.account, "purchase", key);
+    let mut once = match Once::begin(tx, named, &[&bytes], Some(foreseen), now_ms).await? {
         Begin::Do(once) => once,
         Begin::Replay(response) => return Ok(response),
     };
-    let purchase = PurchaseId::from_bytes(random::id(now_ms));
-    let entitlement = EntitlementId::from_bytes(random::id(now_ms));
-    let bought = purchase::buy(&mut once.tx, session.account, &plan, purchase, entitlement, now_ms).await?;
-    let (purchase, entitlement) = bought.ok_or_else(|| {
-        Problem::new(
+    if !purchase::settle(&mut once.tx, &plan, &sale).await? {
+        return Err(Problem::new(
             StatusCode::PAYMENT_REQUIRED,
             "wallet_too_low",
             "there is too little in the wallet; top it up first",
-        )
-    })?;
-    let answer = PurchaseAnswer { purchase, entitlement: license::summary(&entitlement, now_ms) };
+        ));
+    }
     once.answer(StatusCode::CREATED, &answer).await
 }

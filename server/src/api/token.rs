@@ -114,13 +114,16 @@ pub fn terms(
 
 /// Writes what a license releases into the usage ledger, or refuses what comes too fast. The view's row must be held by
 /// the transaction already, so that requests that race are counted one after the other.
-pub async fn record(app: &App, tx: &mut Tx, terms: &Terms) -> Result<(), Problem> {
+pub async fn record(app: &App, tx: &mut Tx, terms: &Terms, new_view: bool) -> Result<(), Problem> {
     let asked: u64 = terms.epochs.iter().map(|range| u64::from(range.count)).sum();
     if asked == 0 {
         return Ok(());
     }
     let now_ms = app.clock.now_ms();
-    let before = key_release::epochs_since(tx, terms.view, now_ms - RATE_WINDOW_MS).await?;
+    let before = match new_view {
+        true => 0,
+        false => key_release::epochs_since(tx, terms.view, now_ms - RATE_WINDOW_MS).await?,
+    };
     if before + asked > u64::from(app.config.license.epochs_per_minute_max) {
         return Err(Problem::too_many(
             "keys_too_fast",

@@ -35,7 +35,7 @@ pub async fn handle(
     check(&app, &amount)?;
     let now_ms = app.clock.now_ms();
     let tx = app.store.write().await?;
-    let mut once = match Once::begin(tx, session.account, "top_up", key, &[&bytes], now_ms).await? {
+    let mut once = match Once::begin(tx, (session.account, "top_up", key), &[&bytes], None, now_ms).await? {
         Begin::Do(once) => once,
         Begin::Replay(response) => return Ok(response),
     };

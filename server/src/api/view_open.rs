@@ -11,7 +11,7 @@ use matinee_protocol::id::{FileIndex, ReleaseId, ViewId};
 use matinee_protocol::token::Role;
 
 use super::authority::{Proof, Session};
-use super::idempotent::{Begin, Key, Once};
+use super::idempotent::{self, Begin, Key, Once};
 use super::problem::Problem;
 use super::token::{self, Licensee};
 use crate::app::App;
@@ -54,7 +54,8 @@ pub async fn handle(
                 play_until_ms: start.play_until_ms,
                 new: true,
             };
-            Some((started, prepare(&app, &newest, &wanted, started)?))
+            let prepared = prepare(&app, &newest, &wanted, started)?;
+            Some((started, idempotent::kept(StatusCode::CREATED, &prepared.1)?, prepared))
         }
         // The device may have a view that goes on all the same.
         Err(_) => None,
@@ -64,19 +65,20 @@ pub async fn handle(
     proof.spend(&mut tx, now_ms).await?;
     // The device is part of what is asked: another device with the same key does not get this one's opening.
     let asked: [&[u8]; 2] = [proof.device.as_bytes(), &proof.body];
-    let mut once = match Once::begin(tx, session.account, "view", key, &asked, now_ms).await? {
+    let kept = foreseen.as_ref().map(|(_, kept, _)| kept.clone());
+    let mut once = match Once::begin(tx, (session.account, "view", key), &asked, kept, now_ms).await? {
         Begin::Do(once) => once,
         Begin::Replay(response) => return Ok(response),
     };
     let started = start_or_resume(&app, &mut once.tx, &found, &wanted, now_ms).await?;
     let (terms, opening) = match foreseen {
-        Some((foreseen, prepared)) if foreseen == started => prepared,
+        Some((foreseen, _, prepared)) if foreseen == started => prepared,
         _ => {
             let playing = playing(&mut once.tx, &newest, started.release).await?;
             prepare(&app, &playing, &wanted, started)?
         }
     };
-    token::record(&app, &mut once.tx, &terms).await?;
+    token::record(&app, &mut once.tx, &terms, started.new).await?;
     if started.new {
         device::seen(&mut once.tx, session.account, proof.device, now_ms).await?;
     }

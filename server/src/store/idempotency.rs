@@ -16,12 +16,7 @@ pub enum Begun {
     /// Nothing yet: do the work, then [`finish`].
     Fresh,
     /// The first answer.
-    Answered {
-        /// Its HTTP status.
-        status: u16,
-        /// Its JSON.
-        answer: String,
-    },
+    Answered(Kept),
     /// The key was used with another body.
     OtherBody,
 }
@@ -37,23 +32,44 @@ pub struct Name<'a> {
     pub key: &'a str,
 }
 
-/// Takes the key, or finds what it answered.
-pub async fn begin(tx: &mut Tx, name: Name<'_>, body_hash: &[u8; 32], now_ms: i64) -> Result<Begun, Error> {
-    let taken = on!(tx, |db| sqlx::query(
-        "insert into idempotency_keys (account_id, operation, key, body_hash, created_at_ms) \
-         values ($1, $2, $3, $4, $5) on conflict (account_id, operation, key) \
+/// An answer, as it is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Kept {
+    /// Its HTTP status.
+    pub status: u16,
+    /// Its JSON.
+    pub answer: String,
+}
+
+/// Takes the key, or finds what it answered. An answer that is foreseen is kept at once: if the transaction comes to
+/// another, [`finish`] replaces it, and if it fails, nothing is kept at all.
+pub async fn begin(
+    tx: &mut Tx,
+    name: Name<'_>,
+    body_hash: &[u8; 32],
+    foreseen: Option<&Kept>,
+    now_ms: i64,
+) -> Result<Begun, Error> {
+    let taken =
+        on!(tx, |db| {
+            sqlx::query(
+        "insert into idempotency_keys (account_id, operation, key, body_hash, status, answer, created_at_ms) \
+         values ($1, $2, $3, $4, $5, $6, $7) on conflict (account_id, operation, key) \
          do update set body_hash = excluded.body_hash, created_at_ms = excluded.created_at_ms, \
-         status = null, answer = null where idempotency_keys.created_at_ms < $6"
+         status = excluded.status, answer = excluded.answer where idempotency_keys.created_at_ms < $8"
     )
     .bind(name.account.to_string())
     .bind(name.operation)
     .bind(name.key)
     .bind(body_hash.as_slice())
+    .bind(foreseen.map(|kept| i64::from(kept.status)))
+    .bind(foreseen.map(|kept| kept.answer.as_str()))
     .bind(now_ms)
     .bind(now_ms.saturating_sub(KEPT_MS))
     .execute(db)
     .await?
-    .rows_affected());
+    .rows_affected()
+        });
     if taken == 1 {
         return Ok(Begun::Fresh);
     }
@@ -71,19 +87,19 @@ pub async fn begin(tx: &mut Tx, name: Name<'_>, body_hash: &[u8; 32], now_ms: i6
     }
     let status = status.and_then(|status| u16::try_from(status).ok());
     match (status, answer) {
-        (Some(status), Some(answer)) => Ok(Begun::Answered { status, answer }),
+        (Some(status), Some(answer)) => Ok(Begun::Answered(Kept { status, answer })),
         _ => Err(Error::Corrupt("idempotency key without an answer")),
     }
 }
 
 /// Keeps the answer of a key taken in this transaction.
-pub async fn finish(tx: &mut Tx, name: Name<'_>, status: u16, answer: &str) -> Result<(), Error> {
+pub async fn finish(tx: &mut Tx, name: Name<'_>, kept: &Kept) -> Result<(), Error> {
     on!(tx, |db| sqlx::query(
         "update idempotency_keys set status = $1, answer = $2 \
          where account_id = $3 and operation = $4 and key = $5"
     )
-    .bind(i64::from(status))
-    .bind(answer)
+    .bind(i64::from(kept.status))
+    .bind(&kept.answer)
     .bind(name.account.to_string())
     .bind(name.operation)
     .bind(name.key)

@@ -107,8 +107,8 @@ pub async fn top_up(tx: &mut Tx, account: AccountId, minor: i64) {
 /// Buys a plan, if the wallet holds enough.
 pub async fn buy(tx: &mut Tx, account: AccountId, plan: &Plan) -> Option<Entitlement> {
     let (purchase, entitlement) = (PurchaseId::from_bytes(fresh()), EntitlementId::from_bytes(fresh()));
-    let bought = purchase::buy(tx, account, plan, purchase, entitlement, NOW_MS).await.unwrap();
-    bought.map(|(_, entitlement)| entitlement)
+    let sale = purchase::draft(account, plan, purchase, entitlement, NOW_MS);
+    purchase::settle(tx, plan, &sale).await.unwrap().then_some(sale.entitlement)
 }
 
 pub fn new_view(entitlement: &Entitlement, release: ReleaseId, device: Thumbprint) -> NewView {

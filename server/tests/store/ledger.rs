@@ -2,7 +2,7 @@
 
 use matinee_protocol::id::AccountId;
 use matinee_server::store::account::Role;
-use matinee_server::store::idempotency::{self, Begun, KEPT_MS, Name};
+use matinee_server::store::idempotency::{self, Begun, KEPT_MS, Kept, Name};
 use matinee_server::store::ledger::{self, Check};
 use matinee_server::store::{account, plan};
 
@@ -69,22 +69,54 @@ pub async fn idempotency_keys_answer_again(database: &Database) {
     let viewer = fixture::account(&mut tx, "viewer@example.org", &[Role::Viewer]).await;
     let name = |account: AccountId, operation: &'static str| Name { account, operation, key: "k" };
     let purchase = name(viewer, "purchase");
-    assert_eq!(idempotency::begin(&mut tx, purchase, &[1; 32], NOW_MS).await.unwrap(), Begun::Fresh);
-    idempotency::finish(&mut tx, purchase, 201, "{\"a\":1}").await.unwrap();
+    assert_eq!(idempotency::begin(&mut tx, purchase, &[1; 32], None, NOW_MS).await.unwrap(), Begun::Fresh);
+    idempotency::finish(&mut tx, purchase, &kept(201, "{\"a\":1}")).await.unwrap();
     tx.commit().await.unwrap();
 
     let mut tx = database.write().await;
-    let answered = Begun::Answered { status: 201, answer: "{\"a\":1}".to_owned() };
-    assert_eq!(idempotency::begin(&mut tx, purchase, &[1; 32], NOW_MS + KEPT_MS).await.unwrap(), answered);
-    assert_eq!(idempotency::begin(&mut tx, purchase, &[2; 32], NOW_MS).await.unwrap(), Begun::OtherBody);
+    let answered = Begun::Answered(kept(201, "{\"a\":1}"));
     assert_eq!(
-        idempotency::begin(&mut tx, name(viewer, "view"), &[2; 32], NOW_MS).await.unwrap(),
+        idempotency::begin(&mut tx, purchase, &[1; 32], None, NOW_MS + KEPT_MS).await.unwrap(),
+        answered
+    );
+    assert_eq!(
+        idempotency::begin(&mut tx, purchase, &[2; 32], None, NOW_MS).await.unwrap(),
+        Begun::OtherBody
+    );
+    assert_eq!(
+        idempotency::begin(&mut tx, name(viewer, "view"), &[2; 32], None, NOW_MS).await.unwrap(),
         Begun::Fresh
     );
     // After a day the key is as good as new, with any body.
     let later_ms = NOW_MS + KEPT_MS + 1;
-    assert_eq!(idempotency::begin(&mut tx, purchase, &[2; 32], later_ms).await.unwrap(), Begun::Fresh);
-    idempotency::finish(&mut tx, purchase, 200, "{}").await.unwrap();
+    assert_eq!(idempotency::begin(&mut tx, purchase, &[2; 32], None, later_ms).await.unwrap(), Begun::Fresh);
+    idempotency::finish(&mut tx, purchase, &kept(200, "{}")).await.unwrap();
     assert_eq!(idempotency::delete_expired(&mut tx, later_ms).await.unwrap(), 1, "the other operation's");
     assert_eq!(idempotency::delete_expired(&mut tx, later_ms + KEPT_MS + 1).await.unwrap(), 1);
+}
+
+fn kept(status: u16, answer: &str) -> Kept {
+    Kept { status, answer: answer.to_owned() }
+}
+
+pub async fn a_foreseen_answer_is_kept_at_once(database: &Database) {
+    let mut tx = database.write().await;
+    let viewer = fixture::account(&mut tx, "viewer@example.org", &[Role::Viewer]).await;
+    tx.commit().await.unwrap();
+    let name = Name { account: viewer, operation: "view", key: "k" };
+    let (foreseen, other) = (kept(201, "{}"), kept(200, "{\"b\":2}"));
+    let mut tx = database.write().await;
+    let begun = idempotency::begin(&mut tx, name, &[1; 32], Some(&foreseen), NOW_MS).await.unwrap();
+    assert_eq!(begun, Begun::Fresh);
+    drop(tx);
+    let mut tx = database.write().await;
+    let begun = idempotency::begin(&mut tx, name, &[1; 32], Some(&foreseen), NOW_MS).await.unwrap();
+    assert_eq!(begun, Begun::Fresh, "what failed has kept nothing");
+    tx.commit().await.unwrap();
+    let mut tx = database.write().await;
+    let begun = idempotency::begin(&mut tx, name, &[1; 32], Some(&other), NOW_MS).await.unwrap();
+    assert_eq!(begun, Begun::Answered(foreseen), "the first answer stays");
+    idempotency::finish(&mut tx, name, &other).await.unwrap();
+    let begun = idempotency::begin(&mut tx, name, &[1; 32], None, NOW_MS).await.unwrap();
+    assert_eq!(begun, Begun::Answered(other));
 }

@@ -95,6 +95,7 @@ contract! {
     ledger::money_moves_and_sums_to_zero;
     ledger::a_dropped_transaction_leaves_nothing;
     ledger::idempotency_keys_answer_again;
+    ledger::a_foreseen_answer_is_kept_at_once;
     publish::titles_plans_and_releases;
     publish::uploads_move_by_whole_segments;
     publish::receipts_and_reports;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use matinee_server::store::account::Role;
-use matinee_server::store::idempotency::{self, Begun, Name};
+use matinee_server::store::idempotency::{self, Begun, Kept, Name};
 use matinee_server::store::{Store, entitlement, ledger, proof, view};
 use tokio::sync::Barrier;
 use tokio::task::JoinSet;
@@ -119,15 +119,16 @@ pub async fn one_idempotency_key_buys_once(database: &Database) {
         async move {
             let mut tx = store.write().await.unwrap();
             let name = Name { account: viewer, operation: "purchase", key: "the same" };
-            match idempotency::begin(&mut tx, name, &[1; 32], NOW_MS).await.unwrap() {
+            match idempotency::begin(&mut tx, name, &[1; 32], None, NOW_MS).await.unwrap() {
                 Begun::Fresh => {
                     assert!(fixture::buy(&mut tx, viewer, &plan).await.is_some());
-                    idempotency::finish(&mut tx, name, 201, &task.to_string()).await.unwrap();
+                    let kept = Kept { status: 201, answer: task.to_string() };
+                    idempotency::finish(&mut tx, name, &kept).await.unwrap();
                     tx.commit().await.unwrap();
                     true
                 }
-                Begun::Answered { status, .. } => {
-                    assert_eq!(status, 201, "nobody sees a key without its answer");
+                Begun::Answered(kept) => {
+                    assert_eq!(kept.status, 201, "nobody sees a key without its answer");
                     false
                 }
                 Begun::OtherBody => panic!("the body was the same"),
