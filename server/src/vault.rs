@@ -104,8 +104,12 @@ impl Vault {
         self.keys.read().unwrap_or_else(PoisonError::into_inner).current.clone()
     }
 
-    /// Seals `plain` for the row called `name`.
+    /// Seals `plain` for the row called `name`, under the key that is current now: the file is read again, so that a
+    /// running server does not go on with a key that the command has replaced.
     pub fn seal(&self, name: &str, plain: &[u8]) -> Sealed {
+        if let Err(error) = self.reload() {
+            tracing::warn!(%error, "sealing under the key in memory");
+        }
         let keys = self.keys.read().unwrap_or_else(PoisonError::into_inner);
         let key = keys.by_id.get(&keys.current).expect("the current key is among the keys");
         let nonce: [u8; NONCE_BYTES] = random::bytes();
@@ -122,11 +126,8 @@ impl Vault {
     /// A key id that is not known yet makes the key file be read again: the key may have been rotated by the command
     /// while the server runs.
     pub fn open_sealed(&self, name: &str, sealed: &Sealed) -> Result<Zeroizing<Vec<u8>>, Error> {
-        if !self.holds(&sealed.key_id)
-            && let Some(path) = &self.path
-        {
-            let fresh = read(path)?;
-            *self.keys.write().unwrap_or_else(PoisonError::into_inner) = fresh;
+        if !self.holds(&sealed.key_id) {
+            self.reload()?;
         }
         let keys = self.keys.read().unwrap_or_else(PoisonError::into_inner);
         let key = keys.by_id.get(&sealed.key_id).ok_or_else(|| Error::UnknownKey(sealed.key_id.clone()))?;
@@ -166,6 +167,14 @@ impl Vault {
             write(path, &keys, false)?;
         }
         Ok(before - keys.by_id.len())
+    }
+
+    fn reload(&self) -> Result<(), Error> {
+        if let Some(path) = &self.path {
+            let fresh = read(path)?;
+            *self.keys.write().unwrap_or_else(PoisonError::into_inner) = fresh;
+        }
+        Ok(())
     }
 
     fn holds(&self, key_id: &str) -> bool {
@@ -254,7 +263,10 @@ mod tests {
         assert_ne!(sealed.key_id, renewed.key_id);
         assert_eq!(&**running.open_sealed("release/a", &renewed).unwrap(), b"secret", "reads the file again");
         assert_eq!(&**running.open_sealed("release/a", &sealed).unwrap(), b"secret", "old rows still open");
-        assert_eq!(vault.forget_old_keys().unwrap(), 1);
+        let other = Vault::open(&path).unwrap();
+        vault.add_key().unwrap();
+        assert_eq!(other.seal("release/b", b"s").key_id, vault.current_key_id(), "a running server follows");
+        assert_eq!(vault.forget_old_keys().unwrap(), 2);
         assert!(matches!(vault.open_sealed("release/a", &sealed), Err(Error::UnknownKey(_))));
     }
 

@@ -1,12 +1,13 @@
 //! `POST /v1/accounts`: opens an account of role viewer and signs it in.
 
 use axum::extract::State;
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use matinee_protocol::id::AccountId;
 use serde::Deserialize;
 
 use super::attempt::Address;
+use super::authority::refuse_foreign_origin;
 use super::json::Json;
 use super::problem::Problem;
 use super::session_create::{SignedIn, respond};
@@ -35,8 +36,10 @@ pub struct Body {
 pub async fn handle(
     State(app): State<App>,
     address: Address,
+    headers: HeaderMap,
     Json { value: body, .. }: Json<Body>,
 ) -> Result<Response, Problem> {
+    refuse_foreign_origin(&headers, &app)?;
     if !app.config.account.open {
         return Err(Problem::forbidden("accounts_closed", "ask the operator for an account"));
     }

@@ -89,14 +89,29 @@ fn login_token(headers: &HeaderMap) -> Option<(String, bool)> {
 
 /// Refuses requests that another site's page sent with this site's cookie.
 fn require_origin(headers: &HeaderMap, app: &App) -> Result<(), Problem> {
-    let origin = headers.get(header::ORIGIN).and_then(|value| value.to_str().ok());
-    if origin.is_some_and(|origin| origin.eq_ignore_ascii_case(origin_of(&app.public_url))) {
+    if headers.contains_key(header::ORIGIN) {
+        refuse_foreign_origin(headers, app)
+    } else {
+        Err(origin_mismatch())
+    }
+}
+
+/// Refuses requests that a browser says another site's page sent: nobody is signed in from there, to an account that is
+/// not theirs.
+pub fn refuse_foreign_origin(headers: &HeaderMap, app: &App) -> Result<(), Problem> {
+    let Some(origin) = headers.get(header::ORIGIN) else { return Ok(()) };
+    let own = origin_of(&app.public_url);
+    if origin.to_str().is_ok_and(|origin| origin.eq_ignore_ascii_case(own)) {
         return Ok(());
     }
-    Err(Problem::forbidden(
+    Err(origin_mismatch())
+}
+
+fn origin_mismatch() -> Problem {
+    Problem::forbidden(
         "origin_mismatch",
         "send this request from the server's own pages, or use a bearer token",
-    ))
+    )
 }
 
 /// Scheme, host and port of a URL.

@@ -2,7 +2,7 @@
 
 use axum::Json as JsonResponse;
 use axum::extract::State;
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum_extra::extract::cookie::{Cookie, SameSite};
 use matinee_protocol::encoding::b64u;
@@ -12,7 +12,7 @@ use serde_json::json;
 use zeroize::Zeroizing;
 
 use super::attempt::Address;
-use super::authority::{COOKIE, summary};
+use super::authority::{COOKIE, refuse_foreign_origin, summary};
 use super::json::Json;
 use super::problem::Problem;
 use crate::app::App;
@@ -37,8 +37,10 @@ pub struct Body {
 pub async fn handle(
     State(app): State<App>,
     address: Address,
+    headers: HeaderMap,
     Json { value: body, .. }: Json<Body>,
 ) -> Result<Response, Problem> {
+    refuse_foreign_origin(&headers, &app)?;
     app.sign_ins.attempt(&canonical_email(&body.email), address.0)?;
     let mut tx = app.store.read().await?;
     let found = account::password_hash(&mut tx, &body.email).await?;

@@ -1,5 +1,7 @@
 //! `matinee key`.
 
+use std::time::Duration;
+
 use matinee_protocol::jws::KeyUse;
 use serde_json::json;
 
@@ -13,6 +15,9 @@ use crate::vault::Vault;
 
 /// Rows re-wrapped in one transaction, so that requests come in between.
 const REWRAP_ROWS_MAX: i64 = 200;
+
+/// How long a running server may take between sealing a secret and writing it down.
+const SEALING_MAX: Duration = Duration::from_secs(2);
 
 /// Signing keys and vault keys.
 #[derive(Debug, clap::Subcommand)]
@@ -51,8 +56,14 @@ pub(super) async fn run(command: Command, config: &Config) -> Result<(), Error> 
         Which::Release => KeyUse::Release,
         Which::Vault => {
             let key_id = vault.add_key()?;
-            let rows = rewrap(&store, &vault).await?;
-            let forgotten = if forget_old { vault.forget_old_keys()? } else { 0 };
+            let mut rows = rewrap(&store, &vault).await?;
+            let mut forgotten = 0;
+            if forget_old {
+                // What a running server sealed just before it read the new key is in the database by now.
+                tokio::time::sleep(SEALING_MAX).await;
+                rows += rewrap(&store, &vault).await?;
+                forgotten = vault.forget_old_keys()?;
+            }
             store.close().await;
             let data = json!({ "vault_key": key_id, "rewrapped": rows, "forgotten": forgotten });
             return print(

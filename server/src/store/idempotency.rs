@@ -50,9 +50,8 @@ pub async fn begin(
     foreseen: Option<&Kept>,
     now_ms: i64,
 ) -> Result<Begun, Error> {
-    let taken =
-        on!(tx, |db| {
-            sqlx::query(
+    let taken = on!(tx, |db| {
+        sqlx::query(
         "insert into idempotency_keys (account_id, operation, key, body_hash, status, answer, created_at_ms) \
          values ($1, $2, $3, $4, $5, $6, $7) on conflict (account_id, operation, key) \
          do update set body_hash = excluded.body_hash, created_at_ms = excluded.created_at_ms, \
@@ -69,7 +68,7 @@ pub async fn begin(
     .execute(db)
     .await?
     .rows_affected()
-        });
+    });
     if taken == 1 {
         return Ok(Begun::Fresh);
     }
