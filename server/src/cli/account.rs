@@ -48,6 +48,12 @@ pub(super) async fn run(command: Command, config: &Config) -> Result<(), Error> 
             account_create::check(&email, &name)
                 .or_else(|problem| Error::refused(problem.detail.into_owned()))?;
             let store = open_store(config).await?;
+            let taken = || format!("there is an account {email} already");
+            let mut tx = store.read().await?;
+            if account::by_email(&mut tx, &email).await?.is_some() {
+                return Error::refused(taken());
+            }
+            drop(tx);
             let hash = Passwords::new(1).hash(Password::new(password(password_stdin, &email)?)).await?;
             let now_ms = now_ms();
             let added = Account {
@@ -59,7 +65,7 @@ pub(super) async fn run(command: Command, config: &Config) -> Result<(), Error> 
             };
             let mut tx = store.write().await?;
             if !account::insert(&mut tx, &added, &hash).await? {
-                return Error::refused(format!("there is an account {email} already"));
+                return Error::refused(taken());
             }
             tx.commit().await?;
             store.close().await;

@@ -53,8 +53,9 @@ async fn a_viewer_signs_up_with_a_cookie_and_signs_out() {
 async fn a_program_signs_in_with_a_bearer_token() {
     let bench = Bench::new().await;
     bench.post("/v1/accounts", &sign_up("ana@example.org")).send().await.expect(201);
-    for path in ["/v1/accounts", "/v1/sessions"] {
-        let foreign = bench.post(path, &sign_up("eve@example.org")).header("origin", "https://evil.example");
+    let sign_in = json!({ "email": "ana@example.org", "password": PASSWORD });
+    for (path, body) in [("/v1/accounts", sign_up("eve@example.org")), ("/v1/sessions", sign_in)] {
+        let foreign = bench.post(path, &body).header("origin", "https://evil.example");
         assert_eq!(foreign.send().await.expect(403).code(), "origin_mismatch", "{path}");
     }
     let taken = bench.post("/v1/accounts", &sign_up(" ANA@example.org")).send().await.expect(409);

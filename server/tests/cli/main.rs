@@ -1,0 +1,150 @@
+//! The command as a program: what it prints, what it leaves, how it fails.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::PathBuf;
+use std::process::{Command, Output, Stdio};
+
+use serde_json::{Value, json};
+
+/// A data folder of its own.
+struct House(tempfile::TempDir);
+
+impl House {
+    fn new() -> Self {
+        let house = Self(tempfile::tempdir().unwrap());
+        house.json(&["init", "--json"]);
+        house
+    }
+
+    fn data(&self) -> PathBuf {
+        self.0.path().join("data")
+    }
+
+    fn command(&self, words: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_matinee"));
+        command.args(words).arg("--data-dir").arg(self.data()).env_remove("RUST_LOG");
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+    }
+
+    fn run(&self, words: &[&str], input: &str) -> Output {
+        let mut child = self.command(words).spawn().unwrap();
+        child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+        child.wait_with_output().unwrap()
+    }
+
+    /// Runs what must succeed and print one line of JSON.
+    fn json(&self, words: &[&str]) -> Value {
+        let output = self.run(words, "correct horse battery staple\n");
+        assert!(output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
+        serde_json::from_slice(&output.stdout).unwrap()
+    }
+
+    /// Runs what must fail with one line on standard error.
+    fn fails(&self, words: &[&str]) -> String {
+        let output = self.run(words, "");
+        let told = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{words:?}: {told}");
+        assert_eq!(told.lines().count(), 1, "{told}");
+        assert!(output.stdout.is_empty());
+        told.trim_end().strip_prefix("matinee: ").expect("it says who speaks").to_owned()
+    }
+}
+
+fn id(data: &Value, name: &str) -> String {
+    data[name].as_str().unwrap_or_else(|| panic!("no {name} in {data}")).to_owned()
+}
+
+#[test]
+fn a_house_is_made_and_furnished() {
+    let house = House::new();
+    let mode = |name: &str| std::fs::metadata(house.data().join(name)).unwrap().permissions().mode() & 0o777;
+    assert_eq!((mode(""), mode("vault.json")), (0o700, 0o600));
+    let before = std::fs::read(house.data().join("vault.json")).unwrap();
+    house.json(&["init", "--json"]);
+    assert_eq!(std::fs::read(house.data().join("vault.json")).unwrap(), before, "init again changes nothing");
+
+    let email = "studio@example.org";
+    let add = ["account", "add", "--email", email, "--role", "publisher", "--password-stdin", "--json"];
+    assert_eq!(house.json(&add)["email"], email);
+    assert_eq!(house.fails(&add[..7]), format!("there is an account {email} already"));
+    let title =
+        id(&house.json(&["title", "add", "--name", "Sintel", "--publisher", email, "--json"]), "title");
+    let listed = house.json(&["title", "list", "--json"]);
+    assert_eq!(listed, json!([{ "id": title, "name": "Sintel", "publisher": "studio" }]));
+    house.json(&["plan", "add", "--title", &title, "--rental", "0.50USD", "--views", "5", "--json"]);
+    let granted = house.json(&["grant", "--account", email, "--title", &title, "--views", "2", "--json"]);
+    let entitlement = id(&granted, "entitlement");
+    let revoked = house.json(&["revoke", &entitlement, "--reason", "a mistake", "--json"]);
+    assert_eq!(revoked, json!({ "entitlement": entitlement, "views_ended": 0 }));
+    let ledger = house.json(&["ledger", "check", "--json"]);
+    assert_eq!((&ledger["sound"], &ledger["sum_minor"]), (&json!(true), &json!(0)));
+    assert!(house.run(&["account", "roles", email, "--role", "operator"], "").status.success());
+}
+
+#[test]
+fn keys_rotate() {
+    let house = House::new();
+    let first = id(&house.json(&["key", "rotate", "view", "--json"]), "kid");
+    let second = id(&house.json(&["key", "rotate", "view", "--json"]), "kid");
+    assert_ne!(first, second);
+    let release = id(&house.json(&["key", "rotate", "release", "--json"]), "kid");
+    assert!(release.starts_with("r-"), "{release}");
+    let vault = house.json(&["key", "rotate", "vault", "--forget-old", "--json"]);
+    assert_eq!((&vault["rewrapped"], &vault["forgotten"]), (&json!(7), &json!(1)), "{vault}");
+    let file: Value =
+        serde_json::from_slice(&std::fs::read(house.data().join("vault.json")).unwrap()).unwrap();
+    assert_eq!(file["current"], vault["vault_key"]);
+    assert_eq!(file["keys"].as_object().unwrap().len(), 1);
+    house.json(&["key", "rotate", "view", "--json"]);
+}
+
+#[test]
+fn failures_are_one_line() {
+    let house = House::new();
+    let nothing = "0190d9e4-0000-7000-8000-000000000000";
+    let told = house.fails(&["revoke", nothing]);
+    assert_eq!(told, format!("there is no entitlement {nothing}"));
+    assert_eq!(
+        house.fails(&["grant", "--account", "a@b.c", "--title", nothing]),
+        "there is no account a@b.c"
+    );
+    let told = house.fails(&["ledger", "check", "--store", "mysql://user:secret@host/db"]);
+    assert!(told.contains("write sqlite:<path> or postgres://") && !told.contains("secret"), "{told}");
+    std::fs::write(house.data().join("config.toml"), "[server]\nport = 8080\n").unwrap();
+    let told = house.fails(&["ledger", "check"]);
+    assert!(told.contains("port") && told.starts_with("configuration: "), "{told}");
+    std::fs::write(house.data().join("config.toml"), "").unwrap();
+    let mode = std::fs::Permissions::from_mode(0o644);
+    std::fs::set_permissions(house.data().join("vault.json"), mode).unwrap();
+    assert!(house.fails(&["serve", "--listen", "127.0.0.1:0"]).contains("run chmod 600"));
+
+    let wrong = house.run(&["plan", "add", "--title", nothing, "--rental", "0.505USD"], "");
+    assert_eq!(wrong.status.code(), Some(2), "a wrong command line");
+    let nowhere = House(tempfile::tempdir().unwrap());
+    assert!(nowhere.fails(&["ledger", "check"]).ends_with("run matinee init first"));
+}
+
+#[test]
+fn the_server_says_where_it_listens_and_stops_when_asked() {
+    let house = House::new();
+    let mut child = house.command(&["serve", "--listen", "127.0.0.1:0"]).spawn().unwrap();
+    let mut out = BufReader::new(child.stdout.take().unwrap());
+    let mut line = String::new();
+    out.read_line(&mut line).unwrap();
+    let address = line.trim_end().strip_prefix("matinee listening on http://").expect("the readiness line");
+    let mut socket = std::net::TcpStream::connect(address).unwrap();
+    socket.write_all(b"GET /healthz HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    socket.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200 OK\r\n") && answer.ends_with("}"), "{answer}");
+    let asked = Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap();
+    assert!(asked.success());
+    assert!(child.wait().unwrap().success());
+    let mut rest = String::new();
+    out.read_to_string(&mut rest).unwrap();
+    assert_eq!(rest, "", "one line on standard output, no more");
+}
