@@ -80,6 +80,7 @@ async fn main() -> Outcome<()> {
     let eight = [("transport, 8 connections", vec![measured(transport(frames / 4, 8)).await?])];
     println!("{frames} frames of {FRAME_BYTES_MAX} bytes a run, {rounds} rounds, loopback; rates in MB/s");
     println!("{:<26}{:>8}{:>8}{:>8}{:>10}{:>16}", "", "median", "least", "most", "CPU s/GB", "offer to open");
+    let mut rates_by_name = Vec::new();
     for (name, rows) in table.into_iter().chain(eight) {
         let sorted = |value: fn(&Row) -> f64| {
             let mut values: Vec<f64> = rows.iter().map(value).collect();
@@ -96,7 +97,13 @@ async fn main() -> Outcome<()> {
             median(&sorted(|row| row.cpu_s_per_gb)),
             median(&sorted(|row| row.run.open.as_secs_f64() * 1e3)),
         );
+        rates_by_name.push(median(&rates));
     }
+    let [transport, bare, tcp, ..] = rates_by_name[..] else { return Err("nothing was measured".into()) };
+    println!(
+        "{}",
+        serde_json::json!({ "mb_per_s": transport, "bare_mb_per_s": bare, "tcp_mb_per_s": tcp })
+    );
     Ok(())
 }
 
