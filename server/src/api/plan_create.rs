@@ -34,13 +34,18 @@ pub struct Body {
     views: Option<u32>,
 }
 
-/// Answers 201 with the plan; 422 for terms out of range.
+/// Answers 201 with the plan; 422 for terms out of range. Whose title it is comes before what the body says.
 pub async fn handle(
     State(app): State<App>,
     Publisher(session): Publisher,
     Path(title): Path<TitleId>,
-    Json { value: body, .. }: Json<Body>,
+    body: Result<Json<Body>, Problem>,
 ) -> Result<(StatusCode, JsonResponse<Value>), Problem> {
+    let mut tx = app.store.read().await?;
+    let found = title::by_id(&mut tx, title).await?.filter(|found| found.publisher_id == session.account);
+    drop(tx);
+    found.ok_or_else(|| Problem::not_found("title"))?;
+    let Json { value: body, .. } = body?;
     if body.kind != Plan::RENTAL {
         return Err(refusal("plan_kind_unknown", "the kind of a plan is rental".to_owned()));
     }
@@ -56,8 +61,6 @@ pub async fn handle(
     };
     check(&added, &app.config.payment.currency)?;
     let mut tx = app.store.write().await?;
-    let found = title::by_id(&mut tx, title).await?.filter(|found| found.publisher_id == session.account);
-    found.ok_or_else(|| Problem::not_found("title"))?;
     plan::insert(&mut tx, &added).await?;
     tx.commit().await?;
     Ok((StatusCode::CREATED, JsonResponse(json!({ "plan": added.summary() }))))

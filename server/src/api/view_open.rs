@@ -7,7 +7,7 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use matinee_protocol::api::{OpenViewRequest, Opening};
 use matinee_protocol::encoding::array_from_b64u;
-use matinee_protocol::id::{FileIndex, ReleaseId, ViewId};
+use matinee_protocol::id::{FileIndex, ReleaseId, Thumbprint, ViewId};
 use matinee_protocol::token::Role;
 
 use super::authority::{Proof, Session};
@@ -20,6 +20,7 @@ use crate::license::issue::Terms;
 use crate::license::{self, NO_LIMIT_MS, Refusal};
 use crate::random;
 use crate::store::entitlement::Entitlement;
+use crate::store::idempotency::Kept;
 use crate::store::view::{NewView, State as ViewState};
 use crate::store::{self, Tx, device, entitlement, release, view};
 
@@ -37,42 +38,23 @@ pub async fn handle(
     let agreement_key = array_from_b64u::<32>(&body.agreement_key)
         .map_err(|_| Problem::malformed("agreement_key must be 32 bytes in base64url"))?;
     let now_ms = app.clock.now_ms();
-    let (found, newest) = look_up(&app, &session, &body).await?;
-    let wanted = NewView {
-        id: ViewId::from_bytes(random::id(now_ms)),
-        entitlement_id: found.id,
-        account_id: session.account,
-        release_id: newest.release.id,
-        device: proof.device,
-        agreement_key,
-    };
-    let foreseen = match license::may_start(&found, now_ms) {
-        Ok(start) => {
-            let started = Started {
-                view: wanted.id,
-                release: wanted.release_id,
-                play_until_ms: start.play_until_ms,
-                new: true,
-            };
-            let prepared = prepare(&app, &newest, &wanted, started)?;
-            Some((started, idempotent::kept(StatusCode::CREATED, &prepared.1)?, prepared))
-        }
-        // The device may have a view that goes on all the same.
-        Err(_) => None,
-    };
+    let foreseen = foresee(&app, &session, &body, (proof.device, agreement_key), now_ms).await;
 
     let mut tx = app.store.write().await?;
     proof.spend(&mut tx, now_ms).await?;
     // The device is part of what is asked: another device with the same key does not get this one's opening.
     let asked: [&[u8]; 2] = [proof.device.as_bytes(), &proof.body];
-    let kept = foreseen.as_ref().map(|(_, kept, _)| kept.clone());
+    let kept =
+        foreseen.as_ref().ok().and_then(|foreseen| foreseen.start.as_ref()).map(|start| start.kept.clone());
     let mut once = match Once::begin(tx, (session.account, "view", key), &asked, kept, now_ms).await? {
         Begin::Do(once) => once,
         Begin::Replay(response) => return Ok(response),
     };
+    // What could not be looked up is told only now: the key may have had an answer, or another body.
+    let Foreseen { found, newest, wanted, start } = foreseen?;
     let started = start_or_resume(&app, &mut once.tx, &found, &wanted, now_ms).await?;
-    let (terms, opening) = match foreseen {
-        Some((foreseen, _, prepared)) if foreseen == started => prepared,
+    let (terms, opening) = match start {
+        Some(start) if start.started == started => start.prepared,
         _ => {
             let playing = playing(&mut once.tx, &newest, started.release).await?;
             prepare(&app, &playing, &wanted, started)?
@@ -83,6 +65,50 @@ pub async fn handle(
         device::seen(&mut once.tx, session.account, proof.device, now_ms).await?;
     }
     once.answer(if started.new { StatusCode::CREATED } else { StatusCode::OK }, &opening).await
+}
+
+/// What opening looks like before the transaction.
+struct Foreseen {
+    found: Entitlement,
+    newest: Arc<Published>,
+    wanted: NewView,
+    /// A new view; none where the rules allow no other, though the device may have one that goes on.
+    start: Option<ForeseenStart>,
+}
+
+struct ForeseenStart {
+    started: Started,
+    prepared: (Terms, Opening),
+    kept: Kept,
+}
+
+async fn foresee(
+    app: &App,
+    session: &Session,
+    body: &OpenViewRequest,
+    (device, agreement_key): (Thumbprint, [u8; 32]),
+    now_ms: i64,
+) -> Result<Foreseen, Problem> {
+    let (found, newest) = look_up(app, session, body).await?;
+    let wanted = NewView {
+        id: ViewId::from_bytes(random::id(now_ms)),
+        entitlement_id: found.id,
+        account_id: session.account,
+        release_id: newest.release.id,
+        device,
+        agreement_key,
+    };
+    let start = match license::may_start(&found, now_ms) {
+        Ok(start) => {
+            let play_until_ms = start.play_until_ms;
+            let started = Started { view: wanted.id, release: wanted.release_id, play_until_ms, new: true };
+            let prepared = prepare(app, &newest, &wanted, started)?;
+            let kept = idempotent::kept(StatusCode::CREATED, &prepared.1)?;
+            Some(ForeseenStart { started, prepared, kept })
+        }
+        Err(_) => None,
+    };
+    Ok(Foreseen { found, newest, wanted, start })
 }
 
 /// The entitlement, if it is the account's, and what it would play.

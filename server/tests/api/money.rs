@@ -73,6 +73,11 @@ async fn a_key_gives_the_first_answer_again() {
     assert_eq!(again.bytes, first.bytes);
     let other = call(&amount(200), "k").send().await.expect(422);
     assert_eq!(other.code(), "idempotency_key_reused");
+    let plan = |id: &str| json!({ "plan": id });
+    let buy = |body: &Value| bench.post("/v1/purchases", body).bearer(&login).key("buy");
+    buy(&plan(&bench.plan.to_string())).send().await.expect(201);
+    let other = buy(&plan("0190d9e4-0000-7000-8000-000000000000")).send().await.expect(422);
+    assert_eq!(other.code(), "idempotency_key_reused", "whatever the other body asks for");
     let missing = bench.post("/v1/wallet/top-ups", &amount(100)).bearer(&login).send().await.expect(400);
     assert_eq!(missing.code(), "idempotency_key_missing");
     for key in ["", &"k".repeat(65), "two words", "\u{e9}"] {
@@ -84,8 +89,8 @@ async fn a_key_gives_the_first_answer_again() {
     bench.post("/v1/wallet/top-ups", &amount(7)).bearer(&bob).key("k").send().await.expect(201);
     bench.clock.advance_ms(DAY_MS + 1);
     let after = call(&amount(100), "k").send().await.expect(201);
-    assert_eq!(after.json()["wallet"]["minor"], 200, "a day later the key is new");
-    assert_eq!(bench.balance().await, 3);
+    assert_eq!(after.json()["wallet"]["minor"], 150, "a day later the key is new");
+    assert_eq!(bench.balance().await, 4);
 }
 
 #[tokio::test]

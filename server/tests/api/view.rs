@@ -244,6 +244,9 @@ async fn opening_is_idempotent_a_device() {
     let again = call(&phone).send().await.expect(201);
     assert_eq!((again.header("idempotency-replayed"), &again.bytes), ("true", &first.bytes));
     assert_eq!(call(&desk).send().await.expect(422).code(), "idempotency_key_reused");
+    let nothing = phone.open(EntitlementId::from_bytes([9; 16]));
+    let reused = bench.post("/v1/views", &nothing).bearer(&login).key("k").proof(&phone, None).send().await;
+    assert_eq!(reused.expect(422).code(), "idempotency_key_reused", "whatever the other body asks for");
     let other = bench.login("bob@example.org", &[Role::Viewer]).await;
     assert_eq!(bench.open(&other, bought, &desk).await.expect(404).code(), "not_found", "not Bob's");
     let zero = json!({ "entitlement": bought, "agreement_key": matinee_protocol::encoding::b64u(&[0; 32]) });
