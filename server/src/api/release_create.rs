@@ -46,14 +46,14 @@ pub async fn handle(
     Publisher(session): Publisher,
     body: axum::body::Body,
 ) -> Result<Response, Problem> {
-    let bytes = axum::body::to_bytes(body, ANNOUNCEMENT_BYTES_MAX)
-        .await
-        .map_err(|_| Problem::too_large(ANNOUNCEMENT_BYTES_MAX))?;
-    let announced: Announcement = super::json::parse(&bytes)?;
     let mut tx = app.store.read().await?;
     let found = title::by_id(&mut tx, title).await?;
     drop(tx);
     found.filter(|found| found.publisher_id == session.account).ok_or_else(|| Problem::not_found("title"))?;
+    let bytes = axum::body::to_bytes(body, ANNOUNCEMENT_BYTES_MAX)
+        .await
+        .map_err(|_| Problem::too_large(ANNOUNCEMENT_BYTES_MAX))?;
+    let announced: Announcement = super::json::parse(&bytes)?;
     let now_ms = app.clock.now_ms();
     let release = app.desk.create(title, announced.sealed, &announced.files, now_ms).await?;
     let files = (0..).zip(&announced.files).map(|(at, _)| Upload { file: FileIndex(at), upload_offset: 0 });
