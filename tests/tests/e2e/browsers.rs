@@ -6,9 +6,9 @@ use matinee_tests::film;
 use matinee_tests::watching::{Watching, sha256_of};
 
 /// Length of the film in these tests.
-const FILM_S: u32 = 40;
-/// Where the tests seek to.
-const SEEK_S: f64 = 31.0;
+const FILM_S: u32 = 150;
+/// Where the tests seek to, far beyond what is fetched at the start.
+const SEEK_S: f64 = 131.0;
 /// Views of an entitlement.
 const VIEWS: u32 = 5;
 
@@ -30,6 +30,9 @@ async fn two_viewers_and_a_seeder(kind: Kind) {
     let other = browser.new_profile().await.unwrap();
     let second = Watching::start(&other, &deployment.url(), &published).await;
     second.wait_shown(1.0).await;
+    second.video("video.pause(); return null").await;
+    let both = "return window.matinee.stats().peers >= 2";
+    second.page.wait_for(both, matinee_tests::watching::FIRST_FRAME_WAIT).await.unwrap();
     second.seek(SEEK_S).await;
     second.seek(4.0).await;
     assert_eq!(second.gateway_sha256().await, sha256_of(&film), "the second viewer reads the film whole");

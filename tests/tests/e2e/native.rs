@@ -42,9 +42,12 @@ async fn without_an_entitlement_nothing_is_got() {
     let published = deployment.publish("Closed", &[&film::exact(1_000)], VIEWS).await;
     deployment.viewer("poor@example.com").await;
     let peer = deployment.peer("poor@example.com").await;
-    let ended = run(peer.command(&["get", &published.title, "--output", "/dev/null"]), "").await;
+    let output = deployment.folder().join("nothing");
+    let words = ["get", &published.title, "--output", output.to_str().unwrap()];
+    let ended = run(peer.command(&words), "").await;
     assert_eq!(ended.code, Some(3), "{ended:?}");
     assert_eq!(ended.stderr.trim().lines().count(), 1, "{ended:?}");
+    assert!(!output.exists());
 }
 
 #[tokio::test]
