@@ -32,13 +32,13 @@ pub async fn handle(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
+    let found = app.desk.release_of(session.account, release).await?;
     if headers.get(header::CONTENT_TYPE).is_none_or(|kind| kind != OFFSET_STREAM) {
         let detail = format!("send the bytes as {OFFSET_STREAM}");
         return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "upload_media_type", detail));
     }
     let offset = number(&headers, UPLOAD_OFFSET.as_str())
         .ok_or_else(|| Problem::malformed("send Upload-Offset, as HEAD gives it"))?;
-    let found = app.desk.release_of(session.account, release).await?;
     let size_bytes = app.desk.file(found.id, file).await?.size_bytes;
     let length = number(&headers, header::CONTENT_LENGTH.as_str());
     if length.is_some_and(|length| length > size_bytes.saturating_sub(offset)) {
