@@ -121,9 +121,12 @@ impl Watching {
         let body = "
             const address = window.matinee.stats().address;
             const parts = [];
-            let at = 0, size = Infinity;
+            let at = 0, size = Infinity, tries = 0;
+            const get = (range) => fetch(address, { headers: { range } });
             while (at < size) {
-                const answer = await fetch(address, { headers: { range: `bytes=${at}-` } });
+                // As a media element does, a read that broke is asked for again.
+                const answer = await get(`bytes=${at}-`).catch((cause) => (tries += 1) > 5 ? Promise.reject(cause) : null);
+                if (answer === null) continue;
                 if (answer.status !== 206) throw new Error(`${answer.status} ${await answer.text()}`);
                 size = Number(answer.headers.get('content-range').split('/')[1]);
                 const part = new Uint8Array(await answer.arrayBuffer());

@@ -17,7 +17,7 @@ const PASSWORD_BYTES_MAX: usize = 4096;
 /// Sign in at a server.
 #[derive(Debug, Args)]
 pub(super) struct Login {
-    /// The server, such as https://films.example
+    /// The server, such as `https://films.example`
     url: String,
     /// The account's address [default: asked for]
     #[arg(long)]

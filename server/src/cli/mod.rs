@@ -45,7 +45,7 @@ pub struct Cli {
     /// The configuration file; config.toml in the data folder if not given.
     #[arg(long, global = true, env = "MATINEE_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
-    /// The database: sqlite:<path> or postgres://<host>/<database>.
+    /// The database: `sqlite:PATH` or `postgres://HOST/DATABASE`.
     #[arg(long, global = true, value_name = "ADDRESS", hide_env_values = true)]
     store: Option<String>,
     #[command(subcommand)]
