@@ -100,10 +100,7 @@ async fn main() -> Outcome<()> {
         rates_by_name.push(median(&rates));
     }
     let [transport, bare, tcp, ..] = rates_by_name[..] else { return Err("nothing was measured".into()) };
-    println!(
-        "{}",
-        serde_json::json!({ "mb_per_s": transport, "bare_mb_per_s": bare, "tcp_mb_per_s": tcp })
-    );
+    println!("{}", serde_json::json!({ "mb_per_s": transport, "bare_mb_per_s": bare, "tcp_mb_per_s": tcp }));
     Ok(())
 }
 

@@ -28,6 +28,7 @@ pub(super) fn stats(release: &OpenedRelease, snapshot: &Snapshot) -> Value {
         "bytes_uploaded": engine.uploaded_bytes,
         "bytes_wasted": engine.wasted_bytes,
         "bytes_credited": snapshot.credited_bytes,
+        "first_peer_chunk_ms": snapshot.first_peer_chunk.map(|time| time.as_secs_f64() * 1e3),
         "peers": engine.peers.iter().filter(|peer| peer.thumbprint.is_some()).count(),
         "joined": snapshot.joined,
         "chunks_held": engine.chunks_held,

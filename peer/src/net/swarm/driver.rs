@@ -92,6 +92,10 @@ pub(super) struct Driver {
     pub(super) keys: KeySet,
     pub(super) own: Option<PeerId>,
     pub(super) joined: bool,
+    /// When signaling was joined for the first time in this run.
+    pub(super) joined_at: Option<tokio::time::Instant>,
+    /// Time from then to the first verified chunk from a peer.
+    pub(super) first_peer_chunk: Option<std::time::Duration>,
     pub(super) numbers: u64,
     pub(super) peers_max: usize,
     pub(super) leaving: Option<Instant>,
@@ -157,6 +161,8 @@ impl Driver {
             keys,
             own: None,
             joined: false,
+            joined_at: None,
+            first_peer_chunk: None,
             numbers: 0,
             peers_max,
             leaving: None,
@@ -354,11 +360,22 @@ impl Driver {
         }
     }
 
+    /// Keeps how long the first verified chunk from a peer took after joining.
+    pub(super) fn note_first_peer_chunk(&mut self) {
+        let Some(joined_at) = self.joined_at.filter(|_| self.first_peer_chunk.is_none()) else {
+            return;
+        };
+        if self.swarm.stats().peer_bytes > 0 {
+            self.first_peer_chunk = Some(clock::instant().duration_since(joined_at));
+        }
+    }
+
     pub(super) fn take_snapshot(&mut self) {
         self.collect_losses();
         let engine = self.swarm.stats();
         let (joined, channels, credited_bytes) = (self.joined, self.links.len(), self.credited_bytes);
-        self.snapshot.send_replace(Snapshot { engine, joined, channels, credited_bytes });
+        let first_peer_chunk = self.first_peer_chunk;
+        self.snapshot.send_replace(Snapshot { engine, joined, channels, credited_bytes, first_peer_chunk });
     }
 }
 

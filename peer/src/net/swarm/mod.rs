@@ -77,6 +77,8 @@ pub struct Snapshot {
     pub channels: usize,
     /// Bytes that the server has credited for uploads in this run.
     pub credited_bytes: u64,
+    /// Time from joining signaling to the first verified chunk from a peer.
+    pub first_peer_chunk: Option<std::time::Duration>,
 }
 
 /// A running swarm. Dropping it stops everything at once; [`Swarm::leave`] says goodbye first.

@@ -21,6 +21,7 @@ impl Driver {
             }
             Output::Store { at, bytes } => {
                 self.shelf.put(at, bytes);
+                self.note_first_peer_chunk();
                 self.to_write.notify_one();
             }
             Output::StorePage { file, page, bytes } => {

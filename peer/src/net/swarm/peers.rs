@@ -94,6 +94,7 @@ impl Driver {
         match event {
             signaling::Event::Joined { peer, peers } => {
                 (self.own, self.joined) = (Some(peer), true);
+                self.joined_at.get_or_insert_with(clock::instant);
                 self.known.clear();
                 self.named(peers);
             }
