@@ -122,14 +122,16 @@ impl Watching {
             const address = window.matinee.stats().address;
             const parts = [];
             let at = 0, size = Infinity, tries = 0;
-            const get = (range) => fetch(address, { headers: { range } });
-            while (at < size) {
-                // As a media element does, a read that broke is asked for again.
-                const answer = await get(`bytes=${at}-`).catch((cause) => (tries += 1) > 5 ? Promise.reject(cause) : null);
-                if (answer === null) continue;
+            const get = async (from) => {
+                const answer = await fetch(address, { headers: { range: `bytes=${from}-` } });
                 if (answer.status !== 206) throw new Error(`${answer.status} ${await answer.text()}`);
                 size = Number(answer.headers.get('content-range').split('/')[1]);
-                const part = new Uint8Array(await answer.arrayBuffer());
+                return new Uint8Array(await answer.arrayBuffer());
+            };
+            while (at < size) {
+                // As a media element does, a read that broke is asked for again.
+                const part = await get(at).catch((cause) => (tries += 1) > 8 ? Promise.reject(cause) : null);
+                if (part === null) continue;
                 if (part.length === 0) throw new Error('an empty range');
                 parts.push(part);
                 at += part.length;
