@@ -88,12 +88,16 @@ impl Swarm {
         };
         let inventory = state.inventory.entry(index).or_insert_with(|| Bitset::new(len));
         let open = self.chunks.open_set(index);
-        let mut useful = false;
+        let (mut news, mut useful) = (false, false);
         for chunk in chunks {
             if inventory.insert(chunk) {
                 availability.add(chunk);
+                news = true;
                 useful = useful || open.is_some_and(|open| open.contains(chunk));
             }
+        }
+        if news {
+            self.pages.wake(index);
         }
         if useful {
             state.dry_at = None;

@@ -40,7 +40,10 @@ enum Source {
 #[derive(Debug)]
 struct Ask {
     source: Source,
+    /// With a source, when it is given up; with nobody, when to look again.
     until_ms: u64,
+    /// The origin failed and is left alone until then.
+    origin_from_ms: u64,
     tried: Vec<PeerId>,
     failures: u32,
 }
@@ -74,6 +77,12 @@ impl Pages {
 
     fn in_flight(&self) -> usize {
         self.asks.values().filter(|ask| ask.source != Source::Nobody).count()
+    }
+
+    /// Somebody has chunks of a file: its pages that nobody could give are looked for again at once.
+    pub(crate) fn wake(&mut self, file: u32) {
+        let asks = self.asks.range_mut((file, 0)..=(file, u32::MAX)).map(|(_, ask)| ask);
+        asks.filter(|ask| ask.source == Source::Nobody).for_each(|ask| ask.until_ms = 0);
     }
 
     fn may_ask(&self, key: PageKey, now_ms: u64) -> bool {
@@ -146,21 +155,20 @@ impl Swarm {
         let ask = self.pages.asks.entry(key).or_insert(Ask {
             source: Source::Nobody,
             until_ms: 0,
+            origin_from_ms: 0,
             tried: Vec::new(),
             failures: 0,
         });
-        let ready = |(id, peer): &(&PeerId, &mut crate::peer::Peer)| {
-            peer.is_ready() && !ask.tried.contains(id) && !peer.pages_asked.contains_key(&key)
+        // Who has none of its chunks is of no use for the page either: it would only be waited for.
+        let may_give = |(id, peer): &(&PeerId, &mut crate::peer::Peer)| {
+            peer.is_ready()
+                && !ask.tried.contains(id)
+                && !peer.pages_asked.contains_key(&key)
+                && peer.inventory.get(&file).is_some_and(|has| has.next(first, end).is_some())
         };
-        let origin = self.origin.is_usable(&self.config, now_ms);
-        let mut peers: Vec<_> = self.peers.iter_mut().filter(ready).collect();
-        peers.sort_by_key(|(_, peer)| {
-            let holds = peer.inventory.get(&file).is_some_and(|has| has.next(first, end).is_some());
-            (!holds, peer.expected_ms(now_ms, 0))
-        });
-        let found = peers.into_iter().next().filter(|(_, peer)| {
-            !origin || peer.inventory.get(&file).is_some_and(|has| has.next(first, end).is_some())
-        });
+        let origin = self.origin.is_usable(&self.config, now_ms) && ask.origin_from_ms <= now_ms;
+        let found =
+            self.peers.iter_mut().filter(may_give).min_by_key(|(_, peer)| peer.expected_ms(now_ms, 0));
         if let Some((id, peer)) = found {
             let patience = if urgent {
                 self.config.page_timeout_ms / URGENT_FRACTION
@@ -295,6 +303,8 @@ impl Ask {
         self.tried.clear();
         let wait = RETRY_MS.saturating_mul(1 << self.failures.min(8)).min(RETRY_MS_MAX) / 2;
         self.source = Source::Nobody;
-        self.until_ms = if config.origin == OriginPolicy::Only { now_ms + RETRY_MS } else { now_ms + wait };
+        self.origin_from_ms =
+            if config.origin == OriginPolicy::Only { now_ms + RETRY_MS } else { now_ms + wait };
+        self.until_ms = self.origin_from_ms;
     }
 }

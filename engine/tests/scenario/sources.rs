@@ -3,7 +3,7 @@
 use matinee_engine::OriginPolicy;
 use matinee_protocol::id::ChunkAddress;
 
-use crate::lab::Spec;
+use crate::lab::{Lab, Spec};
 use crate::{MB, SEEDS, film, policy, seeder, with};
 
 #[test]
@@ -161,4 +161,40 @@ fn reading_ahead_does_not_drive_everything_to_the_origin() {
         assert!(stats.offload() > 0.95, "{}", lab.report());
         assert!(lab.elapsed_ms() < 33_000, "the seeder's uplink is used: {}", lab.report());
     }
+}
+
+/// What nobody could be asked for is asked for as soon as somebody has it, not at the next look a second later.
+#[test]
+fn a_late_seeder_is_asked_at_once() {
+    for seed in SEEDS {
+        let mut lab = film(seed, 20);
+        let bystander = lab.add(with(policy(OriginPolicy::Never)));
+        let seeder = lab.add(seeder());
+        let getter = lab.add(with(policy(OriginPolicy::Never)));
+        lab.want_everything(getter);
+        lab.connect(bystander, getter);
+        lab.run_for(550);
+        lab.connect(seeder, getter);
+        let ready = |lab: &Lab| lab.nodes[getter].ready.contains(&lab.nodes[seeder].id);
+        lab.run_until(1_000, "the seeder is ready", ready);
+        // Inventory, page and a chunk of 52 ms at 5 MB/s, each with 20 ms and some of latency.
+        lab.run_until(300, "the first chunk", |lab| !lab.nodes[getter].store.is_empty());
+        lab.run_until(10_000, "complete", |lab| lab.is_whole(getter));
+    }
+}
+
+/// An origin that failed often is left alone for long; a peer that comes meanwhile is not.
+#[test]
+fn a_failing_origin_does_not_keep_pages_from_peers() {
+    let mut lab = film(25, 20);
+    lab.origin.up = false;
+    let seeder = lab.add(seeder());
+    let getter = lab.add(Spec::default());
+    lab.want_everything(getter);
+    lab.run_for(40_000);
+    let asked = lab.nodes[getter].page_requests;
+    assert!((4..=10).contains(&asked), "{asked} times in 40 s");
+    lab.connect(seeder, getter);
+    lab.run_until(700, "the first chunk", |lab| !lab.nodes[getter].store.is_empty());
+    assert_eq!(lab.nodes[getter].page_requests, asked, "the origin is not asked early");
 }
