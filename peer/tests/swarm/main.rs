@@ -12,7 +12,7 @@ use matinee_peer::gateway::Gateway;
 use matinee_peer::net::swarm::{End, Snapshot};
 use matinee_peer::opened::{OneRelease, OpenedRelease, Options};
 use matinee_peer::state::StateDir;
-use matinee_peer::storage::Cache;
+use matinee_peer::storage::{self, Cache};
 use matinee_protocol::id::{ChunkAddress, FileIndex};
 use matinee_protocol::token::Role;
 use tokio::time::timeout;
@@ -34,7 +34,7 @@ fn options(folder: &Path, origin: OriginPolicy, want: Want) -> Options {
     log();
     let state = StateDir::open(Some(folder.to_owned())).unwrap();
     Options {
-        cache: Cache::open(&state.cache(), u64::MAX).unwrap(),
+        cache: unlocked(&state.cache()),
         banned: Banned::load(&state).unwrap(),
         bind: vec!["127.0.0.1".parse().unwrap()],
         pin: true,
@@ -43,6 +43,17 @@ fn options(folder: &Path, origin: OriginPolicy, want: Want) -> Options {
         origin,
         want,
     }
+}
+
+/// The cache, which the end of an earlier run may hold for a moment longer.
+fn unlocked(folder: &Path) -> Arc<Cache> {
+    for _ in 0..200 {
+        match Cache::open(folder, u64::MAX) {
+            Err(storage::Error::Locked(_)) => std::thread::sleep(Duration::from_millis(10)),
+            opened => return opened.unwrap(),
+        }
+    }
+    panic!("the cache stays locked");
 }
 
 async fn start(stub: &Stub, seed: u8, role: Role, options: &Options) -> Arc<OpenedRelease> {
@@ -128,6 +139,23 @@ async fn what_was_fetched_before_a_cut_is_not_fetched_again_and_damage_is() {
         CHUNK as u64 + 16,
         "the damaged chunk alone"
     );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_seeder_that_was_restarted_gives_the_hashes_too() {
+    let stub = Stub::start(20 * CHUNK).await;
+    let (seeders, viewers) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    {
+        let seeding = options(seeders.path(), OriginPolicy::Only, Want::Everything);
+        let seeder = start(&stub, 31, Role::Carrier, &seeding).await;
+        complete(&seeder).await;
+        timeout(WAIT, seeder.swarm().leave()).await.unwrap();
+    }
+    let seeding = options(seeders.path(), OriginPolicy::Never, Want::Everything);
+    let _seeder = start(&stub, 31, Role::Carrier, &seeding).await;
+    let viewing = options(viewers.path(), OriginPolicy::Never, Want::Everything);
+    let viewer = start(&stub, 32, Role::Viewer, &viewing).await;
+    assert_eq!(film(&viewer, 20).await, stub.film);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

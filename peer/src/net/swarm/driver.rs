@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use matinee_engine::{Input, OriginError, Swarm, Want};
+use matinee_engine::{Input, OriginError, Swarm};
 use matinee_protocol::device::DevicePublicKey;
 use matinee_protocol::id::{ChunkAddress, FileIndex, PageIndex, PeerId, Thumbprint};
 use matinee_protocol::jws::KeySet;
@@ -171,24 +171,6 @@ impl Driver {
         };
         driver.begin(want, banned);
         driver
-    }
-
-    /// Tells the engine what is known from earlier runs.
-    fn begin(&mut self, want: Want, banned: Vec<Thumbprint>) {
-        for thumbprint in banned {
-            self.handle(Input::Remember { thumbprint });
-        }
-        for file in (0..self.manifest.files.len()).filter_map(|file| u32::try_from(file).ok()).map(FileIndex)
-        {
-            let chunks = runs(self.shelf.store().held(file).into_iter().map(|chunk| chunk.get()));
-            if !chunks.is_empty() {
-                self.handle(Input::Held { file, chunks });
-            }
-        }
-        if self.signaling.is_none() {
-            self.handle(Input::PeersExpected { count: 0 });
-        }
-        self.handle(Input::Want { want });
     }
 
     /// Runs to the end of the swarm.
@@ -394,26 +376,5 @@ async fn write_to_disk(shelf: Arc<Shelf>, to_write: Arc<Notify>, reports: mpsc::
         } else if reports.send(Report::Written).await.is_err() {
             return;
         }
-    }
-}
-
-/// Ascending numbers as runs of (first, count).
-fn runs(numbers: impl Iterator<Item = u32>) -> Vec<(u32, u32)> {
-    let mut runs: Vec<(u32, u32)> = Vec::new();
-    for number in numbers {
-        match runs.last_mut() {
-            Some((first, count)) if *first + *count == number => *count += 1,
-            _ => runs.push((number, 1)),
-        }
-    }
-    runs
-}
-
-#[cfg(test)]
-mod tests {
-    #[test]
-    fn runs_join_neighbours() {
-        assert_eq!(super::runs([0, 1, 2, 5, 7, 8].into_iter()), [(0, 3), (5, 1), (7, 2)]);
-        assert!(super::runs([].into_iter()).is_empty());
     }
 }

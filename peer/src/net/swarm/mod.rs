@@ -26,6 +26,7 @@ mod link;
 mod outputs;
 mod peers;
 mod receipts;
+mod resume;
 
 /// Readers that may have a playhead at once.
 pub const READERS_MAX: u32 = 16;
