@@ -129,15 +129,11 @@ async fn shop(app: &App, viewers: usize) -> PlanId {
         assert!(account::insert(&mut tx, &somebody(id, format!("viewer{viewer}")), "!").await.unwrap());
         let hash = session::hash(&format!("login{viewer}"));
         session::insert(&mut tx, &hash, id, now_ms, now_ms + 86_400_000).await.unwrap();
-        let payment = Payment {
-            id: PaymentId::from_bytes(random::id(now_ms)),
-            account_id: id,
-            provider: "simulated",
-            provider_reference: viewer.to_string(),
-            amount: dollars(50),
-            created_at_ms: now_ms,
-        };
-        payment::settle(&mut tx, &payment, &payment.id.to_string()).await.unwrap();
+        let payment_id = PaymentId::from_bytes(random::id(now_ms));
+        let payment = Payment::new(payment_id, id, "simulated", dollars(50), now_ms);
+        payment::insert(&mut tx, &payment).await.unwrap();
+        let reference = payment_id.to_string();
+        assert!(payment::succeed(&mut tx, &payment, &reference, &reference, now_ms).await.unwrap());
     }
     tx.commit().await.unwrap();
     rental.id

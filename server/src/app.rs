@@ -15,7 +15,7 @@ use crate::config::Config;
 use crate::keyring::{self, Keyring};
 use crate::origin::Origin;
 use crate::password::Passwords;
-use crate::payment::{self, simulated::Simulated};
+use crate::payment::{cashier::Cashier, simulated::Simulated};
 use crate::publish::Desk;
 use crate::random;
 use crate::secrets::ReleaseSecrets;
@@ -58,7 +58,7 @@ pub struct State {
     /// Swarm memberships.
     pub hub: Hub,
     /// Where money comes from.
-    pub payment: Box<dyn payment::Provider>,
+    pub cashier: Cashier,
     /// Password hashing, bounded.
     pub passwords: Passwords,
     /// Sign-in attempts.
@@ -129,7 +129,7 @@ impl App {
         Ok(Self(Arc::new(State {
             passwords: Passwords::new(config.account.password_hashings_max),
             sign_ins: SignInLimits::new(config.account.sign_in_attempts_per_minute_max),
-            payment: Box::new(Simulated),
+            cashier: Cashier::new(Box::new(Simulated), Arc::clone(&clock), config.payment.check_after_s),
             catalog: Catalog::new(store.clone()),
             release_secrets: ReleaseSecrets::default(),
             seen_proofs: SeenProofs::default(),

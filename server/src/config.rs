@@ -87,6 +87,8 @@ section! {
         currency: String = "USD".to_owned(),
         /// The largest top-up, in minor units.
         top_up_minor_max: i64 = 100_000,
+        /// After how many seconds without news of a payment the provider is asked what became of it.
+        check_after_s: u32 = 60,
     }
 }
 

@@ -64,6 +64,8 @@ routes! {
     DELETE "/v1/sessions/current"                               Session         session_end;
     GET    "/v1/account"                                        Session         account_show;
     POST   "/v1/wallet/top-ups"                                 Session         top_up_create;
+    POST   "/v1/checkouts"                                      Session         checkout_create;
+    GET    "/v1/payments/{payment}"                             Session         payment_show;
 
     GET    "/v1/titles"                                         None            title_list;
     GET    "/v1/titles/{title}"                                 None            title_show;

@@ -126,11 +126,13 @@ impl Viewer {
         request.send().await.expect("the server answers")
     }
 
-    /// Puts money into the wallet.
-    pub async fn top_up(&self, minor: i64) {
+    /// Puts money into the wallet, and gives the payment's id.
+    pub async fn top_up(&self, minor: i64) -> String {
         let body = json!({ "amount": { "minor": minor, "currency": "USD" } });
         let answer = self.post("/v1/wallet/top-ups", &nonce(), &body).await;
         assert_eq!(answer.status(), 201, "{}", answer.text().await.unwrap_or_default());
+        let answer: Value = answer.json().await.expect("a payment");
+        answer["payment"]["id"].as_str().expect("a payment has an id").to_owned()
     }
 
     /// What is left in the wallet, in cents.

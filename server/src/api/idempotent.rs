@@ -50,6 +50,24 @@ pub struct Once {
     kept: Option<Kept>,
 }
 
+/// What there is to do for a request that asks somebody outside between two transactions.
+pub enum Outside {
+    /// Everything.
+    Fresh(Once),
+    /// It was begun and not answered: go on with what the text names.
+    GoOn(Parked, String),
+    /// Nothing: this is the first answer.
+    Replay(Response),
+}
+
+/// A key whose first transaction is committed and whose answer is not there yet.
+#[derive(Debug)]
+pub struct Parked {
+    account: AccountId,
+    operation: &'static str,
+    key: String,
+}
+
 /// What there is to do for a request.
 pub enum Begin {
     /// Everything.
@@ -71,20 +89,40 @@ impl Once {
         let name = Name { account, operation, key: &key.0 };
         match idempotency::begin(&mut tx, name, &digest(body), foreseen.as_ref(), now_ms).await? {
             Begun::Fresh => Ok(Begin::Do(Self { tx, account, operation, key: key.0, kept: foreseen })),
-            Begun::OtherBody => Err(Problem::new(
-                StatusCode::UNPROCESSABLE_ENTITY,
-                "idempotency_key_reused",
-                "this Idempotency-Key came with another body; use a new key",
-            )),
-            Begun::Answered(Kept { status, answer }) => {
+            Begun::OtherBody => Err(other_body()),
+            Begun::Answered(kept) => {
                 // What else the transaction holds, a spent proof, is kept.
                 tx.commit().await?;
-                let status = StatusCode::from_u16(status).unwrap_or(StatusCode::OK);
-                let mut response = json_text(status, answer);
-                response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
-                Ok(Begin::Replay(response))
+                Ok(Begin::Replay(replayed(kept)))
             }
         }
+    }
+
+    /// The same for a request that asks somebody outside: its key can be found begun and not answered.
+    pub async fn begin_outside(
+        mut tx: Tx,
+        (account, operation, key): (AccountId, &'static str, Key),
+        body: &[&[u8]],
+        now_ms: i64,
+    ) -> Result<Outside, Problem> {
+        let name = Name { account, operation, key: &key.0 };
+        match idempotency::begin(&mut tx, name, &digest(body), None, now_ms).await? {
+            Begun::Fresh => Ok(Outside::Fresh(Self { tx, account, operation, key: key.0, kept: None })),
+            Begun::OtherBody => Err(other_body()),
+            Begun::Answered(Kept { status: idempotency::UNDER_WAY, answer }) => {
+                Ok(Outside::GoOn(Parked { account, operation, key: key.0 }, answer))
+            }
+            Begun::Answered(kept) => Ok(Outside::Replay(replayed(kept))),
+        }
+    }
+
+    /// Commits what was done so far, and keeps the name of what to go on with.
+    pub async fn park(mut self, reference: &str) -> Result<Parked, Problem> {
+        let name = Name { account: self.account, operation: self.operation, key: &self.key };
+        let kept = Kept { status: idempotency::UNDER_WAY, answer: reference.to_owned() };
+        idempotency::finish(&mut self.tx, name, &kept).await?;
+        self.tx.commit().await?;
+        Ok(Parked { account: self.account, operation: self.operation, key: self.key })
     }
 
     /// Keeps the answer with everything that was done, and gives it.
@@ -97,6 +135,41 @@ impl Once {
         self.tx.commit().await?;
         Ok(json_text(status, given.answer))
     }
+}
+
+impl Parked {
+    /// Keeps the answer with everything that the second transaction did, and gives it; or gives the one that a request
+    /// beside this one has kept first.
+    pub async fn answer(
+        self,
+        mut tx: Tx,
+        status: StatusCode,
+        answer: &impl Serialize,
+    ) -> Result<Response, Problem> {
+        let given = kept(status, answer)?;
+        let name = Name { account: self.account, operation: self.operation, key: &self.key };
+        let first = idempotency::finish_parked(&mut tx, name, &given).await?;
+        tx.commit().await?;
+        Ok(match first {
+            None => json_text(status, given.answer),
+            Some(first) => replayed(first),
+        })
+    }
+}
+
+fn other_body() -> Problem {
+    Problem::new(
+        StatusCode::UNPROCESSABLE_ENTITY,
+        "idempotency_key_reused",
+        "this Idempotency-Key came with another body; use a new key",
+    )
+}
+
+fn replayed(kept: Kept) -> Response {
+    let status = StatusCode::from_u16(kept.status).unwrap_or(StatusCode::OK);
+    let mut response = json_text(status, kept.answer);
+    response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
+    response
 }
 
 /// An answer as it is kept.

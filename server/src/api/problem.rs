@@ -8,7 +8,11 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use matinee_protocol::api;
 
+use crate::payment::cashier::Failure;
 use crate::{keyring, license, password, payment, store, vault};
+
+/// Seconds that a client waits for a payment provider that does not answer.
+const PROVIDER_RETRY_AFTER_S: u64 = 5;
 
 /// A refusal, as the client sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -140,9 +144,33 @@ impl From<password::Error> for Problem {
 impl From<payment::Error> for Problem {
     fn from(error: payment::Error) -> Self {
         match error {
-            payment::Error::Declined(detail) => {
-                Self::new(StatusCode::PAYMENT_REQUIRED, "payment_declined", detail)
+            payment::Error::Refused(_) => {
+                tracing::error!(%error, "the payment provider refused");
+                let detail =
+                    "the payment provider does not take the request; tell the operator the request id";
+                Self::new(StatusCode::BAD_GATEWAY, "provider_refused", detail)
             }
+            payment::Error::Unreachable(_) => {
+                tracing::warn!(%error, "the payment provider did not answer");
+                let detail = "the payment provider did not answer; send the same request again";
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, "provider_unreachable", detail)
+                    .with(header::RETRY_AFTER, HeaderValue::from(PROVIDER_RETRY_AFTER_S))
+            }
+            payment::Error::InFlight => {
+                let detail = "the same request is under way; send it again in a moment";
+                Self::conflict("idempotency_key_in_flight", detail)
+                    .with(header::RETRY_AFTER, HeaderValue::from(1_u64))
+            }
+        }
+    }
+}
+
+impl From<Failure> for Problem {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Store(error) => error.into(),
+            Failure::Provider(error) => error.into(),
+            Failure::Amount { .. } => Self::internal(&failure),
         }
     }
 }

@@ -1,5 +1,7 @@
 //! What happens without a request: forgetting what has run out, telling peers what another process revoked, and
-//! reading keys that another process rotated.
+//! reading keys that another process rotated, and asking what became of payments.
+
+pub mod reconcile;
 
 use std::time::Duration;
 
@@ -7,12 +9,14 @@ use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use crate::app::App;
-use crate::store::{self, idempotency, proof, session, view};
+use crate::store::{self, event, idempotency, proof, session, view};
 
 /// How often revocations by other processes are looked for.
 const REVOCATIONS_EVERY: Duration = Duration::from_secs(2);
 /// How often signing keys are read again.
 const KEYS_EVERY: Duration = Duration::from_secs(15);
+/// How often payments that are due are looked for.
+const PAYMENTS_EVERY: Duration = Duration::from_secs(1);
 /// How often what has run out is forgotten.
 const SWEEP_EVERY: Duration = Duration::from_secs(60);
 /// How far back revocations are looked for: clocks of several servers differ.
@@ -24,6 +28,7 @@ pub async fn run(app: App, stop: CancellationToken) {
         tokio::join!(
             every(REVOCATIONS_EVERY, || tell_revocations(&app)),
             every(KEYS_EVERY, || reload_keys(&app)),
+            every(PAYMENTS_EVERY, || reconcile::run(&app)),
             every(SWEEP_EVERY, || sweep(&app)),
         )
     };
@@ -73,6 +78,9 @@ pub async fn sweep(app: &App) -> Result<(), store::Error> {
     tx.commit().await?;
     let mut tx = app.store.write().await?;
     idempotency::delete_expired(&mut tx, now_ms).await?;
+    tx.commit().await?;
+    let mut tx = app.store.write().await?;
+    event::delete_expired(&mut tx, now_ms).await?;
     tx.commit().await?;
     let mut tx = app.store.write().await?;
     session::delete_expired(&mut tx, now_ms).await?;

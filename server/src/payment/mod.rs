@@ -1,5 +1,10 @@
-//! Payment providers: where the money in wallets comes from.
+//! Payment providers: where the money in wallets comes from, and where some of it goes back to.
+//!
+//! A payment is a row before its provider is asked, and the provider is asked outside any transaction, under the
+//! payment's id: asking again never charges again, so asking again is also how one learns what became of it.
+//! [`cashier`] drives payments through their states.
 
+pub mod cashier;
 pub mod simulated;
 
 use std::future::Future;
@@ -8,12 +13,18 @@ use std::pin::Pin;
 use matinee_protocol::api::Money;
 use matinee_protocol::id::{AccountId, PaymentId};
 
-/// Why a provider took nothing in.
+/// Why a provider gave no answer to go by.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
-    /// The provider said no; the text may be shown.
-    #[error("the payment was declined: {0}")]
-    Declined(String),
+    /// The provider does not take what it was asked; asking again gives the same.
+    #[error("the payment provider refused the request: {0}")]
+    Refused(String),
+    /// Nobody knows what happened: ask again.
+    #[error("the payment provider did not answer: {0}")]
+    Unreachable(String),
+    /// The same question is being answered to somebody else.
+    #[error("the payment is under way; ask again in a moment")]
+    InFlight,
 }
 
 /// A charge to make.
@@ -25,25 +36,80 @@ pub struct Charge {
     pub account: AccountId,
     /// How much.
     pub amount: Money,
+    /// What the payer is shown that it is for.
+    pub label: String,
+    /// The provider's own name for it, once it is known.
+    pub reference: Option<String>,
 }
 
-/// A charge that was made.
+/// How a charge stands with its provider.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Receipt {
-    /// The provider's own name for it; it is credited once.
-    pub reference: String,
-    /// What the viewer is told about it.
-    pub note: &'static str,
+pub enum Standing {
+    /// The payer has still to act, or the provider has still to hear from a bank.
+    Pending {
+        /// The provider's own name for it.
+        reference: String,
+        /// Where the payer goes on.
+        checkout_url: Option<String>,
+    },
+    /// The money is in.
+    Succeeded {
+        /// The provider's own name for it; it is booked once.
+        reference: String,
+        /// The provider's name of the money itself, which refunds and disputes go by.
+        charge: String,
+        /// How much came in.
+        amount: Money,
+    },
+    /// No money will come.
+    Failed {
+        /// The provider's own name for it.
+        reference: Option<String>,
+        /// Why; the payer may be shown it.
+        reason: String,
+    },
 }
 
-/// The future that [`Provider::charge`] gives.
-pub type Charging<'a> = Pin<Box<dyn Future<Output = Result<Receipt, Error>> + Send + 'a>>;
+/// Money to send back.
+#[derive(Debug, Clone)]
+pub struct Reversal {
+    /// The refund it is for: a provider that is asked twice refunds once.
+    pub refund: String,
+    /// The provider's name of the money, as [`Standing::Succeeded`] gave it.
+    pub charge: String,
+    /// How much of it.
+    pub amount: Money,
+    /// The provider's own name for the refund, once it is known.
+    pub reference: Option<String>,
+}
 
-/// Takes money in.
+/// How a refund stands with its provider.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Returned {
+    /// On its way.
+    Pending(String),
+    /// Done.
+    Succeeded(String),
+    /// It cannot be sent back this way.
+    Failed(Option<String>),
+}
+
+/// The future that a [`Provider`] gives.
+pub type Asking<'a, T> = Pin<Box<dyn Future<Output = Result<T, Error>> + Send + 'a>>;
+
+/// Takes money in, and sends it back.
 pub trait Provider: Send + Sync + 'static {
     /// Its name, in payments and in the ledger.
     fn name(&self) -> &'static str;
 
-    /// Charges an amount, once for each payment id.
-    fn charge<'a>(&'a self, charge: &'a Charge) -> Charging<'a>;
+    /// What the payer is told beside an answer.
+    fn note(&self) -> Option<&'static str> {
+        None
+    }
+
+    /// Makes a charge, or tells how the one made under the same payment id stands. Asked twice, it charges once.
+    fn charge<'a>(&'a self, charge: &'a Charge) -> Asking<'a, Standing>;
+
+    /// Sends money back, or tells how the refund made under the same id stands. Asked twice, it refunds once.
+    fn refund<'a>(&'a self, reversal: &'a Reversal) -> Asking<'a, Returned>;
 }

@@ -1,6 +1,6 @@
 //! A provider that takes every charge and no money, and says so.
 
-use super::{Charge, Charging, Provider, Receipt};
+use super::{Asking, Charge, Provider, Returned, Reversal, Standing};
 
 /// The provider without money.
 #[derive(Debug, Clone, Copy, Default)]
@@ -11,8 +11,17 @@ impl Provider for Simulated {
         "simulated"
     }
 
-    fn charge<'a>(&'a self, charge: &'a Charge) -> Charging<'a> {
+    fn note(&self) -> Option<&'static str> {
+        Some("simulated: no money was taken")
+    }
+
+    fn charge<'a>(&'a self, charge: &'a Charge) -> Asking<'a, Standing> {
         let reference = format!("simulated-{}", charge.payment);
-        Box::pin(async move { Ok(Receipt { reference, note: "simulated: no money was taken" }) })
+        let amount = charge.amount.clone();
+        Box::pin(async move { Ok(Standing::Succeeded { charge: reference.clone(), reference, amount }) })
+    }
+
+    fn refund<'a>(&'a self, reversal: &'a Reversal) -> Asking<'a, Returned> {
+        Box::pin(async move { Ok(Returned::Succeeded(format!("simulated-{}", reversal.refund))) })
     }
 }

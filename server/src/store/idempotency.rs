@@ -2,6 +2,9 @@
 //!
 //! A key is written and answered in one transaction, so nobody ever sees one without its answer: a second request with
 //! the same key waits for the first to commit, and then finds the answer, or to fail, and then is the first.
+//!
+//! A request that asks somebody outside has two transactions. Between them its key holds [`UNDER_WAY`] and the name of
+//! what it goes on with; a request that finds that goes on itself, whether the first still runs or was cut off.
 
 use matinee_protocol::id::AccountId;
 
@@ -9,6 +12,9 @@ use super::{Error, Tx};
 
 /// How long an answer is kept.
 pub const KEPT_MS: i64 = 24 * 60 * 60 * 1000;
+
+/// What stands for a status between the two transactions of a request (RFC 2518 §10.1: processing).
+pub const UNDER_WAY: u16 = 102;
 
 /// What there is for a key.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -106,6 +112,42 @@ pub async fn finish(tx: &mut Tx, name: Name<'_>, kept: &Kept) -> Result<(), Erro
     .await
     .map(drop))?;
     Ok(())
+}
+
+/// Keeps the answer of a key that is under way. If another request has kept one first, that one is given and nothing is
+/// changed; a key that is forgotten by now keeps none.
+pub async fn finish_parked(tx: &mut Tx, name: Name<'_>, kept: &Kept) -> Result<Option<Kept>, Error> {
+    let changed = on!(tx, |db| sqlx::query(
+        "update idempotency_keys set status = $1, answer = $2 \
+         where account_id = $3 and operation = $4 and key = $5 and status = $6"
+    )
+    .bind(i64::from(kept.status))
+    .bind(&kept.answer)
+    .bind(name.account.to_string())
+    .bind(name.operation)
+    .bind(name.key)
+    .bind(i64::from(UNDER_WAY))
+    .execute(db)
+    .await?
+    .rows_affected());
+    if changed == 1 {
+        return Ok(None);
+    }
+    let first: Option<(i64, String)> = on!(tx, |db| sqlx::query_as(
+        "select status, answer from idempotency_keys \
+         where account_id = $1 and operation = $2 and key = $3 and status is not null and answer is not null"
+    )
+    .bind(name.account.to_string())
+    .bind(name.operation)
+    .bind(name.key)
+    .fetch_optional(db)
+    .await)?;
+    first
+        .map(|(status, answer)| {
+            let status = u16::try_from(status).map_err(|_| Error::Corrupt("status"))?;
+            Ok(Kept { status, answer })
+        })
+        .transpose()
 }
 
 /// Forgets answers past their time.

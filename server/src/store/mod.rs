@@ -24,6 +24,7 @@ pub mod backend;
 pub mod carry;
 pub mod device;
 pub mod entitlement;
+pub mod event;
 pub mod idempotency;
 pub mod key_release;
 pub mod ledger;

@@ -98,7 +98,8 @@ pub async fn delete_unused(tx: &mut Tx, title: TitleId) -> Result<bool, Error> {
         "delete from plans where title_id = $1 \
          and not exists (select 1 from releases where title_id = $1) \
          and not exists (select 1 from entitlements where title_id = $1) \
-         and not exists (select 1 from purchases p where p.plan_id = plans.id)"
+         and not exists (select 1 from purchases p where p.plan_id = plans.id) \
+         and not exists (select 1 from payments p where p.plan_id = plans.id)"
     )
     .bind(title.to_string())
     .execute(db)

@@ -21,7 +21,7 @@ async fn a_viewer_tops_up_and_buys() {
         body,
         json!({
             "payment": {
-                "id": null, "provider": "simulated", "state": "settled", "note": "simulated: no money was taken",
+                "id": null, "provider": "simulated", "state": "succeeded", "note": "simulated: no money was taken",
                 "amount": { "minor": 120, "currency": "USD" }, "created_at_ms": NOW_MS,
             },
             "wallet": { "minor": 120, "currency": "USD" },
@@ -59,6 +59,42 @@ async fn a_viewer_tops_up_and_buys() {
     let ledger = bench.get("/v1/ledger/balance").bearer(&operator).send().await.expect(200).json();
     assert_eq!(ledger["sum_minor"], 0);
     assert_eq!(ledger["accounts"].as_array().unwrap().len(), 3);
+}
+
+#[tokio::test]
+async fn a_plan_is_bought_with_a_payment_of_its_own() {
+    let bench = Bench::new().await;
+    let login = bench.login("ana@example.org", &[Role::Viewer]).await;
+    let plan = json!({ "plan": bench.plan });
+    let bought = bench.post("/v1/checkouts", &plan).bearer(&login).key("k").send().await.expect(201);
+    let paid = bought.json();
+    assert_eq!(
+        paid,
+        json!({
+            "payment": {
+                "id": paid["payment"]["id"], "provider": "simulated", "state": "succeeded",
+                "note": "simulated: no money was taken", "amount": { "minor": 50, "currency": "USD" },
+                "created_at_ms": NOW_MS, "plan": bench.plan, "purchase": paid["payment"]["purchase"],
+            },
+            "wallet": { "minor": 0, "currency": "USD" },
+        })
+    );
+    assert!(paid["payment"]["purchase"].is_string());
+    let again = bench.post("/v1/checkouts", &plan).bearer(&login).key("k").send().await.expect(201);
+    assert_eq!((again.header("idempotency-replayed"), &again.bytes), ("true", &bought.bytes));
+    let listed = bench.get("/v1/entitlements").bearer(&login).send().await.expect(200);
+    assert_eq!(listed.json()["entitlements"].as_array().unwrap().len(), 1);
+    assert_eq!(bench.balance().await, 2, "into the wallet and out of it");
+
+    let path = format!("/v1/payments/{}", paid["payment"]["id"].as_str().unwrap());
+    let shown = bench.get(&path).bearer(&login).send().await.expect(200);
+    assert_eq!(shown.json()["payment"], paid["payment"]);
+    let bob = bench.login("bob@example.org", &[Role::Viewer]).await;
+    assert_eq!(bench.get(&path).bearer(&bob).send().await.expect(404).code(), "not_found");
+    let operator = bench.login("op@example.org", &[Role::Operator]).await;
+    bench.get(&path).bearer(&operator).send().await.expect(200);
+    let unknown = json!({ "plan": "0190d9e4-0000-7000-8000-000000000000" });
+    bench.post("/v1/checkouts", &unknown).bearer(&login).key("u").send().await.expect(404);
 }
 
 #[tokio::test]

@@ -90,18 +90,19 @@ pub async fn release(tx: &mut Tx, title: TitleId) -> ReleaseId {
     id
 }
 
+/// A payment of which its provider was not asked yet.
+pub fn payment(account: AccountId, minor: i64) -> Payment {
+    let id = PaymentId::from_bytes(fresh());
+    let check_at_ms = Some(NOW_MS + 1000);
+    Payment { check_at_ms, ..Payment::new(id, account, "simulated", dollars(minor), NOW_MS) }
+}
+
 /// Puts money into a wallet.
 pub async fn top_up(tx: &mut Tx, account: AccountId, minor: i64) {
-    let id = PaymentId::from_bytes(fresh());
-    let payment = Payment {
-        id,
-        account_id: account,
-        provider: "simulated",
-        provider_reference: id.to_string(),
-        amount: dollars(minor),
-        created_at_ms: NOW_MS,
-    };
-    payment::settle(tx, &payment, &id.to_string()).await.unwrap();
+    let payment = payment(account, minor);
+    payment::insert(tx, &payment).await.unwrap();
+    let reference = payment.id.to_string();
+    assert!(payment::succeed(tx, &payment, &reference, &reference, NOW_MS).await.unwrap());
 }
 
 /// Buys a plan, if the wallet holds enough.

@@ -10,6 +10,7 @@ mod account;
 mod fixture;
 mod key;
 mod ledger;
+mod payment;
 mod postgres;
 mod publish;
 mod race;
@@ -96,6 +97,11 @@ contract! {
     ledger::a_dropped_transaction_leaves_nothing;
     ledger::idempotency_keys_answer_again;
     ledger::a_foreseen_answer_is_kept_at_once;
+    payment::a_payment_moves_through_its_states;
+    payment::late_money_is_booked_once;
+    payment::what_is_due_is_taken_up_once;
+    payment::an_event_is_taken_in_once;
+    payment::a_key_under_way_is_gone_on_with;
     publish::titles_plans_and_releases;
     publish::uploads_move_by_whole_segments;
     publish::receipts_and_reports;
@@ -106,6 +112,7 @@ contract! {
     race::starts_never_overdraw_views;
     race::starts_on_one_device_are_one_view;
     race::purchases_never_overdraw_a_wallet;
+    race::a_payment_is_booked_once;
     race::one_idempotency_key_buys_once;
     race::a_proof_is_spent_once;
 }

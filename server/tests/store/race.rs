@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use matinee_server::store::account::Role;
 use matinee_server::store::idempotency::{self, Begun, Kept, Name};
-use matinee_server::store::{Store, entitlement, ledger, proof, view};
+use matinee_server::store::{Store, entitlement, ledger, payment, proof, view};
 use tokio::sync::Barrier;
 use tokio::task::JoinSet;
 
@@ -105,6 +105,34 @@ pub async fn purchases_never_overdraw_a_wallet(database: &Database) {
     assert_eq!(entitlement::by_account(&mut tx, viewer).await.unwrap().len(), 10);
     let check = ledger::check(&mut tx).await.unwrap();
     assert!(check.is_sound(), "{check:?}");
+}
+
+pub async fn a_payment_is_booked_once(database: &Database) {
+    let mut tx = database.write().await;
+    let viewer = fixture::account(&mut tx, "viewer@example.org", &[Role::Viewer]).await;
+    let paid = fixture::payment(viewer, 120);
+    payment::insert(&mut tx, &paid).await.unwrap();
+    tx.commit().await.unwrap();
+    let booked = race(&database.store, |store, task| {
+        let paid = paid.clone();
+        async move {
+            let mut tx = store.write().await.unwrap();
+            // An event, the job and the request itself say so at once, and one says the opposite.
+            let first = if task % 8 == 7 {
+                payment::fail(&mut tx, paid.id, None, "expired", NOW_MS).await.unwrap();
+                false
+            } else {
+                payment::succeed(&mut tx, &paid, "order-1", "money-1", NOW_MS).await.unwrap()
+            };
+            tx.commit().await.unwrap();
+            first
+        }
+    })
+    .await;
+    assert_eq!(booked, 1);
+    let mut tx = database.read().await;
+    assert_eq!(ledger::wallet(&mut tx, viewer, "USD").await.unwrap(), dollars(120));
+    assert!(ledger::check(&mut tx).await.unwrap().is_sound());
 }
 
 pub async fn one_idempotency_key_buys_once(database: &Database) {

@@ -29,6 +29,7 @@ struct House {
     other_opening: Opening,
     carry: (Viewer, Opening),
     entitlement: String,
+    payment: String,
 }
 
 impl House {
@@ -44,6 +45,7 @@ impl House {
         let other_viewer = deployment.viewer("other@example.com").await;
         let entitlement = viewer.buy(&published).await;
         let opening = viewer.open(&entitlement).await;
+        let payment = viewer.top_up(1).await;
         let other_opening = other_viewer.rent(&other).await;
         let carrier = Viewer::sign_in(&url, "carrier@example.com").await;
         let carry = open_carry(&carrier, &published.release).await;
@@ -58,6 +60,7 @@ impl House {
             other_opening,
             carry: (carrier, carry),
             entitlement,
+            payment,
             _deployment: deployment,
         }
     }
@@ -70,6 +73,7 @@ impl House {
             .replace("{release}", &self.published.release)
             .replace("{title}", &self.published.title)
             .replace("{entitlement}", &self.entitlement)
+            .replace("{payment}", &self.payment)
             .replace("{file}", "0")
             .replace("{page}", "0");
         assert!(!path.contains('{'), "teach this test to fill in {path}");

@@ -1,0 +1,45 @@
+//! `POST /v1/checkouts`: buys a plan with a payment of its own, past the wallet.
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::Response;
+use matinee_protocol::id::PlanId;
+use serde::Deserialize;
+
+use super::authority::Session;
+use super::idempotent::{Key, Once};
+use super::json::Json;
+use super::paying;
+use super::problem::Problem;
+use crate::app::App;
+use crate::payment::cashier::Purpose;
+use crate::store::plan;
+
+/// Body.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Body {
+    plan: PlanId,
+}
+
+/// Answers 201 with the payment: pending, with where the payer goes on, or succeeded, with the purchase; 422
+/// `plan_is_free`. A plan that cannot be bought any more when the money comes leaves it in the wallet.
+pub async fn handle(
+    State(app): State<App>,
+    session: Session,
+    key: Key,
+    Json { value: body, bytes }: Json<Body>,
+) -> Result<Response, Problem> {
+    let plan = plan::by_id(&mut app.store.read().await?, body.plan).await?;
+    let now_ms = app.clock.now_ms();
+    let tx = app.store.write().await?;
+    let begun = Once::begin_outside(tx, (session.account, "checkout", key), &[&bytes], now_ms).await?;
+    let plan = plan.ok_or_else(|| Problem::not_found("plan"))?;
+    if plan.price.minor == 0 {
+        let detail = "this plan is free: buy it with POST /v1/purchases";
+        return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "plan_is_free", detail));
+    }
+    let purpose =
+        Purpose { account: session.account, plan: Some(plan.id), amount: plan.price, country: None };
+    paying::pay(&app, begun, purpose).await
+}
