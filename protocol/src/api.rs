@@ -2,7 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::id::{AccountId, EntitlementId, PlanId, PurchaseId, ReleaseId, SwarmId, TitleId, ViewId};
+use crate::id::{
+    AccountId, CollectionId, EntitlementId, PlanId, PurchaseId, ReleaseId, SwarmId, TitleId, ViewId,
+};
 use crate::license::License;
 use crate::token::Role;
 
@@ -63,6 +65,9 @@ pub struct Delivery {
 pub struct OpenViewRequest {
     /// What to use.
     pub entitlement: EntitlementId,
+    /// What to play; needed where the entitlement is to a collection.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub title: Option<TitleId>,
     /// The device's X25519 public key, base64url.
     pub agreement_key: String,
 }
@@ -144,21 +149,53 @@ pub struct ReleaseSummary {
     pub files: Vec<FileSummary>,
 }
 
-/// A plan of a title.
+/// A plan.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PlanSummary {
     /// Its id.
     pub id: PlanId,
-    /// `rental`.
+    /// `rental`, `purchase`, `subscription`, `quota`, `free` or `ad_supported`.
     pub kind: String,
-    /// The price.
+    /// Its name, where the title's does not say enough.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// The price, each period where there are periods.
     pub price: Money,
-    /// Time after the purchase within which play must start.
-    pub start_within_ms: u64,
-    /// Time after the first start within which play may go on.
-    pub play_within_ms: u64,
-    /// Views; none means as many as fit the window.
+    /// The titles that it is for; several are a bundle, none is a collection.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub titles: Vec<TitleId>,
+    /// The collection that it is for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub collection: Option<CollectionId>,
+    /// The highest tier of the collection's titles that it opens.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tier: Option<u32>,
+    /// Rental: time after the purchase within which play must start.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start_within_ms: Option<u64>,
+    /// Rental: time after the first start within which play may go on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub play_within_ms: Option<u64>,
+    /// Rental: views; none means as many as fit the window.
     pub views: Option<u32>,
+    /// Subscription and quota: `month` or `year`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub period: Option<String>,
+    /// Subscription and quota: how long it is free at first, once an account.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trial_ms: Option<u64>,
+    /// Quota: titles a period.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quota_titles: Option<u32>,
+    /// Whether guests may have it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub guests: bool,
+    /// Devices that may play at once, where it is not the server's own limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub concurrent_views: Option<u32>,
+    /// How long a device may hold every key, offline.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub offline_ms: Option<u64>,
 }
 
 /// A title as shops list it.
@@ -194,9 +231,18 @@ pub struct PurchaseSummary {
 pub struct EntitlementSummary {
     /// Its id.
     pub id: EntitlementId,
-    /// What it is for.
-    pub title: TitleId,
-    /// `ready`, `active`, `expired` or `revoked`.
+    /// As its plan's; `preview` for the free beginning of a title.
+    pub kind: String,
+    /// The title that it is to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub title: Option<TitleId>,
+    /// The collection that it is to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub collection: Option<CollectionId>,
+    /// The highest tier of the collection's titles that it opens.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tier: Option<u32>,
+    /// `ready`, `active`, `expired`, `cancelled`, `revoked` or `returned`.
     pub status: String,
     /// Views left; none means no limit.
     pub views_left: Option<u32>,
@@ -204,6 +250,15 @@ pub struct EntitlementSummary {
     pub start_before_ms: u64,
     /// Until when it may go on, once it has started.
     pub play_until_ms: Option<u64>,
+    /// Until when it is paid, if by the period.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub paid_until_ms: Option<u64>,
+    /// Whether the next period will be charged.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub renews: Option<bool>,
+    /// Titles left in this period, if they are counted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub titles_left: Option<u32>,
 }
 
 /// Answer of `POST /v1/purchases`.
@@ -213,6 +268,9 @@ pub struct PurchaseAnswer {
     pub purchase: PurchaseSummary,
     /// What it gave.
     pub entitlement: EntitlementSummary,
+    /// Everything that it gave, where that is more: a bundle.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub entitlements: Vec<EntitlementSummary>,
 }
 
 /// The signed-in account.

@@ -99,6 +99,10 @@ uuid_id! {
     ReleaseId, "release id";
     /// A thing for sale.
     PlanId, "plan id";
+    /// Titles that are sold together.
+    CollectionId, "collection id";
+    /// Accounts that private titles are for.
+    GroupId, "group id";
     /// A plan bought.
     PurchaseId, "purchase id";
     /// Money moved.

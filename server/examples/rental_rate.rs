@@ -23,6 +23,7 @@ use matinee_protocol::license::AgreementSecret;
 use matinee_server::app::{App, Parts};
 use matinee_server::clock::SystemClock;
 use matinee_server::config::Config;
+use matinee_server::license::plan::Terms;
 use matinee_server::origin::Origin;
 use matinee_server::store::account::{self, Account, Role};
 use matinee_server::store::payment::{self, Payment};
@@ -92,15 +93,8 @@ async fn shop(app: &App, viewers: usize) -> PlanId {
     let title = TitleId::from_bytes(random::id(now_ms));
     let release = ReleaseId::from_bytes(random::id(now_ms));
     let dollars = |minor| Money { minor, currency: "USD".to_owned() };
-    let rental = Plan {
-        id: PlanId::from_bytes(random::id(now_ms)),
-        title_id: title,
-        price: dollars(50),
-        start_within_ms: 86_400_000,
-        play_within_ms: 86_400_000,
-        views: Some(5),
-        created_at_ms: now_ms,
-    };
+    let terms = Terms::Rental { start_within_ms: 86_400_000, play_within_ms: 86_400_000, views: Some(5) };
+    let rental = Plan::of_title(PlanId::from_bytes(random::id(now_ms)), title, dollars(50), terms, now_ms);
     let film = File {
         file: FileIndex(0),
         name: "film.mp4".to_owned(),

@@ -13,6 +13,7 @@ use crate::catalog::Catalog;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::keyring::{self, Keyring};
+use crate::license::decide::{AtLimit, Policy};
 use crate::origin::Origin;
 use crate::password::Passwords;
 use crate::payment::{cashier::Cashier, simulated::Simulated};
@@ -158,6 +159,17 @@ impl App {
         let mut id = [0; 16];
         id.copy_from_slice(&tag[..16]);
         SwarmId::from_bytes(id)
+    }
+
+    /// The operator's choices, as the rules take them.
+    pub fn policy(&self) -> Policy {
+        let section = &self.config.license;
+        let limit = |max: u32| Some(max).filter(|max| *max > 0);
+        Policy {
+            devices_max: limit(section.devices_max),
+            concurrent_views_max: limit(section.concurrent_views_max),
+            at_limit: AtLimit::parse(&section.concurrent_views_at_limit).unwrap_or_default(),
+        }
     }
 
     /// How releases may travel to a member.

@@ -99,6 +99,12 @@ section! {
         epochs_per_minute_max: u32 = 120,
         /// A view that asked for nothing this long is over, in seconds.
         view_idle_s_max: u32 = 900,
+        /// Devices that may play at once for one account, where the plan does not say; 0 is no limit.
+        concurrent_views_max: u32 = 0,
+        /// What happens at that limit: `refuse` the new device, `stop_oldest` or `stop_newest` of those that play.
+        concurrent_views_at_limit: String = "refuse".to_owned(),
+        /// Devices of an account; 0 is no limit. A device becomes one of them with its first view.
+        devices_max: u32 = 0,
     }
 }
 
@@ -236,6 +242,10 @@ impl Config {
         }
         if self.account.password_hashings_max == 0 || self.account.sign_in_attempts_per_minute_max == 0 {
             return wrong("limits in [account] must be at least 1");
+        }
+        let at_limit = self.license.concurrent_views_at_limit.as_str();
+        if !["refuse", "stop_oldest", "stop_newest"].contains(&at_limit) {
+            return wrong("license.concurrent_views_at_limit must be refuse, stop_oldest or stop_newest");
         }
         if self.server.public_url.ends_with('/') {
             return wrong("server.public_url must not end with a slash");

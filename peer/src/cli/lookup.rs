@@ -43,13 +43,17 @@ pub(super) async fn title(api: &Api, named: &str) -> Result<TitleSummary, Failur
 pub(super) async fn open_view(api: &Api, title: &TitleSummary) -> Result<Opening, Failure> {
     let mut usable: Vec<EntitlementSummary> = api.entitlements().await?;
     usable.retain(|entitlement| {
-        entitlement.title == title.id && matches!(entitlement.status.as_str(), "ready" | "active")
+        // Whether a collection has the title is the server's to say.
+        let to_it = entitlement.title.is_none_or(|covered| covered == title.id);
+        to_it && matches!(entitlement.status.as_str(), "ready" | "active")
     });
-    // One that was started goes first: going on with it costs nothing.
-    usable.sort_by_key(|entitlement| entitlement.status != "active");
+    // One that was started goes first: going on with it costs nothing. A preview, which does not last, goes last.
+    usable.sort_by_key(|entitlement| {
+        (entitlement.kind == "preview", entitlement.title.is_none(), entitlement.status != "active")
+    });
     let mut refused = None;
     for entitlement in usable {
-        match api.open_view(entitlement.id).await {
+        match api.open_view(entitlement.id, title.id).await {
             Ok(opening) => return Ok(opening),
             Err(error) if error.is_transient() => return Err(error.into()),
             Err(error) => refused = Some(error),

@@ -265,9 +265,9 @@ impl Api {
     ///
     /// # Errors
     /// See [`Error`].
-    pub async fn open_view(&self, entitlement: EntitlementId) -> Result<Opening, Error> {
+    pub async fn open_view(&self, entitlement: EntitlementId, title: TitleId) -> Result<Opening, Error> {
         let agreement_key = b64u(&self.prover.device().agreement().public());
-        let body = OpenViewRequest { entitlement, agreement_key };
+        let body = OpenViewRequest { entitlement, title: Some(title), agreement_key };
         let key = idempotency_key();
         self.json(Method::POST, "/v1/views", Authority::SessionAndProof, Some(&body), Some(&key)).await
     }

@@ -7,7 +7,6 @@ use serde_json::{Value, json};
 use super::authority::Session;
 use super::problem::Problem;
 use crate::app::App;
-use crate::license;
 use crate::store::entitlement;
 
 /// Answers.
@@ -15,6 +14,6 @@ pub async fn handle(State(app): State<App>, session: Session) -> Result<Json<Val
     let mut tx = app.store.read().await?;
     let now_ms = app.clock.now_ms();
     let found = entitlement::by_account(&mut tx, session.account).await?;
-    let entitlements: Vec<_> = found.iter().map(|found| license::summary(found, now_ms)).collect();
+    let entitlements: Vec<_> = found.iter().map(|found| found.summary(now_ms)).collect();
     Ok(Json(json!({ "entitlements": entitlements })))
 }

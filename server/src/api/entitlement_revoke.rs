@@ -12,7 +12,6 @@ use super::authority::Operator;
 use super::json::{Json, Path};
 use super::problem::Problem;
 use crate::app::App;
-use crate::license;
 use crate::store::{entitlement, view};
 
 /// Body.
@@ -45,7 +44,7 @@ pub async fn handle(
         app.hub.revoke_view(*view, reason);
     }
     Ok(JsonResponse(json!({
-        "entitlement": license::summary(&found, now_ms),
+        "entitlement": found.summary(now_ms),
         "views_ended": ended.len(),
     })))
 }

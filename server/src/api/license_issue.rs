@@ -10,7 +10,7 @@ use super::problem::Problem;
 use super::token::{self, Licensee};
 use super::view_renew::{active_view, hold};
 use crate::app::App;
-use crate::license::NO_LIMIT_MS;
+use crate::license::epochs::Open;
 use crate::store;
 
 /// Answers with a license; 403 with the rule that forbids it, 429 `keys_too_fast`.
@@ -29,7 +29,8 @@ pub async fn handle(
         view: view.id,
         device: view.device,
         agreement_key: view.agreement_key,
-        play_until_ms: view.play_until_ms.unwrap_or(NO_LIMIT_MS),
+        play_until_ms: view.until_ms(),
+        open: view.preview_ms.map_or(Open::All, Open::Preview),
     };
     let terms = token::terms(&app, &published, licensee, FileIndex(body.file), body.epoch)?;
     let mut tx = app.store.write().await?;

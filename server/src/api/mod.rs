@@ -5,6 +5,7 @@ pub mod authority;
 pub mod idempotent;
 pub mod json;
 pub mod paying;
+pub mod plan_terms;
 pub mod problem;
 pub mod replay;
 pub mod token;

@@ -3,7 +3,7 @@
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
-use matinee_protocol::api::PurchaseAnswer;
+use matinee_protocol::api::{Money, PurchaseAnswer};
 use matinee_protocol::id::{AccountId, EntitlementId, PlanId, PurchaseId};
 use serde::Deserialize;
 
@@ -12,20 +12,27 @@ use super::idempotent::{self, Begin, Key, Once};
 use super::json::Json;
 use super::problem::Problem;
 use crate::app::App;
+use crate::random;
+use crate::store::Tx;
+use crate::store::coupon::{self, canonical};
 use crate::store::idempotency::Kept;
 use crate::store::plan::{self, Plan};
-use crate::store::purchase::{self, Sale};
-use crate::{license, random};
+use crate::store::purchase::{self, Conditions, Sale, Settled};
 
 /// Body.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Body {
     plan: PlanId,
+    /// Lowers the price of what is paid now.
+    coupon: Option<String>,
+    /// Begins with the plan's trial, for nothing; the first period is charged when it ends.
+    #[serde(default)]
+    trial: bool,
 }
 
-/// Answers 201 with the purchase and its entitlement; 402 `wallet_too_low`. Debit, credit, entitlement and the kept
-/// answer are one transaction.
+/// Answers 201 with the purchase and what it gave; 402 `wallet_too_low`, 403 `coupon_refused`, `trial_used`. Debit,
+/// credit, entitlements and the kept answer are one transaction.
 pub async fn handle(
     State(app): State<App>,
     session: Session,
@@ -35,36 +42,96 @@ pub async fn handle(
     let now_ms = app.clock.now_ms();
     // A plan never changes: it is read outside the transaction, of which SQLite runs one at a time.
     let mut tx = app.store.read().await?;
-    let plan = plan::by_id(&mut tx, body.plan).await?;
+    let drafted = draft(&mut tx, session.account, &body, now_ms).await;
     drop(tx);
-    let drafted = plan.as_ref().map(|plan| draft(session.account, plan, now_ms)).transpose()?;
     let tx = app.store.write().await?;
-    let foreseen = drafted.as_ref().map(|(_, _, kept)| kept.clone());
+    let foreseen = drafted.as_ref().ok().map(|(_, _, _, kept)| kept.clone());
     let named = (session.account, "purchase", key);
     let mut once = match Once::begin(tx, named, &[&bytes], foreseen, now_ms).await? {
         Begin::Do(once) => once,
         Begin::Replay(response) => return Ok(response),
     };
-    let (plan, (sale, answer, _)) = plan.zip(drafted).ok_or_else(|| Problem::not_found("plan"))?;
-    if !purchase::settle(&mut once.tx, &plan, &sale).await? {
-        return Err(Problem::new(
-            StatusCode::PAYMENT_REQUIRED,
-            "wallet_too_low",
-            "there is too little in the wallet; top it up first",
-        ));
-    }
+    // What is wrong with it is told only now: the key may have had an answer, or another body.
+    let (plan, sale, answer, _) = drafted?;
+    settled(purchase::settle(&mut once.tx, &plan, &sale).await?)?;
     once.answer(StatusCode::CREATED, &answer).await
 }
 
+/// Refuses a sale that did not go through.
+pub fn settled(settled: Settled) -> Result<(), Problem> {
+    match settled {
+        Settled::Yes => Ok(()),
+        Settled::WalletTooLow => Err(Problem::new(
+            StatusCode::PAYMENT_REQUIRED,
+            "wallet_too_low",
+            "there is too little in the wallet; top it up first",
+        )),
+        Settled::CouponRefused => Err(coupon_refused()),
+        Settled::TrialUsed => Err(Problem::forbidden(
+            "trial_used",
+            "this account has tried this plan before; buy it without trial",
+        )),
+    }
+}
+
+fn coupon_refused() -> Problem {
+    let detail =
+        "this coupon is unknown, used up, over, not for this plan, or was used by this account before";
+    Problem::forbidden("coupon_refused", detail)
+}
+
 /// What the purchase would be, and its answer.
-fn draft(account: AccountId, plan: &Plan, now_ms: i64) -> Result<(Sale, PurchaseAnswer, Kept), Problem> {
+async fn draft(
+    tx: &mut Tx,
+    account: AccountId,
+    body: &Body,
+    now_ms: i64,
+) -> Result<(Plan, Sale, PurchaseAnswer, Kept), Problem> {
+    let plan = plan::by_id(tx, body.plan).await?.ok_or_else(|| Problem::not_found("plan"))?;
+    if body.trial && plan.terms.renewal().is_none_or(|renewal| renewal.trial_ms.is_none()) {
+        return Err(Problem::new(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "trial_not_offered",
+            "this plan has no trial",
+        ));
+    }
+    if body.trial && body.coupon.is_some() {
+        let detail = "a trial costs nothing: use the coupon for a purchase without trial";
+        return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "coupon_not_needed", detail));
+    }
+    let amount = match &body.coupon {
+        Some(code) => Some(lowered(tx, &plan, code).await?),
+        None => None,
+    };
+    let conditions = Conditions { amount, coupon: body.coupon.as_deref().map(canonical), trial: body.trial };
+    let (sale, answer) = sale(account, &plan, conditions, now_ms)?;
+    let kept = idempotent::kept(StatusCode::CREATED, &answer)?;
+    Ok((plan, sale, answer, kept))
+}
+
+/// The sale of a plan, and how it is answered.
+pub fn sale(
+    account: AccountId,
+    plan: &Plan,
+    conditions: Conditions,
+    now_ms: i64,
+) -> Result<(Sale, PurchaseAnswer), Problem> {
     let purchase = PurchaseId::from_bytes(random::id(now_ms));
-    let entitlement = EntitlementId::from_bytes(random::id(now_ms));
-    let sale = purchase::draft(account, plan, purchase, entitlement, now_ms);
+    let fresh = || EntitlementId::from_bytes(random::id(now_ms));
+    let sale = purchase::draft(account, plan, purchase, fresh, conditions, now_ms);
+    let sale = sale.ok_or_else(|| Problem::conflict("plan_not_sold", "this plan cannot be sold now"))?;
+    let given = || sale.entitlements.iter().map(|entitlement| entitlement.summary(now_ms));
     let answer = PurchaseAnswer {
         purchase: sale.summary.clone(),
-        entitlement: license::summary(&sale.entitlement, now_ms),
+        entitlement: sale.entitlement().summary(now_ms),
+        entitlements: if sale.entitlements.len() > 1 { given().collect() } else { Vec::new() },
     };
-    let kept = idempotent::kept(StatusCode::CREATED, &answer)?;
-    Ok((sale, answer, kept))
+    Ok((sale, answer))
+}
+
+/// The price with a coupon, if it is for this plan. Whether it can still be used is the store's to say.
+async fn lowered(tx: &mut Tx, plan: &Plan, code: &str) -> Result<Money, Problem> {
+    let found = coupon::by_code(tx, code).await?;
+    let found = found.filter(|found| found.plan_id.is_none_or(|only| only == plan.id));
+    found.and_then(|found| found.discount.applied(&plan.price)).ok_or_else(coupon_refused)
 }

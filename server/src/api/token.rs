@@ -11,7 +11,7 @@ use matinee_protocol::token::{self, Confirmation, Role, ViewTokenClaims};
 use super::problem::Problem;
 use crate::app::App;
 use crate::catalog::Published;
-use crate::license::epochs;
+use crate::license::epochs::{self, Open};
 use crate::license::issue::{self, Terms};
 use crate::random;
 use crate::store::{Tx, key_release};
@@ -77,6 +77,8 @@ pub struct Licensee {
     pub agreement_key: [u8; 32],
     /// Until when play may go on.
     pub play_until_ms: i64,
+    /// How much of each file is open.
+    pub open: Open,
 }
 
 /// Decides which epochs a license holds.
@@ -91,8 +93,11 @@ pub fn terms(
     if published.release.sealed {
         let file = published.file(file).ok_or_else(|| Problem::not_found("file"))?;
         let all = epochs::epochs_of(file.size_bytes, file.epoch_chunks);
-        match epochs::rolling(file.file, epoch, all) {
+        let chunks = epochs::chunks_of(file.size_bytes);
+        let (open, refusal) = licensee.open.epochs(all, file.duration_ms, chunks, file.epoch_chunks);
+        match epochs::rolling(file.file, epoch, open) {
             Some(range) => ranges.push(range),
+            None if open < all && (open..all).contains(&epoch) && epoch > 0 => return Err(refusal.into()),
             // The first license of a release whose first file is empty holds nothing.
             None if epoch == 0 => {}
             None => {

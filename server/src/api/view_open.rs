@@ -7,7 +7,7 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use matinee_protocol::api::{OpenViewRequest, Opening};
 use matinee_protocol::encoding::array_from_b64u;
-use matinee_protocol::id::{FileIndex, ReleaseId, Thumbprint, ViewId};
+use matinee_protocol::id::{FileIndex, ReleaseId, Thumbprint, TitleId, ViewId};
 use matinee_protocol::token::Role;
 
 use super::authority::{Proof, Session};
@@ -16,13 +16,15 @@ use super::problem::Problem;
 use super::token::{self, Licensee};
 use crate::app::App;
 use crate::catalog::Published;
+use crate::license::decide::{self, AtLimit, Devices, Title};
+use crate::license::epochs::Open;
 use crate::license::issue::Terms;
-use crate::license::{self, NO_LIMIT_MS, Refusal};
+use crate::license::{self, Facts, Refusal};
 use crate::random;
 use crate::store::entitlement::Entitlement;
 use crate::store::idempotency::Kept;
 use crate::store::view::{NewView, State as ViewState};
-use crate::store::{self, Tx, device, entitlement, release, view};
+use crate::store::{self, Tx, account, device, entitlement, release, right, view};
 
 /// Answers 201 with an opening, 200 if this device's view goes on; 403 with the rule that forbids it.
 ///
@@ -51,26 +53,44 @@ pub async fn handle(
         Begin::Replay(response) => return Ok(response),
     };
     // What could not be looked up is told only now: the key may have had an answer, or another body.
-    let Foreseen { found, newest, wanted, start } = foreseen?;
-    let started = start_or_resume(&app, &mut once.tx, &found, &wanted, now_ms).await?;
+    let Foreseen { asked, wanted, start } = foreseen?;
+    let (started, stopped) = start_or_resume(&app, &mut once.tx, &asked, &wanted, now_ms).await?;
     let (terms, opening) = match start {
         Some(start) if start.started == started => start.prepared,
         _ => {
-            let playing = playing(&mut once.tx, &newest, started.release).await?;
-            prepare(&app, &playing, &wanted, started)?
+            let playing = playing(&mut once.tx, &asked.newest, started.release).await?;
+            prepare(&app, &playing, &asked.found, &wanted, started)?
         }
     };
     token::record(&app, &mut once.tx, &terms, started.new).await?;
     if started.new {
         device::seen(&mut once.tx, session.account, proof.device, now_ms).await?;
     }
-    once.answer(if started.new { StatusCode::CREATED } else { StatusCode::OK }, &opening).await
+    let answer =
+        once.answer(if started.new { StatusCode::CREATED } else { StatusCode::OK }, &opening).await?;
+    for view in stopped {
+        app.hub.revoke_view(view, "another device plays now");
+    }
+    Ok(answer)
+}
+
+/// What was asked for: a right, a title as the rules see it, and what of it would play.
+struct Asked {
+    found: Entitlement,
+    title: Title,
+    newest: Arc<Published>,
+}
+
+impl Asked {
+    fn facts<'a>(&'a self, app: &App, devices: Devices, now_ms: i64) -> Facts<'a> {
+        let Self { found, title, .. } = self;
+        Facts { entitlement: found, title, place: None, devices, policy: app.policy(), now_ms }
+    }
 }
 
 /// What opening looks like before the transaction.
 struct Foreseen {
-    found: Entitlement,
-    newest: Arc<Published>,
+    asked: Asked,
     wanted: NewView,
     /// A new view; none where the rules allow no other, though the device may have one that goes on.
     start: Option<ForeseenStart>,
@@ -89,40 +109,9 @@ async fn foresee(
     (device, agreement_key): (Thumbprint, [u8; 32]),
     now_ms: i64,
 ) -> Result<Foreseen, Problem> {
-    let (found, newest) = look_up(app, session, body).await?;
-    let wanted = NewView {
-        id: ViewId::from_bytes(random::id(now_ms)),
-        entitlement_id: found.id,
-        account_id: session.account,
-        release_id: newest.release.id,
-        device,
-        agreement_key,
-    };
-    let start = match license::may_start(&found, now_ms) {
-        Ok(start) => {
-            let play_until_ms = start.play_until_ms;
-            let started = Started { view: wanted.id, release: wanted.release_id, play_until_ms, new: true };
-            let prepared = prepare(app, &newest, &wanted, started)?;
-            let kept = idempotent::kept(StatusCode::CREATED, &prepared.1)?;
-            Some(ForeseenStart { started, prepared, kept })
-        }
-        Err(_) => None,
-    };
-    Ok(Foreseen { found, newest, wanted, start })
-}
-
-/// The entitlement, if it is the account's, and what it would play.
-async fn look_up(
-    app: &App,
-    session: &Session,
-    body: &OpenViewRequest,
-) -> Result<(Entitlement, Arc<Published>), Problem> {
     let mut tx = app.store.read().await?;
-    let found = entitlement::by_id(&mut tx, body.entitlement).await?;
-    let found = found
-        .filter(|found| found.account_id == session.account)
-        .ok_or_else(|| Problem::not_found("entitlement"))?;
-    let newest = release::latest_published_id(&mut tx, found.title_id).await?;
+    let (found, title, newest) = look_up(&mut tx, session, body).await?;
+    let devices = devices(app, &mut tx, &found, device, now_ms).await?;
     drop(tx);
     let newest = match newest {
         Some(id) => app.catalog.published(id).await?,
@@ -131,7 +120,73 @@ async fn look_up(
     let newest = newest.ok_or_else(|| {
         Problem::conflict("title_not_published", "this title has no published release yet; come back later")
     })?;
-    Ok((found, newest))
+    let asked = Asked { found, title, newest };
+    let wanted = NewView {
+        id: ViewId::from_bytes(random::id(now_ms)),
+        entitlement_id: asked.found.id,
+        account_id: session.account,
+        title_id: asked.title.id,
+        release_id: asked.newest.release.id,
+        device,
+        agreement_key,
+    };
+    let start = match license::decide(&asked.facts(app, devices, now_ms)) {
+        Ok(allowed) => {
+            let play_until_ms = allowed.play_until_ms;
+            let started = Started { view: wanted.id, release: wanted.release_id, play_until_ms, new: true };
+            let prepared = prepare(app, &asked.newest, &asked.found, &wanted, started)?;
+            let kept = idempotent::kept(StatusCode::CREATED, &prepared.1)?;
+            Some(ForeseenStart { started, prepared, kept })
+        }
+        Err(_) => None,
+    };
+    Ok(Foreseen { asked, wanted, start })
+}
+
+/// The entitlement, if it is the account's, the title, and the newest release of it.
+async fn look_up(
+    tx: &mut Tx,
+    session: &Session,
+    body: &OpenViewRequest,
+) -> Result<(Entitlement, Title, Option<ReleaseId>), Problem> {
+    let found = entitlement::by_id(tx, body.entitlement).await?;
+    let found = found
+        .filter(|found| found.account_id == session.account)
+        .ok_or_else(|| Problem::not_found("entitlement"))?;
+    let wanted: TitleId = body.title.or(found.scope.title()).ok_or_else(|| {
+        let detail = "this entitlement is to a collection: say which title";
+        Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "title_required", detail)
+    })?;
+    let title = right::title(tx, wanted, session.account, Some(found.id)).await?;
+    let title = title.ok_or_else(|| Problem::not_found("title"))?;
+    // A title that the right is not to says nothing else about itself.
+    decide::belongs(&found, &title)?;
+    let newest = release::latest_published_id(tx, wanted).await?;
+    Ok((found, title, newest))
+}
+
+/// The account's devices, as far as a limit asks for them.
+async fn devices(
+    app: &App,
+    tx: &mut Tx,
+    found: &Entitlement,
+    device: Thumbprint,
+    now_ms: i64,
+) -> Result<Devices, Problem> {
+    let policy = app.policy();
+    let mut devices = Devices { registered: true, ..Devices::default() };
+    if policy.devices_max.is_some() {
+        (devices.registered, devices.others) = device::among(tx, found.account_id, device).await?;
+    }
+    if decide::concurrent_views_max(found, &policy).is_some() {
+        let seen_since_ms = now_ms - idle_ms_max(app);
+        devices.others_playing = view::devices_playing(tx, found.account_id, device, seen_since_ms).await?;
+    }
+    Ok(devices)
+}
+
+fn idle_ms_max(app: &App) -> i64 {
+    i64::from(app.config.license.view_idle_s_max) * 1000
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -146,6 +201,7 @@ struct Started {
 fn prepare(
     app: &App,
     published: &Published,
+    found: &Entitlement,
     wanted: &NewView,
     started: Started,
 ) -> Result<(Terms, Opening), Problem> {
@@ -154,6 +210,7 @@ fn prepare(
         device: wanted.device,
         agreement_key: wanted.agreement_key,
         play_until_ms: started.play_until_ms,
+        open: found.preview_ms.map_or(Open::All, Open::Preview),
     };
     let terms = token::terms(app, published, licensee, FileIndex(0), 0)?;
     let license = token::license(app, published, &terms)?;
@@ -173,27 +230,37 @@ async fn playing(tx: &mut Tx, newest: &Arc<Published>, id: ReleaseId) -> Result<
     Ok(Arc::new(Published { release, files: release::files(tx, id).await? }))
 }
 
-/// Opens a view and counts it, or finds the one that this device has open, which counts nothing.
+/// Opens a view and counts it, or finds the one that this device has open, which counts nothing. Names the views of other
+/// devices that it stopped.
 ///
-/// The insert comes first: of two starts on one device the second waits for it and then finds the first's view.
+/// The insert comes first: of two starts on one device the second waits for it and then finds the first's view. Where
+/// devices are limited, the account's row comes before it, so that starts on different devices wait for each other.
 async fn start_or_resume(
     app: &App,
     tx: &mut Tx,
-    found: &Entitlement,
+    asked: &Asked,
     wanted: &NewView,
     now_ms: i64,
-) -> Result<Started, Problem> {
-    let idle_ms_max = i64::from(app.config.license.view_idle_s_max) * 1000;
+) -> Result<(Started, Vec<ViewId>), Problem> {
+    let policy = app.policy();
+    let limited =
+        policy.devices_max.is_some() || decide::concurrent_views_max(&asked.found, &policy).is_some();
+    if limited {
+        account::hold(tx, wanted.account_id).await?;
+    }
     let mut opened = view::open(tx, wanted, now_ms).await?;
     if !opened {
-        let open = view::active_on(tx, found.id, wanted.device).await?.ok_or(Refusal::ViewEnded)?;
-        match license::may_continue(&open, now_ms, idle_ms_max) {
+        let open = view::active_on(tx, asked.found.id, wanted.device, wanted.title_id).await?;
+        let open = open.ok_or(Refusal::ViewEnded)?;
+        match license::may_continue(&open, now_ms, idle_ms_max(app)) {
             Ok(()) => {
+                decide::may_have(&asked.facts(app, Devices::default(), now_ms))?;
                 if !view::resume(tx, open.id, &wanted.agreement_key, now_ms).await? {
                     return Err(Refusal::ViewEnded.into());
                 }
-                let play_until_ms = open.play_until_ms.unwrap_or(NO_LIMIT_MS);
-                return Ok(Started { view: open.id, release: open.release_id, play_until_ms, new: false });
+                let play_until_ms = open.until_ms();
+                let started = Started { view: open.id, release: open.release_id, play_until_ms, new: false };
+                return Ok((started, Vec::new()));
             }
             // It was idle for too long: it is over, and this is the next.
             Err(Refusal::ViewExpired) => {
@@ -206,17 +273,44 @@ async fn start_or_resume(
     if !opened {
         return Err(Refusal::ViewEnded.into());
     }
-    let counted = entitlement::count_view(tx, found.id, now_ms).await?;
-    let Some(counted) = counted else { return Err(refusal(tx, found, now_ms).await?) };
-    let play_until_ms = counted.play_until_ms.unwrap_or(NO_LIMIT_MS);
-    Ok(Started { view: wanted.id, release: wanted.release_id, play_until_ms, new: true })
+    start(app, tx, asked, wanted, now_ms).await
+}
+
+/// Counts a view that was opened a moment ago, in everything that limits it.
+async fn start(
+    app: &App,
+    tx: &mut Tx,
+    asked: &Asked,
+    wanted: &NewView,
+    now_ms: i64,
+) -> Result<(Started, Vec<ViewId>), Problem> {
+    let found = &asked.found;
+    let devices = devices(app, tx, found, wanted.device, now_ms).await?;
+    let facts = asked.facts(app, devices, now_ms);
+    decide::may_have(&facts)?;
+    let Some(counted) = entitlement::count_view(tx, found.id, now_ms).await? else {
+        return Err(refusal(tx, &facts).await?);
+    };
+    if counted.quota.is_some() && !entitlement::count_title(tx, found.id, wanted.title_id, now_ms).await? {
+        return Err(Refusal::QuotaUsedUp.into());
+    }
+    let stops = decide::room(&facts)?;
+    let mut stopped = Vec::new();
+    if stops > 0 {
+        let newest = app.policy().at_limit == AtLimit::StopNewest;
+        let which = (stops, newest, now_ms - idle_ms_max(app));
+        stopped = view::stop_others(tx, wanted.account_id, wanted.device, which, now_ms).await?;
+    }
+    let play_until_ms = decide::until_ms(&counted, &asked.title, now_ms);
+    let started = Started { view: wanted.id, release: wanted.release_id, play_until_ms, new: true };
+    Ok((started, stopped))
 }
 
 /// Why the store counted no view, as the entitlement stands now.
-async fn refusal(tx: &mut Tx, found: &Entitlement, now_ms: i64) -> Result<Problem, Problem> {
-    let now = entitlement::by_id(tx, found.id).await?;
+async fn refusal(tx: &mut Tx, facts: &Facts<'_>) -> Result<Problem, Problem> {
+    let now = entitlement::by_id(tx, facts.entitlement.id).await?;
     let now = now.ok_or_else(|| Problem::not_found("entitlement"))?;
-    Ok(match license::may_start(&now, now_ms) {
+    Ok(match license::decide(&Facts { entitlement: &now, ..*facts }) {
         Err(refusal) => refusal.into(),
         // The guard and the rule say the same; if ever they do not, nothing is opened.
         Ok(_) => Problem::internal(&"the store refused a view that the rules allow"),

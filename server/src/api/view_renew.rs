@@ -10,7 +10,7 @@ use super::authority::RenewalAuthority;
 use super::problem::Problem;
 use super::token;
 use crate::app::App;
-use crate::license::{self, NO_LIMIT_MS};
+use crate::license;
 use crate::store::Tx;
 use crate::store::view::{self, View};
 
@@ -24,9 +24,9 @@ pub async fn handle(
     let view = active_view(&app, &mut tx, authority.view).await?;
     hold(&app, &mut tx, view.id).await?;
     tx.commit().await?;
-    let until_ms = view.play_until_ms.unwrap_or(NO_LIMIT_MS);
+    let named = (view.id, view.release_id);
     let (view_token, expires_at_ms) =
-        token::view_token(&app, (view.id, view.release_id), view.device, Role::Viewer, until_ms)?;
+        token::view_token(&app, named, view.device, Role::Viewer, view.until_ms())?;
     Ok(Json(Renewal { view_token, expires_at_ms }))
 }
 

@@ -6,6 +6,7 @@ use serde_json::json;
 use super::publish::terms;
 use super::{Error, account_named, now_ms, open_store, print};
 use crate::config::Config;
+use crate::license::plan::Scope;
 use crate::random;
 use crate::store::entitlement::{self, Entitlement};
 use crate::store::title;
@@ -42,19 +43,12 @@ pub(super) async fn run(args: &Args, config: &Config) -> Result<(), Error> {
     if title::by_id(&mut tx, args.title).await?.is_none() {
         return Error::refused(format!("there is no title {}", args.title));
     }
+    let id = EntitlementId::from_bytes(random::id(now_ms));
     let granted = Entitlement {
-        id: EntitlementId::from_bytes(random::id(now_ms)),
-        account_id: account,
-        title_id: args.title,
-        plan_id: None,
-        purchase_id: None,
-        revoked: false,
         start_by_ms: args.start_within.map(|within| now_ms.saturating_add(span_ms(within))),
         play_within_ms: args.play_within.map(span_ms),
-        play_until_ms: None,
         views_left: args.views,
-        views_used: 0,
-        created_at_ms: now_ms,
+        ..Entitlement::granted(id, account, Scope::Title(args.title), now_ms)
     };
     entitlement::insert(&mut tx, &granted).await?;
     tx.commit().await?;

@@ -6,8 +6,9 @@ use serde_json::json;
 
 use super::publish::terms;
 use super::{Error, now_ms, open_store, print};
-use crate::api::plan_create;
+use crate::api::plan_terms;
 use crate::config::Config;
+use crate::license::plan::Terms;
 use crate::random;
 use crate::store::plan::{self, Plan};
 use crate::store::title;
@@ -41,16 +42,10 @@ pub(super) enum Command {
 pub(super) async fn run(command: Command, config: &Config) -> Result<(), Error> {
     let Command::Add { title, rental, views, start_within, play_within, json } = command;
     let now_ms = now_ms();
-    let added = Plan {
-        id: PlanId::from_bytes(random::id(now_ms)),
-        title_id: title,
-        price: rental,
-        start_within_ms: start_within,
-        play_within_ms: play_within,
-        views,
-        created_at_ms: now_ms,
-    };
-    plan_create::check(&added, &config.payment.currency)
+    let terms = Terms::Rental { start_within_ms: start_within, play_within_ms: play_within, views };
+    let id = PlanId::from_bytes(random::id(now_ms));
+    let added = Plan::of_title(id, title, rental, terms, now_ms);
+    plan_terms::check(&added, &config.payment.currency)
         .or_else(|problem| Error::refused(problem.detail.into_owned()))?;
     let store = open_store(config).await?;
     let mut tx = store.write().await?;

@@ -7,10 +7,12 @@ use matinee_protocol::id::{AccountId, EntitlementId, PaymentId, PlanId, Purchase
 
 use super::{Charge, Error, Provider, Standing};
 use crate::clock::Clock;
+use crate::license::plan::Scope;
 use crate::random;
 use crate::store::payment::{self, Payment, State};
 use crate::store::plan::{self, Plan};
-use crate::store::{self, Tx, purchase};
+use crate::store::purchase::{self, Conditions, Settled};
+use crate::store::{self, Tx};
 
 /// How long a provider remembers the id under which it was asked. After it, a payment of which it said nothing is
 /// given up: asking again could charge again.
@@ -151,14 +153,11 @@ impl Cashier {
         now_ms: i64,
     ) -> Result<(), store::Error> {
         let Some(plan) = plan::by_id(tx, plan).await? else { return Ok(()) };
-        let sale = purchase::draft(
-            payment.account_id,
-            &plan,
-            PurchaseId::from_bytes(random::id(now_ms)),
-            EntitlementId::from_bytes(random::id(now_ms)),
-            now_ms,
-        );
-        if purchase::settle(tx, &plan, &sale).await? {
+        let id = PurchaseId::from_bytes(random::id(now_ms));
+        let fresh = || EntitlementId::from_bytes(random::id(now_ms));
+        let sale = purchase::draft(payment.account_id, &plan, id, fresh, Conditions::default(), now_ms);
+        let Some(sale) = sale else { return Ok(()) };
+        if purchase::settle(tx, &plan, &sale).await? == Settled::Yes {
             payment::note_purchase(tx, payment.id, sale.summary.id).await?;
         }
         Ok(())
@@ -175,6 +174,12 @@ impl Cashier {
 /// What a payer is shown that a payment is for.
 pub async fn label(tx: &mut Tx, plan: Option<&Plan>) -> Result<String, store::Error> {
     let Some(plan) = plan else { return Ok("Wallet".to_owned()) };
-    let title = store::title::by_id(tx, plan.title_id).await?;
+    if let Some(name) = &plan.name {
+        return Ok(name.clone());
+    }
+    let title = match plan.scope().and_then(Scope::title) {
+        Some(title) => store::title::by_id(tx, title).await?,
+        None => None,
+    };
     Ok(title.map_or_else(|| "Matinee".to_owned(), |title| title.name))
 }

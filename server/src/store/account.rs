@@ -155,6 +155,16 @@ pub async fn password_hash(tx: &mut Tx, email: &str) -> Result<Option<(AccountId
     row.map(|(account, hash)| Ok((id(&account)?, hash))).transpose()
 }
 
+/// Holds an account's row until the transaction ends, so that what is counted for it stays so. False if there is none.
+pub async fn hold(tx: &mut Tx, account: AccountId) -> Result<bool, Error> {
+    let held = on!(tx, |db| sqlx::query("update accounts set roles = roles where id = $1")
+        .bind(account.to_string())
+        .execute(db)
+        .await?
+        .rows_affected());
+    Ok(held == 1)
+}
+
 /// Gives an account other roles. False if there is no such account.
 pub async fn set_roles(tx: &mut Tx, account: AccountId, roles: &[Role]) -> Result<bool, Error> {
     let changed = on!(tx, |db| sqlx::query("update accounts set roles = $1 where id = $2")

@@ -1,74 +1,103 @@
 //! Entitlements. The statement that counts a view carries the whole guard: however many starts race, a quota is never
 //! overdrawn.
 
-use matinee_protocol::id::{AccountId, EntitlementId, PlanId, PurchaseId, TitleId};
+use matinee_protocol::id::{AccountId, EntitlementId, TitleId};
 
-use super::{Error, Tx, id};
+use super::plan::collection_of;
+use super::{Error, Tx, id, index, signed, unsigned};
+use crate::license::calendar::Period;
+use crate::license::entitlement::{Billing, Quota};
+use crate::license::plan::{Kind, Scope};
+use crate::license::status::{Event, Status, next};
+
+pub use crate::license::entitlement::Entitlement;
 
 /// Entitlements in one listing.
 pub const ENTITLEMENTS_LISTED_MAX: i64 = 500;
+/// Events of an entitlement that are told.
+pub const EVENTS_LISTED_MAX: i64 = 100;
 
-/// A standing right to a title.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Entitlement {
-    /// Its id.
-    pub id: EntitlementId,
-    /// Whose it is.
-    pub account_id: AccountId,
-    /// What it is for.
-    pub title_id: TitleId,
-    /// The plan it came from, unless it was granted.
-    pub plan_id: Option<PlanId>,
-    /// The purchase it came from, unless it was granted.
-    pub purchase_id: Option<PurchaseId>,
-    /// Whether it was taken back.
-    pub revoked: bool,
-    /// Until when play may start; none is no limit.
-    pub start_by_ms: Option<i64>,
-    /// How long play may go on after the first start; none is no limit.
-    pub play_within_ms: Option<i64>,
-    /// Until when play may go on; fixed by the first start.
-    pub play_until_ms: Option<i64>,
-    /// Views left; none is no limit.
-    pub views_left: Option<u32>,
-    /// Views counted so far.
-    pub views_used: u32,
-    /// When it was created.
-    pub created_at_ms: i64,
-}
-
+/// What an entitlement is read from, in any order.
 #[derive(sqlx::FromRow)]
-struct Row {
+pub(super) struct Row {
     id: String,
     account_id: String,
-    title_id: String,
+    title_id: Option<String>,
+    collection_id: Option<String>,
+    tier: Option<i64>,
+    kind: String,
     plan_id: Option<String>,
     purchase_id: Option<String>,
     state: String,
     start_by_ms: Option<i64>,
     play_within_ms: Option<i64>,
     play_until_ms: Option<i64>,
+    valid_until_ms: Option<i64>,
     views_left: Option<i64>,
     views_used: i64,
+    period: Option<String>,
+    anchor_ms: Option<i64>,
+    period_index: i64,
+    period_end_ms: Option<i64>,
+    grace_ms: Option<i64>,
+    renews: bool,
+    quota_titles: Option<i64>,
+    quota_used: i64,
+    preview_ms: Option<i64>,
+    concurrent_views: Option<i64>,
+    offline_ms: Option<i64>,
     created_at_ms: i64,
+}
+
+impl Row {
+    fn billing(&self) -> Result<Option<Billing>, Error> {
+        let Some(period) = &self.period else { return Ok(None) };
+        let corrupt = Error::Corrupt("billing");
+        let (Some(period), Some(anchor_ms), Some(end_ms)) =
+            (Period::parse(period), self.anchor_ms, self.period_end_ms)
+        else {
+            return Err(corrupt);
+        };
+        let index = index(self.period_index)?;
+        let grace_ms = self.grace_ms.unwrap_or(0);
+        Ok(Some(Billing { period, anchor_ms, index, end_ms, grace_ms, renews: self.renews }))
+    }
 }
 
 impl TryFrom<Row> for Entitlement {
     type Error = Error;
 
     fn try_from(row: Row) -> Result<Self, Error> {
+        let billing = row.billing()?;
+        let scope = match &row.title_id {
+            Some(title) => Scope::Title(id(title)?),
+            None => {
+                collection_of(row.collection_id, row.tier)?.ok_or(Error::Corrupt("entitlement's scope"))?
+            }
+        };
+        let quota = match row.quota_titles {
+            Some(titles) => Some(Quota { titles: index(titles)?, used: index(row.quota_used)? }),
+            None => None,
+        };
         Ok(Self {
             id: id(&row.id)?,
             account_id: id(&row.account_id)?,
-            title_id: id(&row.title_id)?,
+            scope,
+            kind: Kind::parse(&row.kind).ok_or(Error::Corrupt("entitlement kind"))?,
             plan_id: row.plan_id.as_deref().map(id).transpose()?,
             purchase_id: row.purchase_id.as_deref().map(id).transpose()?,
-            revoked: row.state == "revoked",
+            status: Status::parse(&row.state).ok_or(Error::Corrupt("entitlement status"))?,
             start_by_ms: row.start_by_ms,
             play_within_ms: row.play_within_ms,
             play_until_ms: row.play_until_ms,
-            views_left: row.views_left.map(super::index).transpose()?,
-            views_used: super::index(row.views_used)?,
+            valid_until_ms: row.valid_until_ms,
+            views_left: row.views_left.map(index).transpose()?,
+            views_used: index(row.views_used)?,
+            billing,
+            quota,
+            preview_ms: row.preview_ms.map(unsigned),
+            concurrent_views: row.concurrent_views.map(index).transpose()?,
+            offline_ms: row.offline_ms.map(unsigned),
             created_at_ms: row.created_at_ms,
         })
     }
@@ -76,40 +105,57 @@ impl TryFrom<Row> for Entitlement {
 
 /// Creates an entitlement.
 pub async fn insert(tx: &mut Tx, entitlement: &Entitlement) -> Result<(), Error> {
-    on!(tx, |db| sqlx::query(
+    let collection = entitlement.scope.collection();
+    let billing = entitlement.billing;
+    on!(tx, |db| {
+        sqlx::query(
         "insert into entitlements (id, account_id, title_id, plan_id, purchase_id, state, start_by_ms, \
-         play_within_ms, play_until_ms, views_left, views_used, created_at_ms) \
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)"
+         play_within_ms, play_until_ms, views_left, views_used, created_at_ms, kind, collection_id, tier, \
+         valid_until_ms, period, anchor_ms, period_index, period_end_ms, grace_ms, renews, renew_at_ms, \
+         quota_titles, quota_used, preview_ms, concurrent_views, offline_ms, updated_at_ms) \
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, \
+         $22, $20, $23, $24, $25, $26, $27, $12)"
     )
     .bind(entitlement.id.to_string())
     .bind(entitlement.account_id.to_string())
-    .bind(entitlement.title_id.to_string())
+    .bind(entitlement.scope.title().map(|title| title.to_string()))
     .bind(entitlement.plan_id.map(|plan| plan.to_string()))
     .bind(entitlement.purchase_id.map(|purchase| purchase.to_string()))
-    .bind(if entitlement.revoked { "revoked" } else { "active" })
+    .bind(entitlement.status.text())
     .bind(entitlement.start_by_ms)
     .bind(entitlement.play_within_ms)
     .bind(entitlement.play_until_ms)
     .bind(entitlement.views_left.map(i64::from))
     .bind(i64::from(entitlement.views_used))
     .bind(entitlement.created_at_ms)
+    .bind(entitlement.kind.text())
+    .bind(collection.map(|(collection, _)| collection.to_string()))
+    .bind(collection.map(|(_, tier)| i64::from(tier)))
+    .bind(entitlement.valid_until_ms)
+    .bind(billing.map(|billing| billing.period.text()))
+    .bind(billing.map(|billing| billing.anchor_ms))
+    .bind(billing.map_or(0, |billing| i64::from(billing.index)))
+    .bind(billing.map(|billing| billing.end_ms))
+    .bind(billing.map(|billing| billing.grace_ms))
+    .bind(billing.is_some_and(|billing| billing.renews))
+    .bind(entitlement.quota.map(|quota| i64::from(quota.titles)))
+    .bind(entitlement.quota.map_or(0, |quota| i64::from(quota.used)))
+    .bind(entitlement.preview_ms.map(signed))
+    .bind(entitlement.concurrent_views.map(i64::from))
+    .bind(entitlement.offline_ms.map(signed))
     .execute(db)
     .await
-    .map(drop))?;
+    .map(drop)
+    })?;
     Ok(())
 }
 
 /// The entitlement with this id.
 pub async fn by_id(tx: &mut Tx, entitlement: EntitlementId) -> Result<Option<Entitlement>, Error> {
-    let row: Option<Row> = on!(tx, |db| {
-        sqlx::query_as(
-        "select id, account_id, title_id, plan_id, purchase_id, state, start_by_ms, play_within_ms, play_until_ms, \
-         views_left, views_used, created_at_ms from entitlements where id = $1"
-    )
-    .bind(entitlement.to_string())
-    .fetch_optional(db)
-    .await
-    })?;
+    let row: Option<Row> = on!(tx, |db| sqlx::query_as("select * from entitlements where id = $1")
+        .bind(entitlement.to_string())
+        .fetch_optional(db)
+        .await)?;
     row.map(Entitlement::try_from).transpose()
 }
 
@@ -117,16 +163,33 @@ pub async fn by_id(tx: &mut Tx, entitlement: EntitlementId) -> Result<Option<Ent
 pub async fn by_account(tx: &mut Tx, account: AccountId) -> Result<Vec<Entitlement>, Error> {
     let rows: Vec<Row> = on!(tx, |db| {
         sqlx::query_as(
-        "select id, account_id, title_id, plan_id, purchase_id, state, start_by_ms, play_within_ms, play_until_ms, \
-         views_left, views_used, created_at_ms from entitlements where account_id = $1 \
-         order by created_at_ms desc, id desc limit $2"
-    )
-    .bind(account.to_string())
-    .bind(ENTITLEMENTS_LISTED_MAX)
-    .fetch_all(db)
-    .await
+            "select * from entitlements where account_id = $1 order by created_at_ms desc, id desc limit $2",
+        )
+        .bind(account.to_string())
+        .bind(ENTITLEMENTS_LISTED_MAX)
+        .fetch_all(db)
+        .await
     })?;
     rows.into_iter().map(Entitlement::try_from).collect()
+}
+
+/// An account's entitlement of a kind to a title, if it has one that is open.
+pub async fn of_kind(
+    tx: &mut Tx,
+    account: AccountId,
+    title: TitleId,
+    kind: Kind,
+) -> Result<Option<Entitlement>, Error> {
+    let row: Option<Row> = on!(tx, |db| sqlx::query_as(
+        "select * from entitlements where account_id = $1 and title_id = $2 and kind = $3 \
+         and state in ('ready', 'active') order by id limit 1"
+    )
+    .bind(account.to_string())
+    .bind(title.to_string())
+    .bind(kind.text())
+    .fetch_optional(db)
+    .await)?;
+    row.map(Entitlement::try_from).transpose()
 }
 
 /// Counts a view: takes one of those left and, at the first start, fixes until when play may go on. None, with
@@ -136,20 +199,159 @@ pub async fn count_view(
     entitlement: EntitlementId,
     now_ms: i64,
 ) -> Result<Option<Entitlement>, Error> {
-    let row: Option<Row> = on!(tx, |db| sqlx::query_as(
-        "update entitlements set views_left = views_left - 1, views_used = views_used + 1, \
+    let row: Option<Row> = on!(tx, |db| {
+        sqlx::query_as(
+        "update entitlements set state = 'active', views_left = views_left - 1, views_used = views_used + 1, \
          play_until_ms = coalesce(play_until_ms, $2 + play_within_ms) \
-         where id = $1 and state = 'active' and (views_left is null or views_left > 0) \
+         where id = $1 and state in ('ready', 'active') and (views_left is null or views_left > 0) \
+         and (valid_until_ms is null or valid_until_ms > $2) \
          and ((views_used = 0 and (start_by_ms is null or start_by_ms > $2)) \
-         or (views_used > 0 and (play_until_ms is null or play_until_ms > $2))) \
-         returning id, account_id, title_id, plan_id, purchase_id, state, start_by_ms, play_within_ms, \
-         play_until_ms, views_left, views_used, created_at_ms"
+         or (views_used > 0 and (play_until_ms is null or play_until_ms > $2))) returning *"
     )
     .bind(entitlement.to_string())
     .bind(now_ms)
     .fetch_optional(db)
-    .await)?;
+    .await
+    })?;
     row.map(Entitlement::try_from).transpose()
+}
+
+/// Counts a title in the current period of an entitlement's quota, once. False, with nothing counted, if every title of
+/// the period was used.
+pub async fn count_title(
+    tx: &mut Tx,
+    entitlement: EntitlementId,
+    title: TitleId,
+    now_ms: i64,
+) -> Result<bool, Error> {
+    // The row's lock comes first, in a statement of its own: the period stays what it is.
+    hold(tx, entitlement).await?;
+    let new = on!(tx, |db| {
+        sqlx::query(
+            "insert into quota_uses (entitlement_id, period_index, title_id, at_ms) \
+         select id, period_index, $2, $3 from entitlements where id = $1 \
+         on conflict (entitlement_id, period_index, title_id) do nothing",
+        )
+        .bind(entitlement.to_string())
+        .bind(title.to_string())
+        .bind(now_ms)
+        .execute(db)
+        .await?
+        .rows_affected()
+    });
+    if new == 0 {
+        return Ok(true);
+    }
+    let counted = on!(tx, |db| {
+        sqlx::query(
+            "update entitlements set quota_used = quota_used + 1 where id = $1 and quota_used < quota_titles",
+        )
+        .bind(entitlement.to_string())
+        .execute(db)
+        .await?
+        .rows_affected()
+    });
+    if counted == 1 {
+        return Ok(true);
+    }
+    on!(tx, |db| sqlx::query(
+        "delete from quota_uses where entitlement_id = $1 and title_id = $2 \
+         and period_index = (select period_index from entitlements where id = $1)"
+    )
+    .bind(entitlement.to_string())
+    .bind(title.to_string())
+    .execute(db)
+    .await
+    .map(drop))?;
+    Ok(false)
+}
+
+/// Holds an entitlement's row until the transaction ends, and tells its status.
+pub async fn hold(tx: &mut Tx, entitlement: EntitlementId) -> Result<Option<Status>, Error> {
+    let row: Option<(String,)> =
+        on!(tx, |db| sqlx::query_as("update entitlements set state = state where id = $1 returning state")
+            .bind(entitlement.to_string())
+            .fetch_optional(db)
+            .await)?;
+    row.map(|(state,)| Status::parse(&state).ok_or(Error::Corrupt("entitlement status"))).transpose()
+}
+
+/// Moves an entitlement's status as the table says, and keeps the event. False, with nothing changed, if the table does
+/// not say so or there is no such entitlement.
+pub async fn apply(
+    tx: &mut Tx,
+    entitlement: EntitlementId,
+    event: Event,
+    note: &str,
+    now_ms: i64,
+) -> Result<bool, Error> {
+    let Some(status) = hold(tx, entitlement).await? else { return Ok(false) };
+    let Some(to) = next(status, event) else { return Ok(false) };
+    on!(tx, |db| sqlx::query(
+        "update entitlements set state = $1, updated_at_ms = $2, renews = renews and $3, \
+         revoked_at_ms = case when $1 = 'revoked' then $2 else revoked_at_ms end, \
+         revoked_reason = case when $1 = 'revoked' then $4 else revoked_reason end where id = $5"
+    )
+    .bind(to.text())
+    .bind(now_ms)
+    .bind(to.is_open())
+    .bind(note)
+    .bind(entitlement.to_string())
+    .execute(db)
+    .await
+    .map(drop))?;
+    record(tx, entitlement, event.text(), note, now_ms).await?;
+    Ok(true)
+}
+
+/// Keeps an event. The entitlement's row must be held by the transaction already, or be new in it.
+pub async fn record(
+    tx: &mut Tx,
+    entitlement: EntitlementId,
+    event: &str,
+    note: &str,
+    now_ms: i64,
+) -> Result<(), Error> {
+    on!(tx, |db| {
+        sqlx::query(
+        "insert into entitlement_events (entitlement_id, position, event, note, at_ms) \
+         select $1, coalesce(max(position), 0) + 1, $2, $3, $4 from entitlement_events where entitlement_id = $1"
+    )
+    .bind(entitlement.to_string())
+    .bind(event)
+    .bind(Some(note).filter(|note| !note.is_empty()))
+    .bind(now_ms)
+    .execute(db)
+    .await
+    .map(drop)
+    })?;
+    Ok(())
+}
+
+/// Something that happened to an entitlement.
+#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
+pub struct Happened {
+    /// What.
+    pub event: String,
+    /// Why, where somebody said.
+    pub note: Option<String>,
+    /// When.
+    pub at_ms: i64,
+}
+
+/// What happened to an entitlement, the newest first, at most [`EVENTS_LISTED_MAX`].
+pub async fn events(tx: &mut Tx, entitlement: EntitlementId) -> Result<Vec<Happened>, Error> {
+    let rows: Vec<Happened> = on!(tx, |db| {
+        sqlx::query_as(
+            "select event, note, at_ms from entitlement_events where entitlement_id = $1 \
+             order by position desc limit $2",
+        )
+        .bind(entitlement.to_string())
+        .bind(EVENTS_LISTED_MAX)
+        .fetch_all(db)
+        .await
+    })?;
+    Ok(rows)
 }
 
 /// Takes an entitlement back. False if there is none or it was taken back before.
@@ -159,15 +361,5 @@ pub async fn revoke(
     reason: &str,
     now_ms: i64,
 ) -> Result<bool, Error> {
-    let changed = on!(tx, |db| sqlx::query(
-        "update entitlements set state = 'revoked', revoked_at_ms = $1, revoked_reason = $2 \
-         where id = $3 and state = 'active'"
-    )
-    .bind(now_ms)
-    .bind(reason)
-    .bind(entitlement.to_string())
-    .execute(db)
-    .await?
-    .rows_affected());
-    Ok(changed == 1)
+    apply(tx, entitlement, Event::Revoke, reason, now_ms).await
 }

@@ -6,7 +6,7 @@
 //! Accounts are locked in the order provider, wallet, sales, so that PostgreSQL finds no cycle.
 
 use matinee_protocol::api::Money;
-use matinee_protocol::id::{AccountId, TitleId};
+use matinee_protocol::id::{AccountId, PlanId, TitleId};
 
 use super::{Error, Tx};
 
@@ -19,6 +19,8 @@ pub enum Holder {
     Wallet(AccountId),
     /// What a title has earned.
     Sales(TitleId),
+    /// What a plan over several titles has earned.
+    PlanSales(PlanId),
 }
 
 impl Holder {
@@ -28,6 +30,7 @@ impl Holder {
             Self::Provider(provider) => format!("provider/{provider}/{currency}"),
             Self::Wallet(account) => format!("wallet/{account}/{currency}"),
             Self::Sales(title) => format!("sales/{title}/{currency}"),
+            Self::PlanSales(plan) => format!("plan-sales/{plan}/{currency}"),
         }
     }
 

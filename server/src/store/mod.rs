@@ -22,6 +22,7 @@ macro_rules! on {
 pub mod account;
 pub mod backend;
 pub mod carry;
+pub mod coupon;
 pub mod device;
 pub mod entitlement;
 pub mod event;
@@ -35,6 +36,7 @@ pub mod purchase;
 pub mod receipt;
 pub mod release;
 pub mod report;
+pub mod right;
 pub mod sealed;
 pub mod session;
 pub mod signing_key;

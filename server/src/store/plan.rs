@@ -1,120 +1,228 @@
 //! Plans: things for sale.
 
-use matinee_protocol::api::{Money, PlanSummary};
-use matinee_protocol::id::{PlanId, TitleId};
+use matinee_protocol::api::Money;
+use matinee_protocol::id::{CollectionId, PlanId, TitleId};
 
-use super::{Error, Tx, id, signed, unsigned};
+use super::{Error, Tx, id, index, signed, unsigned};
+use crate::license::calendar::Period;
+use crate::license::plan::{Break, Kind, Renewal, Scope, Terms};
 
-/// A rental of a title.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Plan {
-    /// Its id.
-    pub id: PlanId,
-    /// What it is for.
-    pub title_id: TitleId,
-    /// What it costs.
-    pub price: Money,
-    /// Time after the purchase within which play must start.
-    pub start_within_ms: u64,
-    /// Time after the first start within which play may go on.
-    pub play_within_ms: u64,
-    /// Views; none means as many as fit the window.
-    pub views: Option<u32>,
-    /// When it was added.
-    pub created_at_ms: i64,
-}
+pub use crate::license::plan::Plan;
 
-impl Plan {
-    /// The one kind so far.
-    pub const RENTAL: &'static str = "rental";
-
-    /// As the interface shows it.
-    pub fn summary(&self) -> PlanSummary {
-        PlanSummary {
-            id: self.id,
-            kind: Self::RENTAL.to_owned(),
-            price: self.price.clone(),
-            start_within_ms: self.start_within_ms,
-            play_within_ms: self.play_within_ms,
-            views: self.views,
-        }
-    }
-}
+/// Plans in one listing.
+pub const PLANS_LISTED_MAX: i64 = 200;
 
 #[derive(sqlx::FromRow)]
 struct Row {
     id: String,
-    title_id: String,
+    name: Option<String>,
+    title_id: Option<String>,
+    collection_id: Option<String>,
+    tier: Option<i64>,
+    kind: String,
     price_minor: i64,
     currency: String,
     start_within_ms: Option<i64>,
     play_within_ms: Option<i64>,
     views: Option<i64>,
+    period: Option<String>,
+    grace_ms: Option<i64>,
+    trial_ms: Option<i64>,
+    quota_titles: Option<i64>,
+    guests: bool,
+    breaks: Option<String>,
+    concurrent_views: Option<i64>,
+    offline_ms: Option<i64>,
     created_at_ms: i64,
+}
+
+impl Row {
+    fn renewal(&self) -> Result<Renewal, Error> {
+        let period = self.period.as_deref().and_then(Period::parse).ok_or(Error::Corrupt("plan period"))?;
+        Ok(Renewal {
+            period,
+            grace_ms: unsigned(self.grace_ms.unwrap_or(0)),
+            trial_ms: self.trial_ms.map(unsigned),
+        })
+    }
+
+    fn terms(&self) -> Result<Terms, Error> {
+        let corrupt = Error::Corrupt("plan");
+        Ok(match Kind::parse(&self.kind).ok_or(Error::Corrupt("plan kind"))? {
+            Kind::Rental => Terms::Rental {
+                start_within_ms: unsigned(self.start_within_ms.ok_or(Error::Corrupt("plan"))?),
+                play_within_ms: unsigned(self.play_within_ms.ok_or(corrupt)?),
+                views: self.views.map(index).transpose()?,
+            },
+            Kind::Purchase => Terms::Purchase,
+            Kind::Subscription => Terms::Subscription(self.renewal()?),
+            Kind::Quota => {
+                Terms::Quota { renewal: self.renewal()?, titles: index(self.quota_titles.ok_or(corrupt)?)? }
+            }
+            Kind::Free => Terms::Free { guests: self.guests },
+            Kind::AdSupported => {
+                let breaks: Vec<Break> =
+                    serde_json::from_str(self.breaks.as_deref().unwrap_or("[]")).map_err(|_| corrupt)?;
+                Terms::AdSupported { guests: self.guests, breaks }
+            }
+            Kind::Preview => return Err(corrupt),
+        })
+    }
 }
 
 impl TryFrom<Row> for Plan {
     type Error = Error;
 
     fn try_from(row: Row) -> Result<Self, Error> {
+        let terms = row.terms()?;
+        let title = row.title_id.as_deref().map(id).transpose()?.map(Scope::Title);
         Ok(Self {
             id: id(&row.id)?,
-            title_id: id(&row.title_id)?,
+            name: row.name,
+            scopes: title.into_iter().chain(collection_of(row.collection_id, row.tier)?).collect(),
             price: Money { minor: row.price_minor, currency: row.currency },
-            start_within_ms: unsigned(row.start_within_ms.ok_or(Error::Corrupt("plan"))?),
-            play_within_ms: unsigned(row.play_within_ms.ok_or(Error::Corrupt("plan"))?),
-            views: row.views.map(super::index).transpose()?,
+            terms,
+            concurrent_views: row.concurrent_views.map(index).transpose()?,
+            offline_ms: row.offline_ms.map(unsigned),
             created_at_ms: row.created_at_ms,
         })
     }
 }
 
+/// A collection and its tier out of two columns.
+pub(super) fn collection_of(collection: Option<String>, tier: Option<i64>) -> Result<Option<Scope>, Error> {
+    let Some(collection) = collection else { return Ok(None) };
+    let tier = index(tier.ok_or(Error::Corrupt("tier"))?)?;
+    Ok(Some(Scope::Collection { collection: id(&collection)?, tier }))
+}
+
 /// Adds a plan.
 pub async fn insert(tx: &mut Tx, plan: &Plan) -> Result<(), Error> {
-    on!(tx, |db| sqlx::query(
-        "insert into plans \
-         (id, title_id, kind, price_minor, currency, start_within_ms, play_within_ms, views, created_at_ms) \
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9)"
+    let collection = plan.scopes.iter().find_map(|scope| scope.collection());
+    let titles: Vec<TitleId> = plan.scopes.iter().filter_map(|scope| scope.title()).collect();
+    let (start_within, play_within, views) = match &plan.terms {
+        Terms::Rental { start_within_ms, play_within_ms, views } => {
+            (Some(signed(*start_within_ms)), Some(signed(*play_within_ms)), *views)
+        }
+        _ => (None, None, None),
+    };
+    let renewal = plan.terms.renewal();
+    let quota = if let Terms::Quota { titles, .. } = &plan.terms { Some(i64::from(*titles)) } else { None };
+    let breaks = if let Terms::AdSupported { breaks, .. } = &plan.terms {
+        Some(serde_json::to_string(breaks).map_err(|_| Error::Corrupt("breaks"))?)
+    } else {
+        None
+    };
+    on!(tx, |db| {
+        sqlx::query(
+        "insert into plans (id, title_id, kind, price_minor, currency, start_within_ms, play_within_ms, views, \
+         created_at_ms, name, collection_id, tier, period, grace_ms, trial_ms, quota_titles, guests, breaks, \
+         concurrent_views, offline_ms) \
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)"
     )
     .bind(plan.id.to_string())
-    .bind(plan.title_id.to_string())
-    .bind(Plan::RENTAL)
+    .bind(titles.first().map(TitleId::to_string))
+    .bind(plan.terms.kind().text())
     .bind(plan.price.minor)
     .bind(&plan.price.currency)
-    .bind(signed(plan.start_within_ms))
-    .bind(signed(plan.play_within_ms))
-    .bind(plan.views.map(i64::from))
+    .bind(start_within)
+    .bind(play_within)
+    .bind(views.map(i64::from))
     .bind(plan.created_at_ms)
+    .bind(plan.name.as_deref())
+    .bind(collection.map(|(collection, _)| collection.to_string()))
+    .bind(collection.map(|(_, tier)| i64::from(tier)))
+    .bind(renewal.map(|renewal| renewal.period.text()))
+    .bind(renewal.map(|renewal| signed(renewal.grace_ms)))
+    .bind(renewal.and_then(|renewal| renewal.trial_ms).map(signed))
+    .bind(quota)
+    .bind(plan.terms.guests())
+    .bind(breaks.as_deref())
+    .bind(plan.concurrent_views.map(i64::from))
+    .bind(plan.offline_ms.map(signed))
     .execute(db)
     .await
-    .map(drop))?;
+    .map(drop)
+    })?;
+    // The first title stands in the plan's own row.
+    for (position, title) in (1_i64..).zip(titles.iter().skip(1)) {
+        on!(tx, |db| sqlx::query(
+            "insert into plan_titles (plan_id, title_id, position) values ($1, $2, $3)"
+        )
+        .bind(plan.id.to_string())
+        .bind(title.to_string())
+        .bind(position)
+        .execute(db)
+        .await
+        .map(drop))?;
+    }
     Ok(())
 }
 
 /// The plan with this id.
 pub async fn by_id(tx: &mut Tx, plan: PlanId) -> Result<Option<Plan>, Error> {
-    let row: Option<Row> = on!(tx, |db| {
-        sqlx::query_as(
-        "select id, title_id, price_minor, currency, start_within_ms, play_within_ms, views, created_at_ms \
-         from plans where id = $1"
-    )
-    .bind(plan.to_string())
-    .fetch_optional(db)
-    .await
-    })?;
-    row.map(Plan::try_from).transpose()
+    let row: Option<Row> = on!(tx, |db| sqlx::query_as("select * from plans where id = $1")
+        .bind(plan.to_string())
+        .fetch_optional(db)
+        .await)?;
+    let Some(row) = row else { return Ok(None) };
+    let mut found = Plan::try_from(row)?;
+    bundle(tx, &mut found).await?;
+    Ok(Some(found))
 }
 
-/// The plans of a title, cheapest first.
+/// Adds the further titles of a bundle. What renews is never one.
+async fn bundle(tx: &mut Tx, plan: &mut Plan) -> Result<(), Error> {
+    if plan.terms.renewal().is_some() {
+        return Ok(());
+    }
+    let rows: Vec<(String,)> = on!(tx, |db| sqlx::query_as(
+        "select title_id from plan_titles where plan_id = $1 order by position"
+    )
+    .bind(plan.id.to_string())
+    .fetch_all(db)
+    .await)?;
+    for (title,) in rows {
+        plan.scopes.push(Scope::Title(id(&title)?));
+    }
+    Ok(())
+}
+
+/// The plans that a title can be had by, cheapest first: its own, bundles with it, and those over its collections.
 pub async fn by_title(tx: &mut Tx, title: TitleId) -> Result<Vec<Plan>, Error> {
     let rows: Vec<Row> = on!(tx, |db| {
         sqlx::query_as(
-        "select id, title_id, price_minor, currency, start_within_ms, play_within_ms, views, created_at_ms \
-         from plans where title_id = $1 order by price_minor, id"
+        "select p.* from plans p where p.title_id = $1 \
+         or exists (select 1 from plan_titles b where b.plan_id = p.id and b.title_id = $1) \
+         or exists (select 1 from collection_titles c where c.collection_id = p.collection_id and c.title_id = $1 \
+         and c.tier <= p.tier) order by p.price_minor, p.id limit $2"
     )
     .bind(title.to_string())
+    .bind(PLANS_LISTED_MAX)
     .fetch_all(db)
     .await
     })?;
-    rows.into_iter().map(Plan::try_from).collect()
+    whole(tx, rows).await
+}
+
+/// The plans over a collection, cheapest first.
+pub async fn by_collection(tx: &mut Tx, collection: CollectionId) -> Result<Vec<Plan>, Error> {
+    let rows: Vec<Row> = on!(tx, |db| sqlx::query_as(
+        "select * from plans where collection_id = $1 order by price_minor, id limit $2"
+    )
+    .bind(collection.to_string())
+    .bind(PLANS_LISTED_MAX)
+    .fetch_all(db)
+    .await)?;
+    whole(tx, rows).await
+}
+
+async fn whole(tx: &mut Tx, rows: Vec<Row>) -> Result<Vec<Plan>, Error> {
+    let mut plans = Vec::with_capacity(rows.len());
+    for row in rows {
+        let mut plan = Plan::try_from(row)?;
+        bundle(tx, &mut plan).await?;
+        plans.push(plan);
+    }
+    Ok(plans)
 }

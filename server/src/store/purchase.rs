@@ -1,82 +1,135 @@
 //! Purchases: plans bought.
 
-use matinee_protocol::api::PurchaseSummary;
+use matinee_protocol::api::{Money, PurchaseSummary};
 use matinee_protocol::id::{AccountId, EntitlementId, PurchaseId};
 
+use super::coupon::{self, Redeemed};
 use super::entitlement::{self, Entitlement};
 use super::ledger::{self, Holder, Journal};
 use super::plan::Plan;
-use super::{Error, Tx, signed, unsigned};
+use super::{Error, Tx, unsigned};
+use crate::license::plan::Scope;
 
 /// A purchase with what it gives, not yet settled.
 #[derive(Debug, Clone)]
 pub struct Sale {
     /// The purchase.
     pub summary: PurchaseSummary,
-    /// What it gives.
-    pub entitlement: Entitlement,
+    /// What it gives, one for each scope of the plan, in its order.
+    pub entitlements: Vec<Entitlement>,
+    /// The coupon that lowered the price.
+    pub coupon: Option<String>,
+    /// Whether it begins with the plan's trial.
+    pub trial: bool,
 }
 
-/// What buying a plan would be.
+impl Sale {
+    /// The first thing that it gives.
+    pub fn entitlement(&self) -> &Entitlement {
+        self.entitlements.first().expect("a sale gives something")
+    }
+}
+
+/// How a sale went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Settled {
+    /// Everything is done.
+    Yes,
+    /// Nothing is: there is too little in the wallet.
+    WalletTooLow,
+    /// Nothing is: the coupon is used up, has run out, or was used by this account before.
+    CouponRefused,
+    /// Nothing is: the account has tried this plan before.
+    TrialUsed,
+}
+
+/// What a purchase is made of, beside the plan.
+#[derive(Debug, Clone, Default)]
+pub struct Conditions {
+    /// What is paid now, where it is not the plan's price.
+    pub amount: Option<Money>,
+    /// The coupon that made it so.
+    pub coupon: Option<String>,
+    /// Whether it begins with the plan's trial, for nothing.
+    pub trial: bool,
+}
+
+/// What buying a plan would be. `fresh` makes the ids of its entitlements. None if the plan gives nothing, or for longer
+/// than a calendar holds.
 pub fn draft(
     account: AccountId,
     plan: &Plan,
     purchase: PurchaseId,
-    entitlement: EntitlementId,
+    mut fresh: impl FnMut() -> EntitlementId,
+    conditions: Conditions,
     now_ms: i64,
-) -> Sale {
-    let entitlement = Entitlement {
-        id: entitlement,
-        account_id: account,
-        title_id: plan.title_id,
-        plan_id: Some(plan.id),
-        purchase_id: Some(purchase),
-        revoked: false,
-        start_by_ms: now_ms.checked_add(signed(plan.start_within_ms)),
-        play_within_ms: Some(signed(plan.play_within_ms)),
-        play_until_ms: None,
-        views_left: plan.views,
-        views_used: 0,
-        created_at_ms: now_ms,
+) -> Option<Sale> {
+    let Conditions { amount, coupon, trial } = conditions;
+    let nothing = Money { minor: 0, currency: plan.price.currency.clone() };
+    let amount = if trial { nothing } else { amount.unwrap_or_else(|| plan.price.clone()) };
+    let bought = |scope: &Scope| {
+        let bought = Entitlement::bought(plan, *scope, (fresh(), account), trial, now_ms)?;
+        Some(Entitlement { purchase_id: Some(purchase), ..bought })
     };
-    let summary = PurchaseSummary {
-        id: purchase,
-        plan: plan.id,
-        amount: plan.price.clone(),
-        created_at_ms: unsigned(now_ms),
-    };
-    Sale { summary, entitlement }
+    let entitlements: Vec<Entitlement> = plan.scopes.iter().map(bought).collect::<Option<_>>()?;
+    if entitlements.is_empty() {
+        return None;
+    }
+    let summary = PurchaseSummary { id: purchase, plan: plan.id, amount, created_at_ms: unsigned(now_ms) };
+    Some(Sale { summary, entitlements, coupon, trial })
 }
 
-/// Debits the wallet, credits the title's sales, and creates the purchase and its entitlement. False, with nothing
-/// changed, if the wallet holds too little.
-pub async fn settle(tx: &mut Tx, plan: &Plan, sale: &Sale) -> Result<bool, Error> {
-    let account = sale.entitlement.account_id;
-    let at_ms = sale.entitlement.created_at_ms;
+/// Whose sales a plan's money is: those of the one title, or the plan's own where it is for several.
+pub fn seller(plan: &Plan) -> Holder {
+    match plan.scopes.as_slice() {
+        [Scope::Title(title)] => Holder::Sales(*title),
+        _ => Holder::PlanSales(plan.id),
+    }
+}
+
+/// Takes the coupon and the trial, debits the wallet, credits the sales, and creates the purchase and its entitlements.
+/// Unless it says yes, the transaction must be dropped; a sale without coupon and trial has changed nothing then.
+pub async fn settle(tx: &mut Tx, plan: &Plan, sale: &Sale) -> Result<Settled, Error> {
+    let account = sale.entitlement().account_id;
+    let at_ms = sale.entitlement().created_at_ms;
     let reference = sale.summary.id.to_string();
-    let free = plan.price.minor == 0;
+    if sale.trial && !coupon::take_trial(tx, account, plan.id, at_ms).await? {
+        return Ok(Settled::TrialUsed);
+    }
+    if let Some(code) = &sale.coupon {
+        let asked = (account, sale.summary.id);
+        if coupon::redeem(tx, code, asked, at_ms).await? != Redeemed::Yes {
+            return Ok(Settled::CouponRefused);
+        }
+    }
+    let amount = &sale.summary.amount;
+    let free = amount.minor == 0;
     if !free {
         // The journal carries the purchase's own id: there is exactly one.
         let journal = Journal { id: &reference, kind: "purchase", reference: &reference, at_ms };
-        let (from, to) = (Holder::Wallet(account), Holder::Sales(plan.title_id));
-        if !ledger::transfer(tx, journal, &from, &to, &plan.price).await? {
-            return Ok(false);
+        if !ledger::transfer(tx, journal, &Holder::Wallet(account), &seller(plan), amount).await? {
+            return Ok(Settled::WalletTooLow);
         }
     }
-    on!(tx, |db| sqlx::query(
-        "insert into purchases (id, account_id, plan_id, price_minor, currency, journal_id, created_at_ms) \
-         values ($1, $2, $3, $4, $5, $6, $7)"
+    on!(tx, |db| {
+        sqlx::query(
+        "insert into purchases (id, account_id, plan_id, price_minor, currency, journal_id, created_at_ms, coupon) \
+         values ($1, $2, $3, $4, $5, $6, $7, $8)"
     )
     .bind(&reference)
     .bind(account.to_string())
     .bind(plan.id.to_string())
-    .bind(plan.price.minor)
-    .bind(&plan.price.currency)
+    .bind(amount.minor)
+    .bind(&amount.currency)
     .bind((!free).then_some(reference.as_str()))
     .bind(at_ms)
+    .bind(sale.coupon.as_deref())
     .execute(db)
     .await
-    .map(drop))?;
-    entitlement::insert(tx, &sale.entitlement).await?;
-    Ok(true)
+    .map(drop)
+    })?;
+    for entitlement in &sale.entitlements {
+        entitlement::insert(tx, entitlement).await?;
+    }
+    Ok(Settled::Yes)
 }

@@ -1,67 +1,13 @@
-//! Views. A view is active, ended, expired or revoked; only an active one moves, and only to one of the others.
+//! Views. A view is active, ended, expired, stopped or revoked; only an active one moves, and only to one of the others.
 
-use matinee_protocol::id::{AccountId, EntitlementId, ReleaseId, Thumbprint, ViewId};
+use matinee_protocol::id::{AccountId, EntitlementId, ReleaseId, Thumbprint, TitleId, ViewId};
 
-use super::{Error, Tx, id};
+use super::{Error, Tx, id, unsigned};
+
+pub use crate::license::view::{State, View};
 
 /// Views told of in one pass.
 const REVOKED_LISTED_MAX: i64 = 10_000;
-
-/// Where a view stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum State {
-    /// In use.
-    Active,
-    /// Ended by its viewer.
-    Ended,
-    /// Asked for nothing for too long, or its window closed.
-    Expired,
-    /// Its entitlement was taken back.
-    Revoked,
-}
-
-impl State {
-    fn text(self) -> &'static str {
-        match self {
-            Self::Active => "active",
-            Self::Ended => "ended",
-            Self::Expired => "expired",
-            Self::Revoked => "revoked",
-        }
-    }
-
-    fn parse(text: &str) -> Result<Self, Error> {
-        [Self::Active, Self::Ended, Self::Expired, Self::Revoked]
-            .into_iter()
-            .find(|state| state.text() == text)
-            .ok_or(Error::Corrupt("view state"))
-    }
-}
-
-/// One use of an entitlement on one device, with what its entitlement says now.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct View {
-    /// Its id.
-    pub id: ViewId,
-    /// What it uses.
-    pub entitlement_id: EntitlementId,
-    /// Whose it is.
-    pub account_id: AccountId,
-    /// What it plays.
-    pub release_id: ReleaseId,
-    /// On which device.
-    pub device: Thumbprint,
-    /// The device's X25519 public key.
-    pub agreement_key: [u8; 32],
-    /// Where it stands.
-    pub state: State,
-    /// When it was opened.
-    pub opened_at_ms: i64,
-    /// When it last asked for something.
-    pub last_seen_at_ms: i64,
-    /// Until when its entitlement lets play go on.
-    pub play_until_ms: Option<i64>,
-}
 
 /// A view to open.
 #[derive(Debug, Clone, Copy)]
@@ -73,6 +19,8 @@ pub struct NewView {
     /// Whose it is.
     pub account_id: AccountId,
     /// What it plays.
+    pub title_id: TitleId,
+    /// Which release of it.
     pub release_id: ReleaseId,
     /// On which device.
     pub device: Thumbprint,
@@ -85,6 +33,7 @@ struct Row {
     id: String,
     entitlement_id: String,
     account_id: String,
+    title_id: String,
     release_id: String,
     jkt: String,
     agreement_key: Vec<u8>,
@@ -92,6 +41,9 @@ struct Row {
     opened_at_ms: i64,
     last_seen_at_ms: i64,
     play_until_ms: Option<i64>,
+    valid_until_ms: Option<i64>,
+    available_until_ms: Option<i64>,
+    preview_ms: Option<i64>,
 }
 
 impl TryFrom<Row> for View {
@@ -102,24 +54,28 @@ impl TryFrom<Row> for View {
             id: id(&row.id)?,
             entitlement_id: id(&row.entitlement_id)?,
             account_id: id(&row.account_id)?,
+            title_id: id(&row.title_id)?,
             release_id: id(&row.release_id)?,
             device: id(&row.jkt)?,
             agreement_key: row.agreement_key.try_into().map_err(|_| Error::Corrupt("agreement key"))?,
-            state: State::parse(&row.state)?,
+            state: State::parse(&row.state).ok_or(Error::Corrupt("view state"))?,
             opened_at_ms: row.opened_at_ms,
             last_seen_at_ms: row.last_seen_at_ms,
             play_until_ms: row.play_until_ms,
+            valid_until_ms: row.valid_until_ms,
+            available_until_ms: row.available_until_ms,
+            preview_ms: row.preview_ms.map(unsigned),
         })
     }
 }
 
-/// Opens a view. False if this device has an active one on this entitlement: that one goes on.
+/// Opens a view. False if this device has an active one of this title on this entitlement: that one goes on.
 pub async fn open(tx: &mut Tx, view: &NewView, now_ms: i64) -> Result<bool, Error> {
     let inserted = on!(tx, |db| {
         sqlx::query(
         "insert into views (id, entitlement_id, account_id, release_id, jkt, agreement_key, state, opened_at_ms, \
-         last_seen_at_ms) values ($1, $2, $3, $4, $5, $6, 'active', $7, $7) \
-         on conflict (entitlement_id, jkt) where state = 'active' do nothing"
+         last_seen_at_ms, title_id) values ($1, $2, $3, $4, $5, $6, 'active', $7, $7, $8) \
+         on conflict (entitlement_id, jkt, title_id) where state = 'active' do nothing"
     )
     .bind(view.id.to_string())
     .bind(view.entitlement_id.to_string())
@@ -128,6 +84,7 @@ pub async fn open(tx: &mut Tx, view: &NewView, now_ms: i64) -> Result<bool, Erro
     .bind(view.device.to_string())
     .bind(view.agreement_key.as_slice())
     .bind(now_ms)
+    .bind(view.title_id.to_string())
     .execute(db)
     .await?
     .rows_affected()
@@ -139,8 +96,10 @@ pub async fn open(tx: &mut Tx, view: &NewView, now_ms: i64) -> Result<bool, Erro
 pub async fn by_id(tx: &mut Tx, view: ViewId) -> Result<Option<View>, Error> {
     let row: Option<Row> = on!(tx, |db| {
         sqlx::query_as(
-        "select v.id, v.entitlement_id, v.account_id, v.release_id, v.jkt, v.agreement_key, v.state, v.opened_at_ms, \
-         v.last_seen_at_ms, e.play_until_ms from views v join entitlements e on e.id = v.entitlement_id where v.id = $1"
+        "select v.id, v.entitlement_id, v.account_id, v.title_id, v.release_id, v.jkt, v.agreement_key, v.state, \
+         v.opened_at_ms, v.last_seen_at_ms, e.play_until_ms, e.valid_until_ms, e.preview_ms, t.available_until_ms \
+         from views v join entitlements e on e.id = v.entitlement_id join titles t on t.id = v.title_id \
+         where v.id = $1"
     )
     .bind(view.to_string())
     .fetch_optional(db)
@@ -149,20 +108,23 @@ pub async fn by_id(tx: &mut Tx, view: ViewId) -> Result<Option<View>, Error> {
     row.map(View::try_from).transpose()
 }
 
-/// This device's active view of this entitlement.
+/// This device's active view of this title on this entitlement.
 pub async fn active_on(
     tx: &mut Tx,
     entitlement: EntitlementId,
     device: Thumbprint,
+    title: TitleId,
 ) -> Result<Option<View>, Error> {
     let row: Option<Row> = on!(tx, |db| {
         sqlx::query_as(
-        "select v.id, v.entitlement_id, v.account_id, v.release_id, v.jkt, v.agreement_key, v.state, v.opened_at_ms, \
-         v.last_seen_at_ms, e.play_until_ms from views v join entitlements e on e.id = v.entitlement_id \
-         where v.entitlement_id = $1 and v.jkt = $2 and v.state = 'active'"
+        "select v.id, v.entitlement_id, v.account_id, v.title_id, v.release_id, v.jkt, v.agreement_key, v.state, \
+         v.opened_at_ms, v.last_seen_at_ms, e.play_until_ms, e.valid_until_ms, e.preview_ms, t.available_until_ms \
+         from views v join entitlements e on e.id = v.entitlement_id join titles t on t.id = v.title_id \
+         where v.entitlement_id = $1 and v.jkt = $2 and v.title_id = $3 and v.state = 'active'"
     )
     .bind(entitlement.to_string())
     .bind(device.to_string())
+    .bind(title.to_string())
     .fetch_optional(db)
     .await
     })?;
@@ -232,18 +194,82 @@ pub async fn revoke_all(
     rows.iter().map(|(view,)| id(view)).collect()
 }
 
-/// Views revoked since then, with the reason: what another process revoked is told to this one's peers.
+/// Views revoked or stopped since then, with the reason: what another process did is told to this one's peers.
 pub async fn revoked_since(tx: &mut Tx, since_ms: i64) -> Result<Vec<(ViewId, String)>, Error> {
     let rows: Vec<(String, Option<String>)> = on!(tx, |db| {
         sqlx::query_as(
-        "select id, end_reason from views where state = 'revoked' and ended_at_ms >= $1 order by ended_at_ms limit $2"
+            "select id, end_reason from views where state in ('revoked', 'stopped') and ended_at_ms >= $1 \
+         order by ended_at_ms limit $2",
+        )
+        .bind(since_ms)
+        .bind(REVOKED_LISTED_MAX)
+        .fetch_all(db)
+        .await
+    })?;
+    rows.into_iter().map(|(view, reason)| Ok((id(&view)?, reason.unwrap_or_default()))).collect()
+}
+
+/// How many devices of an account without this one have an active view that asked for something since then.
+///
+/// Under [`super::account::hold`] it is exact: nobody else opens a view of this account meanwhile.
+pub async fn devices_playing(
+    tx: &mut Tx,
+    account: AccountId,
+    but: Thumbprint,
+    seen_since_ms: i64,
+) -> Result<u32, Error> {
+    let (count,): (i64,) = on!(tx, |db| sqlx::query_as(
+        "select count(distinct jkt) from views where account_id = $1 and state = 'active' and jkt <> $2 \
+         and last_seen_at_ms >= $3"
     )
-    .bind(since_ms)
-    .bind(REVOKED_LISTED_MAX)
+    .bind(account.to_string())
+    .bind(but.to_string())
+    .bind(seen_since_ms)
+    .fetch_one(db)
+    .await)?;
+    super::index(count)
+}
+
+/// Stops every active view of so many of an account's devices without this one, of those that asked for something since
+/// then, and names the views: first those of the device that began first or, with `newest`, last.
+pub async fn stop_others(
+    tx: &mut Tx,
+    account: AccountId,
+    but: Thumbprint,
+    (devices, newest, seen_since_ms): (u32, bool, i64),
+    now_ms: i64,
+) -> Result<Vec<ViewId>, Error> {
+    let rows: Vec<(String,)> = on!(tx, |db| {
+        sqlx::query_as(
+        "select jkt from views where account_id = $1 and state = 'active' and jkt <> $2 and last_seen_at_ms >= $5 \
+         group by jkt order by case when $3 then -max(opened_at_ms) else min(opened_at_ms) end, jkt limit $4"
+    )
+    .bind(account.to_string())
+    .bind(but.to_string())
+    .bind(newest)
+    .bind(i64::from(devices))
+    .bind(seen_since_ms)
     .fetch_all(db)
     .await
     })?;
-    rows.into_iter().map(|(view, reason)| Ok((id(&view)?, reason.unwrap_or_default()))).collect()
+    let mut stopped = Vec::new();
+    for (jkt,) in rows {
+        let views: Vec<(String,)> = on!(tx, |db| {
+            sqlx::query_as(
+            "update views set state = 'stopped', end_reason = 'another device plays now', ended_at_ms = $1 \
+             where account_id = $2 and jkt = $3 and state = 'active' returning id"
+        )
+        .bind(now_ms)
+        .bind(account.to_string())
+        .bind(&jkt)
+        .fetch_all(db)
+        .await
+        })?;
+        for (view,) in views {
+            stopped.push(id(&view)?);
+        }
+    }
+    Ok(stopped)
 }
 
 /// Expires views that have asked for nothing since then.

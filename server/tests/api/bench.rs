@@ -14,6 +14,7 @@ use matinee_protocol::license::AgreementSecret;
 use matinee_server::app::{App, Parts};
 use matinee_server::clock::{Clock as _, ManualClock};
 use matinee_server::config::Config;
+use matinee_server::license::plan::Terms;
 use matinee_server::origin::Origin;
 use matinee_server::store::account::{self, Account, Role};
 use matinee_server::store::plan::{self, Plan};
@@ -264,15 +265,13 @@ pub fn opening(answer: &Answer) -> Opening {
 async fn film(app: &App, publisher: AccountId) -> (TitleId, PlanId, ReleaseId) {
     let title = TitleId::from_bytes(random::id(NOW_MS));
     let release = ReleaseId::from_bytes(random::id(NOW_MS));
-    let plan = Plan {
-        id: PlanId::from_bytes(random::id(NOW_MS)),
-        title_id: title,
-        price: Money { minor: 50, currency: "USD".to_owned() },
+    let terms = Terms::Rental {
         start_within_ms: 30 * DAY_MS as u64,
         play_within_ms: 2 * DAY_MS as u64,
         views: Some(5),
-        created_at_ms: NOW_MS,
     };
+    let price = Money { minor: 50, currency: "USD".to_owned() };
+    let plan = Plan::of_title(PlanId::from_bytes(random::id(NOW_MS)), title, price, terms, NOW_MS);
     let file = File {
         file: FileIndex(0),
         name: "film.mp4".to_owned(),

@@ -38,7 +38,7 @@ async fn a_viewer_tops_up_and_buys() {
                 "amount": { "minor": 50, "currency": "USD" }, "created_at_ms": NOW_MS,
             },
             "entitlement": {
-                "id": bought["entitlement"]["id"], "title": bench.title, "status": "ready", "views_left": 5,
+                "id": bought["entitlement"]["id"], "kind": "rental", "title": bench.title, "status": "ready", "views_left": 5,
                 "start_before_ms": NOW_MS + 30 * DAY_MS, "play_until_ms": null,
             },
         })

@@ -5,15 +5,17 @@ use matinee_protocol::id::{
     AccountId, EntitlementId, FileIndex, PaymentId, PlanId, PurchaseId, ReleaseId, Thumbprint, TitleId,
     ViewId,
 };
+use matinee_server::license::plan::{Scope, Terms};
 use matinee_server::random;
 use matinee_server::store::account::{self, Account, Role};
 use matinee_server::store::entitlement::Entitlement;
 use matinee_server::store::payment::{self, Payment};
 use matinee_server::store::plan::{self, Plan};
+use matinee_server::store::purchase::{self, Conditions, Sale, Settled};
 use matinee_server::store::release::{self, File};
 use matinee_server::store::sealed::Sealed;
 use matinee_server::store::view::NewView;
-use matinee_server::store::{Tx, purchase, title};
+use matinee_server::store::{Tx, title};
 
 /// The present of every test.
 pub const NOW_MS: i64 = 1_795_000_000_000;
@@ -54,15 +56,9 @@ pub async fn account(tx: &mut Tx, email: &str, roles: &[Role]) -> AccountId {
 pub async fn plan(tx: &mut Tx, publisher: AccountId, views: Option<u32>) -> Plan {
     let title_id = TitleId::from_bytes(fresh());
     title::insert(tx, title_id, publisher, "Big Buck Bunny", NOW_MS).await.unwrap();
-    let plan = Plan {
-        id: PlanId::from_bytes(fresh()),
-        title_id,
-        price: dollars(50),
-        start_within_ms: 30 * DAY_MS as u64,
-        play_within_ms: 2 * DAY_MS as u64,
-        views,
-        created_at_ms: NOW_MS,
-    };
+    let terms =
+        Terms::Rental { start_within_ms: 30 * DAY_MS as u64, play_within_ms: 2 * DAY_MS as u64, views };
+    let plan = Plan::of_title(PlanId::from_bytes(fresh()), title_id, dollars(50), terms, NOW_MS);
     plan::insert(tx, &plan).await.unwrap();
     plan
 }
@@ -107,9 +103,21 @@ pub async fn top_up(tx: &mut Tx, account: AccountId, minor: i64) {
 
 /// Buys a plan, if the wallet holds enough.
 pub async fn buy(tx: &mut Tx, account: AccountId, plan: &Plan) -> Option<Entitlement> {
-    let (purchase, entitlement) = (PurchaseId::from_bytes(fresh()), EntitlementId::from_bytes(fresh()));
-    let sale = purchase::draft(account, plan, purchase, entitlement, NOW_MS);
-    purchase::settle(tx, plan, &sale).await.unwrap().then_some(sale.entitlement)
+    let sale = draft(account, plan, Conditions::default());
+    let settled = purchase::settle(tx, plan, &sale).await.unwrap();
+    (settled == Settled::Yes).then(|| sale.entitlement().clone())
+}
+
+/// What buying a plan would be.
+pub fn draft(account: AccountId, plan: &Plan, conditions: Conditions) -> Sale {
+    let purchase = PurchaseId::from_bytes(fresh());
+    let id = || EntitlementId::from_bytes(fresh());
+    purchase::draft(account, plan, purchase, id, conditions, NOW_MS).unwrap()
+}
+
+/// The one title that a plan is for.
+pub fn title_of(plan: &Plan) -> TitleId {
+    plan.scope().and_then(Scope::title).unwrap()
 }
 
 pub fn new_view(entitlement: &Entitlement, release: ReleaseId, device: Thumbprint) -> NewView {
@@ -117,6 +125,7 @@ pub fn new_view(entitlement: &Entitlement, release: ReleaseId, device: Thumbprin
         id: ViewId::from_bytes(fresh()),
         entitlement_id: entitlement.id,
         account_id: entitlement.account_id,
+        title_id: entitlement.scope.title().unwrap(),
         release_id: release,
         device,
         agreement_key: [7; 32],
@@ -128,7 +137,7 @@ pub async fn rented(tx: &mut Tx, views: Option<u32>) -> (Entitlement, ReleaseId)
     let publisher = account(tx, "studio@example.org", &[Role::Publisher]).await;
     let viewer = account(tx, "viewer@example.org", &[Role::Viewer]).await;
     let plan = plan(tx, publisher, views).await;
-    let release = release(tx, plan.title_id).await;
+    let release = release(tx, title_of(&plan)).await;
     top_up(tx, viewer, 50).await;
     (buy(tx, viewer, &plan).await.expect("the wallet holds 50 cents"), release)
 }

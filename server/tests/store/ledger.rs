@@ -35,7 +35,7 @@ pub async fn money_moves_and_sums_to_zero(database: &Database) {
         balances,
         [
             row("provider/simulated/USD".to_owned(), -120),
-            row(format!("sales/{}/USD", plan.title_id), 100),
+            row(format!("sales/{}/USD", fixture::title_of(&plan)), 100),
             row(format!("wallet/{viewer}/USD"), 20),
         ]
     );

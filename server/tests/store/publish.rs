@@ -16,20 +16,22 @@ pub async fn titles_plans_and_releases(database: &Database) {
     let plan = fixture::plan(&mut tx, publisher, Some(5)).await;
     let unlimited = fixture::plan(&mut tx, publisher, None).await;
     assert_eq!(plan::by_id(&mut tx, plan.id).await.unwrap(), Some(plan.clone()));
-    assert_eq!(plan::by_title(&mut tx, unlimited.title_id).await.unwrap(), [unlimited]);
+    assert_eq!(plan::by_title(&mut tx, fixture::title_of(&unlimited)).await.unwrap(), [unlimited]);
     assert_eq!(plan::by_id(&mut tx, PlanId::from_bytes(fresh())).await.unwrap(), None);
-    let found = title::by_id(&mut tx, plan.title_id).await.unwrap().unwrap();
+    let found = title::by_id(&mut tx, fixture::title_of(&plan)).await.unwrap().unwrap();
     assert_eq!((found.name.as_str(), found.publisher_name.as_str()), ("Big Buck Bunny", "Somebody"));
     assert_eq!(title::by_id(&mut tx, TitleId::from_bytes(fresh())).await.unwrap(), None);
     assert_eq!(title::listed(&mut tx).await.unwrap().len(), 2);
 
-    assert!(release::latest_published(&mut tx, plan.title_id).await.unwrap().is_none());
-    let first = fixture::release(&mut tx, plan.title_id).await;
+    assert!(release::latest_published(&mut tx, fixture::title_of(&plan)).await.unwrap().is_none());
+    let first = fixture::release(&mut tx, fixture::title_of(&plan)).await;
     let open = ReleaseId::from_bytes(fresh());
-    release::insert(&mut tx, open, plan.title_id, None, &fixture::files(), NOW_MS + 10).await.unwrap();
-    let latest = release::latest_published(&mut tx, plan.title_id).await.unwrap().unwrap();
+    release::insert(&mut tx, open, fixture::title_of(&plan), None, &fixture::files(), NOW_MS + 10)
+        .await
+        .unwrap();
+    let latest = release::latest_published(&mut tx, fixture::title_of(&plan)).await.unwrap().unwrap();
     assert_eq!((latest.id, latest.state, latest.sealed), (first, State::Published, true));
-    assert_eq!(release::latest_published_id(&mut tx, plan.title_id).await.unwrap(), Some(first));
+    assert_eq!(release::latest_published_id(&mut tx, fixture::title_of(&plan)).await.unwrap(), Some(first));
     assert_eq!(latest.published_at_ms, Some(NOW_MS + 1));
     assert_eq!(latest.secret.unwrap().key_id, "vault-a");
     assert_eq!(release::manifest(&mut tx, first).await.unwrap().as_deref(), Some("a.b.c"));
@@ -50,7 +52,7 @@ pub async fn uploads_move_by_whole_segments(database: &Database) {
     let publisher = fixture::account(&mut tx, "studio@example.org", &[Role::Publisher]).await;
     let plan = fixture::plan(&mut tx, publisher, None).await;
     let id = ReleaseId::from_bytes(fresh());
-    release::insert(&mut tx, id, plan.title_id, None, &fixture::files(), NOW_MS).await.unwrap();
+    release::insert(&mut tx, id, fixture::title_of(&plan), None, &fixture::files(), NOW_MS).await.unwrap();
     let file = FileIndex(0);
     assert!(upload::advance(&mut tx, id, file, 0, 0, SEGMENT, &[1; 64]).await.unwrap());
     assert!(
@@ -80,7 +82,7 @@ pub async fn receipts_and_reports(database: &Database) {
     let mut tx = database.write().await;
     let publisher = fixture::account(&mut tx, "studio@example.org", &[Role::Publisher]).await;
     let plan = fixture::plan(&mut tx, publisher, None).await;
-    let id = fixture::release(&mut tx, plan.title_id).await;
+    let id = fixture::release(&mut tx, fixture::title_of(&plan)).await;
     let (up, down) = (fixture::device(), fixture::device());
     let table = [(100, 100), (100, 0), (50, 0), (250, 150), (5000, 750), (6000, 0)];
     for (total, added) in table {

@@ -69,7 +69,12 @@ pub async fn starts_on_one_device_are_one_view(database: &Database) {
                     entitlement::count_view(&mut tx, wanted.entitlement_id, NOW_MS).await.unwrap().is_some()
                 );
             } else {
-                assert!(view::active_on(&mut tx, wanted.entitlement_id, phone).await.unwrap().is_some());
+                assert!(
+                    view::active_on(&mut tx, wanted.entitlement_id, phone, wanted.title_id)
+                        .await
+                        .unwrap()
+                        .is_some()
+                );
             }
             tx.commit().await.unwrap();
             new

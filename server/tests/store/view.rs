@@ -2,6 +2,7 @@
 
 use matinee_protocol::id::{EntitlementId, EpochIndex, FileIndex, LicenseId, ViewId};
 use matinee_protocol::license::EpochRange;
+use matinee_server::license::status::Status;
 use matinee_server::store::view::{self, State};
 use matinee_server::store::{entitlement, key_release};
 
@@ -24,7 +25,7 @@ pub async fn views_open_resume_and_end(database: &Database) {
     assert_eq!((counted.views_left, counted.views_used), (Some(1), 1));
     assert_eq!(counted.play_until_ms, Some(NOW_MS + 2 * DAY_MS), "the first start fixes the window");
     assert!(!view::open(&mut tx, &new_view(&bought, release, phone), NOW_MS).await.unwrap(), "one a device");
-    let open = view::active_on(&mut tx, bought.id, phone).await.unwrap().unwrap();
+    let open = view::active_on(&mut tx, bought.id, phone, first.title_id).await.unwrap().unwrap();
     assert_eq!((open.id, open.state, open.play_until_ms), (first.id, State::Active, counted.play_until_ms));
     assert!(view::resume(&mut tx, open.id, &[8; 32], NOW_MS + 5).await.unwrap());
     let resumed = view::by_id(&mut tx, open.id).await.unwrap().unwrap();
@@ -42,10 +43,10 @@ pub async fn views_open_resume_and_end(database: &Database) {
     assert!(!view::touch(&mut tx, first.id, NOW_MS + 40).await.unwrap());
     assert!(!view::resume(&mut tx, first.id, &[9; 32], NOW_MS + 40).await.unwrap());
     assert_eq!(view::by_id(&mut tx, first.id).await.unwrap().unwrap().state, State::Ended);
-    assert!(view::active_on(&mut tx, bought.id, phone).await.unwrap().is_none());
+    assert!(view::active_on(&mut tx, bought.id, phone, first.title_id).await.unwrap().is_none());
 
     assert!(view::end(&mut tx, second.id, State::Expired, "idle", NOW_MS + 50).await.unwrap());
-    assert!(view::active_on(&mut tx, bought.id, desk).await.unwrap().is_none());
+    assert!(view::active_on(&mut tx, bought.id, desk, first.title_id).await.unwrap().is_none());
     assert_eq!(view::by_id(&mut tx, second.id).await.unwrap().unwrap().state, State::Expired);
     assert!(view::by_id(&mut tx, ViewId::from_bytes(fresh())).await.unwrap().is_none());
 }
@@ -88,7 +89,7 @@ pub async fn revocation_ends_every_view(database: &Database) {
     assert!(entitlement::revoke(&mut tx, bought.id, "charged back", NOW_MS + 5).await.unwrap());
     assert!(!entitlement::revoke(&mut tx, bought.id, "again", NOW_MS + 6).await.unwrap());
     assert!(!entitlement::revoke(&mut tx, EntitlementId::from_bytes(fresh()), "none", NOW_MS).await.unwrap());
-    assert!(entitlement::by_id(&mut tx, bought.id).await.unwrap().unwrap().revoked);
+    assert!(entitlement::by_id(&mut tx, bought.id).await.unwrap().unwrap().status == Status::Revoked);
     assert_eq!(entitlement::count_view(&mut tx, bought.id, NOW_MS).await.unwrap(), None);
     let mut ended = view::revoke_all(&mut tx, bought.id, "charged back", NOW_MS + 5).await.unwrap();
     ended.sort();

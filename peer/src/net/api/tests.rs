@@ -44,7 +44,8 @@ fn problem(status: u16, code: &str) -> Answer {
 #[tokio::test]
 async fn problems_keep_their_code_and_are_not_tried_again() {
     let (api, seen) = server(|_| problem(403, "entitlement_expired")).await;
-    let error = api.open_view(EntitlementId::from_bytes([3; 16])).await.unwrap_err();
+    let error =
+        api.open_view(EntitlementId::from_bytes([3; 16]), TitleId::from_bytes([4; 16])).await.unwrap_err();
     let Error::Refused { status: 403, code, detail, .. } = &error else { panic!("{error:?}") };
     assert_eq!((code.as_str(), detail.as_str()), ("entitlement_expired", "do this"));
     assert_eq!(error.to_string(), "do this (entitlement_expired)");
@@ -60,7 +61,8 @@ async fn passing_failures_are_tried_again_with_one_key_and_fresh_proofs() {
         _ => problem(409, "view_limit"),
     })
     .await;
-    let error = api.open_view(EntitlementId::from_bytes([3; 16])).await.unwrap_err();
+    let error =
+        api.open_view(EntitlementId::from_bytes([3; 16]), TitleId::from_bytes([4; 16])).await.unwrap_err();
     assert_eq!(error.code(), "view_limit");
     let requests = seen.requests.lock().unwrap();
     assert_eq!(requests.len(), 3);

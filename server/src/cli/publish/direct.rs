@@ -13,6 +13,7 @@ use super::{Args, Error, Published, interrupted};
 use crate::app::{App, Parts};
 use crate::clock::SystemClock;
 use crate::config::Config;
+use crate::license::plan::Terms;
 use crate::origin::Origin;
 use crate::publish::{NewFile, intake};
 use crate::random;
@@ -197,15 +198,12 @@ async fn remove_title(
 
 async fn add_plan(app: &App, args: &Args, title: TitleId, price: Money) -> Result<PlanId, Error> {
     let now_ms = app.clock.now_ms();
-    let plan = Plan {
-        id: PlanId::from_bytes(random::id(now_ms)),
-        title_id: title,
-        price,
+    let terms = Terms::Rental {
         start_within_ms: args.start_within,
         play_within_ms: args.play_within,
         views: args.views,
-        created_at_ms: now_ms,
     };
+    let plan = Plan::of_title(PlanId::from_bytes(random::id(now_ms)), title, price, terms, now_ms);
     let mut tx = app.store.write().await?;
     plan::insert(&mut tx, &plan).await?;
     tx.commit().await?;

@@ -1,0 +1,67 @@
+//! Where a viewer is, and where a title may be played.
+
+use std::fmt;
+use std::str::FromStr;
+
+/// A country (ISO 3166-1 alpha-2).
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Country([u8; 2]);
+
+impl FromStr for Country {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, &'static str> {
+        match text.as_bytes() {
+            [a, b] if a.is_ascii_alphabetic() && b.is_ascii_alphabetic() => {
+                Ok(Self([a.to_ascii_uppercase(), b.to_ascii_uppercase()]))
+            }
+            _ => Err("a country is two letters, such as DE"),
+        }
+    }
+}
+
+impl fmt::Display for Country {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(std::str::from_utf8(&self.0).unwrap_or_default())
+    }
+}
+
+impl fmt::Debug for Country {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Country({self})")
+    }
+}
+
+/// In which countries a title may be played.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Countries {
+    /// Everywhere.
+    #[default]
+    All,
+    /// In these only.
+    Only {
+        /// These.
+        countries: Vec<Country>,
+        /// Whether also where the country is not known.
+        unknown: bool,
+    },
+    /// Everywhere but in these.
+    Except {
+        /// These.
+        countries: Vec<Country>,
+        /// Whether also where the country is not known.
+        unknown: bool,
+    },
+}
+
+/// Whether a place is among those allowed; none says that it is not known where it is, and that this is not allowed.
+pub fn allows(countries: &Countries, place: Option<Country>) -> Option<bool> {
+    match (countries, place) {
+        (Countries::All, _) => Some(true),
+        (Countries::Only { countries, .. }, Some(country)) => Some(countries.contains(&country)),
+        (Countries::Except { countries, .. }, Some(country)) => Some(!countries.contains(&country)),
+        (Countries::Only { unknown, .. } | Countries::Except { unknown, .. }, None) => {
+            unknown.then_some(true)
+        }
+    }
+}

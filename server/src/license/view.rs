@@ -1,0 +1,82 @@
+//! Views. A view is active, ended, expired, stopped or revoked; only an active one moves, and only to one of the others.
+
+use matinee_protocol::id::{AccountId, EntitlementId, ReleaseId, Thumbprint, TitleId, ViewId};
+
+use super::NO_LIMIT_MS;
+
+/// Where a view stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    /// In use.
+    Active,
+    /// Ended by its viewer.
+    Ended,
+    /// Asked for nothing for too long, or its window closed.
+    Expired,
+    /// Stopped, for another device plays.
+    Stopped,
+    /// Its entitlement was taken back.
+    Revoked,
+}
+
+impl State {
+    /// Every state.
+    pub const ALL: [Self; 5] = [Self::Active, Self::Ended, Self::Expired, Self::Stopped, Self::Revoked];
+
+    /// Its name in the database.
+    pub fn text(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Ended => "ended",
+            Self::Expired => "expired",
+            Self::Stopped => "stopped",
+            Self::Revoked => "revoked",
+        }
+    }
+
+    /// The state of this name.
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|state| state.text() == text)
+    }
+}
+
+/// One use of an entitlement on one device, with what its entitlement and its title say now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct View {
+    /// Its id.
+    pub id: ViewId,
+    /// What it uses.
+    pub entitlement_id: EntitlementId,
+    /// Whose it is.
+    pub account_id: AccountId,
+    /// What it plays.
+    pub title_id: TitleId,
+    /// Which release of it.
+    pub release_id: ReleaseId,
+    /// On which device.
+    pub device: Thumbprint,
+    /// The device's X25519 public key.
+    pub agreement_key: [u8; 32],
+    /// Where it stands.
+    pub state: State,
+    /// When it was opened.
+    pub opened_at_ms: i64,
+    /// When it last asked for something.
+    pub last_seen_at_ms: i64,
+    /// Until when its entitlement's window lets it play, once fixed.
+    pub play_until_ms: Option<i64>,
+    /// Until when its entitlement holds at all.
+    pub valid_until_ms: Option<i64>,
+    /// Until when its title is available.
+    pub available_until_ms: Option<i64>,
+    /// How much of the title is open, from its beginning; none is all of it.
+    pub preview_ms: Option<u64>,
+}
+
+impl View {
+    /// Until when it may play, by all that limits it.
+    pub fn until_ms(&self) -> i64 {
+        let limits = [self.play_until_ms, self.valid_until_ms, self.available_until_ms];
+        limits.into_iter().flatten().min().unwrap_or(NO_LIMIT_MS)
+    }
+}

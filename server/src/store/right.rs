@@ -1,0 +1,133 @@
+//! What the rules ask about a title, for one account: when, where and for whom it may be played.
+
+use std::str::FromStr as _;
+
+use matinee_protocol::id::{AccountId, EntitlementId, GroupId, TitleId};
+
+use super::{Error, Tx, signed, unsigned};
+use crate::license::decide::{Audience, Title};
+use crate::license::place::{Countries, Country};
+
+#[derive(sqlx::FromRow)]
+struct Row {
+    available_from_ms: Option<i64>,
+    available_until_ms: Option<i64>,
+    country_rule: Option<String>,
+    countries: Option<String>,
+    unknown_country_allowed: Option<bool>,
+    private: bool,
+    member: bool,
+    tier: Option<i64>,
+    counted: bool,
+}
+
+/// A title as the rules see it, for an account and, where given, one of its entitlements: whether its collection holds
+/// the title, and whether the title was counted in the current period of its quota. None if there is no such title.
+pub async fn title(
+    tx: &mut Tx,
+    title: TitleId,
+    account: AccountId,
+    entitlement: Option<EntitlementId>,
+) -> Result<Option<Title>, Error> {
+    let row: Option<Row> = on!(tx, |db| {
+        sqlx::query_as(
+        "select t.available_from_ms, t.available_until_ms, t.country_rule, t.countries, t.unknown_country_allowed, \
+         t.group_id is not null as private, \
+         exists (select 1 from viewer_group_members m where m.group_id = t.group_id and m.account_id = $2) as member, \
+         c.tier, q.entitlement_id is not null as counted from titles t \
+         left join entitlements e on e.id = $3 \
+         left join collection_titles c on c.collection_id = e.collection_id and c.title_id = t.id \
+         left join quota_uses q on q.entitlement_id = e.id and q.period_index = e.period_index and q.title_id = t.id \
+         where t.id = $1"
+    )
+    .bind(title.to_string())
+    .bind(account.to_string())
+    .bind(entitlement.map(|entitlement| entitlement.to_string()))
+    .fetch_optional(db)
+    .await
+    })?;
+    let Some(row) = row else { return Ok(None) };
+    Ok(Some(Title {
+        id: title,
+        available_from_ms: row.available_from_ms,
+        available_until_ms: row.available_until_ms,
+        countries: countries(row.country_rule, row.countries, row.unknown_country_allowed)?,
+        audience: match (row.private, row.member) {
+            (false, _) => Audience::Everyone,
+            (true, true) => Audience::Member,
+            (true, false) => Audience::Outsider,
+        },
+        tier: row.tier.map(super::index).transpose()?,
+        counted: row.counted,
+    }))
+}
+
+fn countries(rule: Option<String>, list: Option<String>, unknown: Option<bool>) -> Result<Countries, Error> {
+    let Some(rule) = rule else { return Ok(Countries::All) };
+    let list = list.unwrap_or_default();
+    let countries: Result<Vec<Country>, _> =
+        list.split(',').filter(|part| !part.is_empty()).map(Country::from_str).collect();
+    let countries = countries.map_err(|_| Error::Corrupt("countries"))?;
+    let unknown = unknown.unwrap_or(false);
+    match rule.as_str() {
+        "only" => Ok(Countries::Only { countries, unknown }),
+        "except" => Ok(Countries::Except { countries, unknown }),
+        _ => Err(Error::Corrupt("country rule")),
+    }
+}
+
+/// The rights of a title, as its publisher sets them.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Rights {
+    /// From when it may be played; none is from ever.
+    pub available_from_ms: Option<i64>,
+    /// Until when; none is for ever.
+    pub available_until_ms: Option<i64>,
+    /// The group that it is for; none is everybody.
+    pub group: Option<GroupId>,
+    /// How much of it is free, from its beginning.
+    pub preview_ms: Option<u64>,
+    /// In which countries.
+    pub countries: Countries,
+}
+
+/// Sets the rights of a title. False if there is no such title.
+pub async fn set(tx: &mut Tx, title: TitleId, rights: &Rights) -> Result<bool, Error> {
+    let (rule, list, unknown) = match &rights.countries {
+        Countries::All => (None, None, None),
+        Countries::Only { countries, unknown } => (Some("only"), Some(listed(countries)), Some(*unknown)),
+        Countries::Except { countries, unknown } => (Some("except"), Some(listed(countries)), Some(*unknown)),
+    };
+    let changed = on!(tx, |db| {
+        sqlx::query(
+        "update titles set available_from_ms = $1, available_until_ms = $2, group_id = $3, preview_ms = $4, \
+         country_rule = $5, countries = $6, unknown_country_allowed = $7 where id = $8"
+    )
+    .bind(rights.available_from_ms)
+    .bind(rights.available_until_ms)
+    .bind(rights.group.map(|group| group.to_string()))
+    .bind(rights.preview_ms.map(signed))
+    .bind(rule)
+    .bind(list.as_deref())
+    .bind(unknown)
+    .bind(title.to_string())
+    .execute(db)
+    .await?
+    .rows_affected()
+    });
+    Ok(changed == 1)
+}
+
+fn listed(countries: &[Country]) -> String {
+    countries.iter().map(Country::to_string).collect::<Vec<_>>().join(",")
+}
+
+/// How much of a title is free, from its beginning.
+pub async fn preview_ms(tx: &mut Tx, title: TitleId) -> Result<Option<u64>, Error> {
+    let row: Option<(Option<i64>,)> =
+        on!(tx, |db| sqlx::query_as("select preview_ms from titles where id = $1")
+            .bind(title.to_string())
+            .fetch_optional(db)
+            .await)?;
+    Ok(row.and_then(|(preview,)| preview).map(unsigned))
+}
