@@ -205,6 +205,15 @@ impl Peer {
         }
         Some(request.assembly.received())
     }
+
+    /// Chunks whose late data would have come by now, or came, may be asked of it again.
+    pub(crate) fn forget_cancelled(&mut self, now_ms: u64) {
+        let before = self.cancelled.len();
+        self.cancelled.retain(|_, cancelled| cancelled.until_ms > now_ms && cancelled.bytes > 0);
+        if self.cancelled.len() < before {
+            self.dry_at = None;
+        }
+    }
 }
 
 /// Speed while something is owed: a moving average over quarter seconds.

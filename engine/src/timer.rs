@@ -23,7 +23,7 @@ impl Swarm {
     pub(crate) fn run_timers(&mut self) {
         let now_ms = self.now_ms;
         for peer in self.peers.values_mut() {
-            peer.cancelled.retain(|_, cancelled| cancelled.until_ms > now_ms);
+            peer.forget_cancelled(now_ms);
             peer.pages_asked.retain(|_, until_ms| *until_ms > now_ms);
             peer.rate.roll(now_ms);
         }

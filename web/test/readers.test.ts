@@ -72,3 +72,21 @@ test('nothing beyond the end is wanted', () => {
   readers.asks(0, 998, 0);
   expect(readers.playheads(0)[0]).toMatchObject({ chunk: 998, ahead_chunks: 2 });
 });
+
+test('a read that has waited for long is due, whatever the screen holds', () => {
+  const readers = create();
+  readers.asks(0, 10, 0);
+  readers.shows(shown(40), 1_000);
+  expect(readers.playheads(1_000)[0]?.chunk).toBe(10);
+  const download = create();
+  for (let chunk = 0; chunk < 30; chunk += 1) download.asks(0, chunk, chunk)();
+  download.asks(0, 30, 1_000);
+  const due = (now_ms: number): number | undefined => {
+    download.shows(shown(40), now_ms);
+    return download.playheads(now_ms)[0]?.chunk;
+  };
+  expect(due(1_000)).toBe(10);
+  expect(due(11_000)).toBe(20);
+  expect(due(21_000)).toBe(30);
+  expect(due(60_000)).toBe(30);
+});

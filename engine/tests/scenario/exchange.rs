@@ -81,6 +81,21 @@ fn a_seek_calls_off_what_is_no_longer_needed() {
 }
 
 #[test]
+fn what_was_called_off_and_is_wanted_again_comes_from_the_same_peer() {
+    let mut lab = film(19, 4);
+    lab.add(Spec { up_bytes_per_s: MB / 4, ..seeder() });
+    let getter = lab.add(with(policy(OriginPolicy::Never)));
+    lab.connect_all();
+    lab.want_everything(getter);
+    lab.run_until(5_000, "a request", |lab| lab.nodes[getter].stats().chunks_in_flight > 1);
+    lab.run_for(300);
+    lab.input(getter, Input::Want { want: Want::Only(Vec::new()) });
+    assert_eq!(lab.nodes[getter].stats().chunks_in_flight, 0);
+    lab.want_everything(getter);
+    lab.run_until(60_000, "complete", |lab| lab.is_whole(getter));
+}
+
+#[test]
 fn several_files_and_wishes() {
     let sizes = [3_000_000, 0, 500, 2_000_000, 262_144];
     let mut lab = Lab::new(17, Rc::new(Release::new(17, &sizes)));

@@ -3,7 +3,7 @@
 use matinee_tests::browser::{Browser, Kind};
 use matinee_tests::deployment::Deployment;
 use matinee_tests::film;
-use matinee_tests::watching::{Watching, sha256_of};
+use matinee_tests::watching::{FIRST_FRAME_WAIT, Watching, sha256_of};
 
 /// Length of the film in these tests.
 const FILM_S: u32 = 150;
@@ -32,12 +32,13 @@ async fn two_viewers_and_a_seeder(kind: Kind) {
     second.wait_shown(1.0).await;
     second.video("video.pause(); return null").await;
     let both = "return window.matinee.stats().peers >= 2";
-    second.page.wait_for(both, matinee_tests::watching::FIRST_FRAME_WAIT).await.unwrap();
+    second.page.wait_for(both, FIRST_FRAME_WAIT).await.unwrap();
     second.seek(SEEK_S).await;
     second.seek(4.0).await;
     assert_eq!(second.gateway_sha256().await, sha256_of(&film), "the second viewer reads the film whole");
+    let gives = "return window.matinee.stats().bytesToPeers > 0";
+    first.page.wait_for(gives, FIRST_FRAME_WAIT).await.expect("the second viewer had chunks from the first");
     let (gave, got) = (first.stats().await, second.stats().await);
-    assert!(gave.bytes_to_peers > 0, "the second viewer had chunks from the first: {gave:?} {got:?}");
     assert!(got.bytes_from_peers > gave.bytes_to_peers, "and from the seeder: {gave:?} {got:?}");
     assert!(got.peers >= 2, "{got:?}");
     deployment.check_ledger().await;
@@ -74,7 +75,7 @@ async fn a_page_without_an_entitlement_plays_nothing() {
     assert_eq!(page.eval::<u16>(sign_up, args).await.unwrap(), 201);
     page.goto(&address).await.unwrap();
     let failed = "return window.matinee?.stats()?.state === 'failed' ? window.matinee.stats().code : null";
-    let code = page.wait_for(failed, matinee_tests::watching::FIRST_FRAME_WAIT).await.unwrap();
+    let code = page.wait_for(failed, FIRST_FRAME_WAIT).await.unwrap();
     assert_eq!(code, "not_found");
     browser.close().await.unwrap();
 }

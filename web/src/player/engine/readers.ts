@@ -14,6 +14,8 @@ const SHOWN_MS = 4_000;
 const AHEAD_S = 60;
 const AHEAD_CHUNKS_MIN = 8;
 const AHEAD_CHUNKS_MAX = 512;
+/** A read that has waited this long is due now, whatever the screen holds: it may be somebody else's (a download). */
+const WAITING_S_MAX = 20;
 /** How soon a reader that is no screen (a download, a test) needs its next chunk, in seconds. */
 const PATIENCE_S = 3;
 /** Speed of reading where neither duration nor screen tell one. */
@@ -85,19 +87,21 @@ export class Readers {
       if (reader === undefined) return;
       const watched = reader === latest && screen?.file === reader.file && screen.playing;
       if (!watched && reader.waiting === 0 && now_ms - reader.asked_ms > REST_MS) return;
-      found.push(this.playhead(number, reader, screen?.file === reader.file ? screen : undefined));
+      found.push(this.playhead(number, reader, now_ms, screen?.file === reader.file ? screen : undefined));
     });
     return found;
   }
 
-  private playhead(number: number, reader: Reader, screen: Shown | undefined): Playhead {
+  private playhead(number: number, reader: Reader, now_ms: number, screen: Shown | undefined): Playhead {
     const facts = this.speed(reader.file);
     const natural =
       facts?.duration_ms != null && facts.duration_ms > 0
         ? (facts.size_bytes * 1000) / facts.duration_ms
         : BYTES_PER_S_DEFAULT;
     const bytes_per_s = Math.max(1, Math.round(screen?.bytes_per_s || natural));
-    const slack_s = screen === undefined ? PATIENCE_S : screen.buffered_s;
+    const waited_s = reader.waiting > 0 ? (now_ms - reader.asked_ms) / 1000 : 0;
+    const slack_s =
+      screen === undefined ? PATIENCE_S : Math.min(screen.buffered_s, Math.max(0, WAITING_S_MAX - waited_s));
     const back = Math.floor((slack_s * bytes_per_s) / CHUNK_BYTES);
     const from = screen === undefined ? reader.next : reader.reported;
     // What lies between here and the chunk asked for is held already; it only stands for the time that is left.
