@@ -10,6 +10,7 @@ use crate::token::Role;
 
 /// An amount in minor units of a currency (ISO 4217).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Money {
     /// Minor units, cents for USD.
     pub minor: i64,
@@ -19,6 +20,7 @@ pub struct Money {
 
 /// Problem details (RFC 9457) with a stable code.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Problem {
     /// URI of the kind; `about:blank` where there is no more to say.
     #[serde(rename = "type", default)]
@@ -33,10 +35,14 @@ pub struct Problem {
     pub detail: String,
     /// Stable code for programs.
     pub code: String,
+    /// The id of the request, as the server's log has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request_id: Option<String>,
 }
 
 /// An ICE server for `RTCConfiguration`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct IceServer {
     /// `stun:` and `turn:` URLs.
     pub urls: Vec<String>,
@@ -50,6 +56,7 @@ pub struct IceServer {
 
 /// How the release may travel to this member.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Delivery {
     /// Whether peers may be used at all.
     pub peers: bool,
@@ -61,6 +68,7 @@ pub struct Delivery {
 
 /// Body of `POST /v1/views`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct OpenViewRequest {
     /// What to use.
@@ -74,6 +82,7 @@ pub struct OpenViewRequest {
 
 /// A view or a carry that was opened.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Opening {
     /// The view, or the opaque id of a carry.
     pub view: ViewId,
@@ -100,6 +109,7 @@ pub struct Opening {
 
 /// Body of `POST /v1/views/{view}/licenses`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct LicenseRequest {
     /// The file.
@@ -110,6 +120,7 @@ pub struct LicenseRequest {
 
 /// Answer of `POST /v1/views/{view}/licenses`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct LicenseAnswer {
     /// The license.
     pub license: License,
@@ -117,6 +128,7 @@ pub struct LicenseAnswer {
 
 /// Answer of `POST /v1/views/{view}/renewals`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Renewal {
     /// The next view token.
     pub view_token: String,
@@ -126,6 +138,7 @@ pub struct Renewal {
 
 /// A file of a release as shops list it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct FileSummary {
     /// File name.
     pub name: String,
@@ -140,6 +153,7 @@ pub struct FileSummary {
 
 /// The current release of a title.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ReleaseSummary {
     /// Its id.
     pub id: ReleaseId,
@@ -151,6 +165,7 @@ pub struct ReleaseSummary {
 
 /// A plan.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct PlanSummary {
     /// Its id.
     pub id: PlanId,
@@ -200,6 +215,7 @@ pub struct PlanSummary {
 
 /// A title as shops list it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct TitleSummary {
     /// Its id.
     pub id: TitleId,
@@ -215,6 +231,7 @@ pub struct TitleSummary {
 
 /// A purchase.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct PurchaseSummary {
     /// Its id.
     pub id: PurchaseId,
@@ -228,6 +245,7 @@ pub struct PurchaseSummary {
 
 /// An entitlement.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct EntitlementSummary {
     /// Its id.
     pub id: EntitlementId,
@@ -263,6 +281,7 @@ pub struct EntitlementSummary {
 
 /// Answer of `POST /v1/purchases`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct PurchaseAnswer {
     /// The purchase.
     pub purchase: PurchaseSummary,
@@ -275,6 +294,7 @@ pub struct PurchaseAnswer {
 
 /// The signed-in account.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct AccountSummary {
     /// Its id.
     pub id: AccountId,

@@ -32,8 +32,25 @@ fn uuid_from_text(text: &str) -> Option<[u8; 16]> {
     Some(bytes)
 }
 
+/// The patterns of ids as text, for the interface's document.
+#[cfg(feature = "openapi")]
+const UUID_PATTERN: &str = "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$";
+#[cfg(feature = "openapi")]
+const ID_16_PATTERN: &str = "^[A-Za-z0-9_-]{21}[AQgw]$";
+#[cfg(feature = "openapi")]
+const ID_32_PATTERN: &str = "^[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048]$";
+
+#[cfg(feature = "openapi")]
+fn text_schema(label: &str, pattern: &str) -> utoipa::openapi::RefOr<utoipa::openapi::Schema> {
+    utoipa::openapi::ObjectBuilder::new()
+        .schema_type(utoipa::openapi::schema::Type::String)
+        .description(Some(label))
+        .pattern(Some(pattern))
+        .into()
+}
+
 macro_rules! id {
-    ($(#[$doc:meta])* $name:ident, $bytes:literal, $label:literal, $to_text:expr, $from_text:expr) => {
+    ($(#[$doc:meta])* $name:ident, $bytes:literal, $label:literal, $pattern:expr, $to_text:expr, $from_text:expr) => {
         $(#[$doc])*
         #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub struct $name([u8; $bytes]);
@@ -81,12 +98,22 @@ macro_rules! id {
                 text.parse().map_err(D::Error::custom)
             }
         }
+
+        #[cfg(feature = "openapi")]
+        impl utoipa::PartialSchema for $name {
+            fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::Schema> {
+                text_schema($label, $pattern)
+            }
+        }
+
+        #[cfg(feature = "openapi")]
+        impl utoipa::ToSchema for $name {}
     };
 }
 
 macro_rules! uuid_id {
     ($($(#[$doc:meta])* $name:ident, $label:literal;)*) => {
-        $(id!($(#[$doc])* $name, 16, $label, uuid_text, uuid_from_text);)*
+        $(id!($(#[$doc])* $name, 16, $label, UUID_PATTERN, uuid_text, uuid_from_text);)*
     };
 }
 
@@ -117,21 +144,22 @@ uuid_id! {
 
 id!(
     /// The opaque name of a release's swarm.
-    SwarmId, 16, "swarm id", |bytes: &[u8; 16]| b64u(bytes), |text: &str| array_from_b64u(text).ok()
+    SwarmId, 16, "swarm id", ID_16_PATTERN, |bytes: &[u8; 16]| b64u(bytes), |text: &str| array_from_b64u(text).ok()
 );
 id!(
     /// A member of a swarm, for one membership.
-    PeerId, 16, "peer id", |bytes: &[u8; 16]| b64u(bytes), |text: &str| array_from_b64u(text).ok()
+    PeerId, 16, "peer id", ID_16_PATTERN, |bytes: &[u8; 16]| b64u(bytes), |text: &str| array_from_b64u(text).ok()
 );
 id!(
     /// RFC 7638 thumbprint of a device's signing key: the name of the device.
-    Thumbprint, 32, "device thumbprint", |bytes: &[u8; 32]| b64u(bytes), |text: &str| array_from_b64u(text).ok()
+    Thumbprint, 32, "device thumbprint", ID_32_PATTERN, |bytes: &[u8; 32]| b64u(bytes), |text: &str| array_from_b64u(text).ok()
 );
 
 macro_rules! index {
     ($($(#[$doc:meta])* $name:ident;)*) => {$(
         $(#[$doc])*
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
         #[serde(transparent)]
         pub struct $name(pub u32);
 

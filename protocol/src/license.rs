@@ -22,6 +22,7 @@ const AEAD_TAG_BYTES: usize = 16;
 
 /// A run of epochs whose keys a license carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct EpochRange {
     /// The file.
     pub file: FileIndex,
@@ -33,6 +34,7 @@ pub struct EpochRange {
 
 /// The document issued for a view.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct License {
     /// Its id.
     pub license: LicenseId,

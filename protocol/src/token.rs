@@ -14,6 +14,7 @@ pub const AUDIENCE: &str = "swarm";
 
 /// What a member may do in the swarm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
     /// Has a view, and with it may ask for keys.

@@ -8,6 +8,8 @@ use matinee_protocol::id::{ReleaseId, SwarmId};
 use zeroize::Zeroizing;
 
 use crate::api::attempt::SignInLimits;
+use crate::api::in_flight::InFlight;
+use crate::api::rate::RequestLimits;
 use crate::api::replay::SeenProofs;
 use crate::catalog::Catalog;
 use crate::clock::Clock;
@@ -64,6 +66,10 @@ pub struct State {
     pub passwords: Passwords,
     /// Sign-in attempts.
     pub sign_ins: SignInLimits,
+    /// Requests a minute.
+    pub request_limits: RequestLimits,
+    /// Requests under way with an idempotency key.
+    pub in_flight: InFlight,
     /// Proofs seen on requests that do not touch the database.
     pub seen_proofs: SeenProofs,
     /// STUN and TURN servers told to members.
@@ -130,6 +136,8 @@ impl App {
         Ok(Self(Arc::new(State {
             passwords: Passwords::new(config.account.password_hashings_max),
             sign_ins: SignInLimits::new(config.account.sign_in_attempts_per_minute_max),
+            request_limits: RequestLimits::new(config.server.requests_per_minute_max),
+            in_flight: InFlight::default(),
             cashier: Cashier::new(Box::new(Simulated), Arc::clone(&clock), config.payment.check_after_s),
             catalog: Catalog::new(store.clone()),
             release_secrets: ReleaseSecrets::default(),

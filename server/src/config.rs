@@ -50,6 +50,9 @@ section! {
         web_dir: String = String::new(),
         /// Whether the last address in X-Forwarded-For is the client's: only behind a proxy that sets it.
         trust_forwarded: bool = false,
+        /// Requests a minute below /v1 for one login, and for one address without a login; 0 is no limit. An address of this
+        /// machine is not counted.
+        requests_per_minute_max: u32 = 1200,
     }
 }
 

@@ -40,6 +40,18 @@ impl<'de> serde::Deserialize<'de> for Password {
     }
 }
 
+impl utoipa::PartialSchema for Password {
+    fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::Schema> {
+        utoipa::openapi::ObjectBuilder::new()
+            .schema_type(utoipa::openapi::schema::Type::String)
+            .max_length(Some(PASSWORD_BYTES_MAX))
+            .write_only(true)
+            .into()
+    }
+}
+
+impl utoipa::ToSchema for Password {}
+
 /// Why a password was not hashed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {

@@ -1,14 +1,18 @@
 //! Every route with the authority it needs, on one screen.
 
-use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::routing::{MethodFilter, on};
+use axum::{Extension, Router, middleware};
 
 use crate::api;
 use crate::app::App;
 use crate::storefront;
 
+pub mod document;
 pub mod layer;
+mod page;
+
+use document::Endpoint;
 
 /// Who may call a route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,6 +35,22 @@ pub enum Authority {
     Signaling,
 }
 
+impl Authority {
+    /// In words, for the interface's document.
+    pub fn text(self) -> &'static str {
+        match self {
+            Self::None => "for anyone",
+            Self::Session => "for a signed-in account",
+            Self::SessionAndProof => "for a signed-in account with a device's proof",
+            Self::Publisher => "for a signed-in publisher",
+            Self::Operator => "for a signed-in operator",
+            Self::View => "for a view token of role viewer with its proof",
+            Self::Swarm => "for a view token of either role with its proof",
+            Self::Signaling => "asks for a view token and its proof in the first message",
+        }
+    }
+}
+
 /// A route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Route {
@@ -49,6 +69,11 @@ macro_rules! routes {
             $(Route { method: stringify!($method), path: $path, authority: Authority::$authority },)*
         ];
 
+        /// Every route with what its endpoint tells of itself.
+        pub fn endpoints() -> Vec<Endpoint> {
+            ROUTES.iter().copied().zip([$(api::$handler::doc()),*]).map(|(route, doc)| Endpoint { route, doc }).collect()
+        }
+
         fn routed() -> Router<App> {
             Router::new()$(.route($path, on(MethodFilter::$method, api::$handler::handle)))*
         }
@@ -58,6 +83,8 @@ macro_rules! routes {
 routes! {
     GET    "/healthz"                                           None            health;
     GET    "/v1/jwks"                                           None            jwks;
+    GET    "/v1/openapi.json"                                   None            openapi;
+    GET    "/v1/reference"                                      None            reference;
 
     POST   "/v1/accounts"                                       None            account_create;
     POST   "/v1/sessions"                                       None            session_create;
@@ -98,6 +125,7 @@ routes! {
 
 /// The whole server.
 pub fn router(app: App) -> Router {
+    let document = document::document(&endpoints(), &app.public_url);
     let routed = routed()
         .route("/v1", axum::routing::any(layer::unknown_endpoint))
         .route("/v1/{*rest}", axum::routing::any(layer::unknown_endpoint))
@@ -105,6 +133,9 @@ pub fn router(app: App) -> Router {
         .method_not_allowed_fallback(layer::wrong_method)
         // Bodies are bounded where they are read, each with its own limit.
         .layer(DefaultBodyLimit::disable())
+        .layer(Extension(document))
+        .layer(middleware::from_fn(layer::tagged))
+        .layer(middleware::from_fn_with_state(app.clone(), layer::limited))
         .with_state(app);
     layer::around(routed)
 }

@@ -23,6 +23,10 @@ use serde::{Deserialize, Serialize};
 use super::proof::{About, Prover};
 use crate::clock;
 
+/// Rows asked for in one page of a listing.
+const PAGE_ROWS: u32 = 500;
+/// Rows of a listing that are read.
+const LISTED_MAX: usize = 10_000;
 /// Largest JSON answer that is read (16 MiB: a listing of titles).
 const ANSWER_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Largest problem answer that is read.
@@ -218,9 +222,18 @@ impl Api {
         #[derive(Deserialize)]
         struct Answer {
             titles: Vec<TitleSummary>,
+            next: Option<String>,
         }
-        let answer: Answer = self.json(Method::GET, "/v1/titles", Authority::None, None::<&()>, None).await?;
-        Ok(answer.titles)
+        let (mut titles, mut cursor) = (Vec::new(), String::new());
+        loop {
+            let path = format!("/v1/titles?limit={PAGE_ROWS}&cursor={cursor}");
+            let answer: Answer = self.json(Method::GET, &path, Authority::None, None::<&()>, None).await?;
+            titles.extend(answer.titles);
+            match answer.next {
+                Some(next) if titles.len() < LISTED_MAX => cursor = next,
+                _ => return Ok(titles),
+            }
+        }
     }
 
     /// One title.
@@ -255,10 +268,18 @@ impl Api {
         #[derive(Deserialize)]
         struct Answer {
             entitlements: Vec<EntitlementSummary>,
+            next: Option<String>,
         }
-        let path = "/v1/entitlements";
-        let answer: Answer = self.json(Method::GET, path, Authority::Session, None::<&()>, None).await?;
-        Ok(answer.entitlements)
+        let (mut entitlements, mut cursor) = (Vec::new(), String::new());
+        loop {
+            let path = format!("/v1/entitlements?limit={PAGE_ROWS}&cursor={cursor}");
+            let answer: Answer = self.json(Method::GET, &path, Authority::Session, None::<&()>, None).await?;
+            entitlements.extend(answer.entitlements);
+            match answer.next {
+                Some(next) if entitlements.len() < LISTED_MAX => cursor = next,
+                _ => return Ok(entitlements),
+            }
+        }
     }
 
     /// Opens a view on this device, or goes on with the one that is open.

@@ -3,11 +3,13 @@
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
+use matinee_protocol::api::AccountSummary;
 use matinee_protocol::id::AccountId;
 use serde::Deserialize;
 
 use super::attempt::Address;
 use super::authority::refuse_foreign_origin;
+use super::doc::Doc;
 use super::json::Json;
 use super::problem::Problem;
 use super::session_create::{SignedIn, respond};
@@ -22,7 +24,7 @@ pub const EMAIL_CHARS_MAX: usize = 254;
 pub const NAME_CHARS_MAX: usize = 100;
 
 /// Body.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Body {
     email: String,
@@ -30,6 +32,17 @@ pub struct Body {
     name: String,
     #[serde(default)]
     bearer: bool,
+}
+
+/// How the interface's document tells of it.
+pub fn doc() -> Doc {
+    Doc::new("Opens an account and signs it in")
+        .body::<Body>()
+        .object(201, |it| it.field::<AccountSummary>("account").optional::<String>("session_token"))
+        .problems(403, &["origin_mismatch", "accounts_closed"])
+        .problem(409, "email_taken")
+        .problems(422, &["email_invalid", "name_invalid", "password_length"])
+        .problem(429, "sign_in_too_fast")
 }
 
 /// Answers 201 with the account; 409 `email_taken`.

@@ -2,11 +2,18 @@
 
 use axum::Json;
 use axum::extract::State;
+use matinee_protocol::api::AccountSummary;
 use serde_json::{Value, json};
 
 use super::authority::{Session, summary};
+use super::doc::Doc;
 use super::problem::Problem;
 use crate::app::App;
+
+/// How the interface's document tells of it.
+pub fn doc() -> Doc {
+    Doc::new("The signed-in account and its wallet").object(200, |it| it.field::<AccountSummary>("account"))
+}
 
 /// Answers.
 pub async fn handle(State(app): State<App>, session: Session) -> Result<Json<Value>, Problem> {

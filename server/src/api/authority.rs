@@ -78,7 +78,7 @@ impl OptionalFromRequestParts<App> for Session {
 }
 
 /// The login token of a request, and whether a cookie brought it.
-fn login_token(headers: &HeaderMap) -> Option<(String, bool)> {
+pub(super) fn login_token(headers: &HeaderMap) -> Option<(String, bool)> {
     if let Some(value) = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()) {
         // A DPoP view token is no login; the cookie beside it does not count either.
         return value.strip_prefix("Bearer ").map(|token| (token.to_owned(), false));

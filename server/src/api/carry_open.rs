@@ -8,6 +8,7 @@ use matinee_protocol::id::{ReleaseId, ViewId};
 use matinee_protocol::token::Role as TokenRole;
 
 use super::authority::{Proof, Session};
+use super::doc::Doc;
 use super::json::Path;
 use super::problem::Problem;
 use super::token;
@@ -16,6 +17,15 @@ use crate::license::NO_LIMIT_MS;
 use crate::random;
 use crate::store::account::Role;
 use crate::store::{carry, release};
+
+/// How the interface's document tells of it.
+pub fn doc() -> Doc {
+    Doc::new("Membership in a swarm without a license")
+        .empty_body()
+        .answer::<Opening>(201)
+        .answer::<Opening>(200)
+        .problem(403, "role_required")
+}
 
 /// Answers 201 with an opening, 200 if this device carries the release already. For the release's publisher, carriers
 /// and operators.

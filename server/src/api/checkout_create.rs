@@ -7,6 +7,7 @@ use matinee_protocol::id::PlanId;
 use serde::Deserialize;
 
 use super::authority::Session;
+use super::doc::Doc;
 use super::idempotent::{Key, Once};
 use super::json::Json;
 use super::paying;
@@ -16,10 +17,17 @@ use crate::payment::cashier::Purpose;
 use crate::store::plan;
 
 /// Body.
-#[derive(Deserialize)]
+#[derive(Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Body {
     plan: PlanId,
+}
+
+/// How the interface's document tells of it.
+pub fn doc() -> Doc {
+    paying::doc(Doc::new("Buys a plan with a payment of its own, past the wallet").once().body::<Body>(), 201)
+        .problem(404, "not_found")
+        .problem(422, "plan_is_free")
 }
 
 /// Answers 201 with the payment: pending, with where the payer goes on, or succeeded, with the purchase; 422

@@ -8,12 +8,22 @@ use matinee_protocol::id::{FileIndex, ReleaseId};
 use matinee_protocol::limit::{CHUNK_BYTES, TAG_BYTES};
 
 use super::authority::SwarmAuthority;
+use super::doc::Doc;
 use super::json::Path;
 use super::manifest::KEEP;
 use super::problem::Problem;
 use crate::app::App;
 use crate::origin::{self, range::Asked};
 use crate::store::release::{self, State as Stand};
+
+/// How the interface's document tells of it.
+pub fn doc() -> Doc {
+    Doc::new("A file's ciphertext, whole or one range of it")
+        .media(200, "application/octet-stream")
+        .media(206, "application/octet-stream")
+        .bare(304)
+        .problem(416, "range_not_satisfiable")
+}
 
 /// Streams out of the segments; no segment is held whole.
 pub async fn handle(

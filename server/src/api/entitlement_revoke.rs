@@ -3,22 +3,32 @@
 use axum::Json as JsonResponse;
 use axum::extract::State;
 use axum::http::StatusCode;
+use matinee_protocol::api::EntitlementSummary;
 use matinee_protocol::id::EntitlementId;
 use matinee_protocol::limit::REASON_BYTES_MAX;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::authority::Operator;
+use super::doc::Doc;
 use super::json::{Json, Path};
 use super::problem::Problem;
 use crate::app::App;
 use crate::store::{entitlement, view};
 
 /// Body.
-#[derive(Deserialize)]
+#[derive(Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Body {
     reason: String,
+}
+
+/// How the interface's document tells of it.
+pub fn doc() -> Doc {
+    Doc::new("Takes an entitlement back; its views end")
+        .body::<Body>()
+        .object(200, |it| it.field::<EntitlementSummary>("entitlement").field::<u64>("views_ended"))
+        .problem(422, "reason_too_long")
 }
 
 /// Answers with the entitlement and how many views ended. Revoking again changes nothing.

@@ -1,5 +1,7 @@
 //! Requests that happen once: `Idempotency-Key`.
 
+use std::sync::Arc;
+
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
@@ -8,6 +10,8 @@ use matinee_protocol::encoding::sha256;
 use matinee_protocol::id::AccountId;
 use serde::Serialize;
 
+use super::authority::login_token;
+use super::in_flight::Held;
 use super::problem::Problem;
 use crate::app::App;
 use crate::store::Tx;
@@ -18,14 +22,17 @@ pub const KEY_CHARS_MAX: usize = 64;
 /// Says that an answer was given before.
 pub const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 
-/// The key of a request.
+/// The key of a request, and its turn: of two requests with one key at once the second waits for the first.
 #[derive(Debug, Clone)]
-pub struct Key(String);
+pub struct Key {
+    text: String,
+    _held: Arc<Held>,
+}
 
 impl FromRequestParts<App> for Key {
     type Rejection = Problem;
 
-    async fn from_request_parts(parts: &mut Parts, _: &App) -> Result<Self, Problem> {
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
         let value = parts.headers.get("idempotency-key").ok_or_else(|| {
             Problem::new(StatusCode::BAD_REQUEST, "idempotency_key_missing", "send an Idempotency-Key header")
         })?;
@@ -34,7 +41,14 @@ impl FromRequestParts<App> for Key {
             let detail = format!("an Idempotency-Key has 1 to {KEY_CHARS_MAX} visible ASCII characters");
             Problem::new(StatusCode::BAD_REQUEST, "idempotency_key_invalid", detail)
         })?;
-        Ok(Self(text.to_owned()))
+        let login = login_token(&parts.headers).map(|(token, _)| token).unwrap_or_default();
+        let name = digest(&[login.as_bytes(), parts.uri.path().as_bytes(), text.as_bytes()]);
+        let held = app.in_flight.take(name).await.ok_or_else(|| {
+            let detail = "a request with this Idempotency-Key is still under way; ask again for its answer";
+            Problem::conflict("idempotency_key_in_flight", detail)
+                .with(header::RETRY_AFTER, HeaderValue::from_static("1"))
+        })?;
+        Ok(Self { text: text.to_owned(), _held: Arc::new(held) })
     }
 }
 
@@ -46,7 +60,7 @@ pub struct Once {
     pub tx: Tx,
     account: AccountId,
     operation: &'static str,
-    key: String,
+    key: Key,
     kept: Option<Kept>,
 }
 
@@ -65,7 +79,7 @@ pub enum Outside {
 pub struct Parked {
     account: AccountId,
     operation: &'static str,
-    key: String,
+    key: Key,
 }
 
 /// What there is to do for a request.
@@ -86,9 +100,9 @@ impl Once {
         foreseen: Option<Kept>,
         now_ms: i64,
     ) -> Result<Begin, Problem> {
-        let name = Name { account, operation, key: &key.0 };
+        let name = Name { account, operation, key: &key.text };
         match idempotency::begin(&mut tx, name, &digest(body), foreseen.as_ref(), now_ms).await? {
-            Begun::Fresh => Ok(Begin::Do(Self { tx, account, operation, key: key.0, kept: foreseen })),
+            Begun::Fresh => Ok(Begin::Do(Self { tx, account, operation, key, kept: foreseen })),
             Begun::OtherBody => Err(other_body()),
             Begun::Answered(kept) => {
                 // What else the transaction holds, a spent proof, is kept.
@@ -105,12 +119,12 @@ impl Once {
         body: &[&[u8]],
         now_ms: i64,
     ) -> Result<Outside, Problem> {
-        let name = Name { account, operation, key: &key.0 };
+        let name = Name { account, operation, key: &key.text };
         match idempotency::begin(&mut tx, name, &digest(body), None, now_ms).await? {
-            Begun::Fresh => Ok(Outside::Fresh(Self { tx, account, operation, key: key.0, kept: None })),
+            Begun::Fresh => Ok(Outside::Fresh(Self { tx, account, operation, key, kept: None })),
             Begun::OtherBody => Err(other_body()),
             Begun::Answered(Kept { status: idempotency::UNDER_WAY, answer }) => {
-                Ok(Outside::GoOn(Parked { account, operation, key: key.0 }, answer))
+                Ok(Outside::GoOn(Parked { account, operation, key }, answer))
             }
             Begun::Answered(kept) => Ok(Outside::Replay(replayed(kept))),
         }
@@ -118,7 +132,7 @@ impl Once {
 
     /// Commits what was done so far, and keeps the name of what to go on with.
     pub async fn park(mut self, reference: &str) -> Result<Parked, Problem> {
-        let name = Name { account: self.account, operation: self.operation, key: &self.key };
+        let name = Name { account: self.account, operation: self.operation, key: &self.key.text };
         let kept = Kept { status: idempotency::UNDER_WAY, answer: reference.to_owned() };
         idempotency::finish(&mut self.tx, name, &kept).await?;
         self.tx.commit().await?;
@@ -129,7 +143,7 @@ impl Once {
     pub async fn answer(mut self, status: StatusCode, answer: &impl Serialize) -> Result<Response, Problem> {
         let given = kept(status, answer)?;
         if self.kept.as_ref() != Some(&given) {
-            let name = Name { account: self.account, operation: self.operation, key: &self.key };
+            let name = Name { account: self.account, operation: self.operation, key: &self.key.text };
             idempotency::finish(&mut self.tx, name, &given).await?;
         }
         self.tx.commit().await?;
@@ -147,7 +161,7 @@ impl Parked {
         answer: &impl Serialize,
     ) -> Result<Response, Problem> {
         let given = kept(status, answer)?;
-        let name = Name { account: self.account, operation: self.operation, key: &self.key };
+        let name = Name { account: self.account, operation: self.operation, key: &self.key.text };
         let first = idempotency::finish_parked(&mut tx, name, &given).await?;
         tx.commit().await?;
         Ok(match first {

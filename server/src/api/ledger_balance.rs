@@ -5,9 +5,19 @@ use axum::extract::State;
 use serde_json::{Value, json};
 
 use super::authority::Operator;
+use super::doc::Doc;
 use super::problem::Problem;
 use crate::app::App;
 use crate::store::ledger;
+
+/// How the interface's document tells of it.
+pub fn doc() -> Doc {
+    Doc::new("Every ledger account, and the sum that must be zero").object(200, |it| {
+        it.field::<i64>("sum_minor").list_of("accounts", |it| {
+            it.field::<String>("name").field::<i64>("minor").field::<String>("currency")
+        })
+    })
+}
 
 /// Answers.
 pub async fn handle(State(app): State<App>, _: Operator) -> Result<Json<Value>, Problem> {

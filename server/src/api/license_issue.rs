@@ -6,12 +6,23 @@ use matinee_protocol::api::{LicenseAnswer, LicenseRequest};
 use matinee_protocol::id::FileIndex;
 
 use super::authority::ViewAuthority;
+use super::doc::Doc;
 use super::problem::Problem;
 use super::token::{self, Licensee};
 use super::view_renew::{active_view, hold};
 use crate::app::App;
 use crate::license::epochs::Open;
 use crate::store;
+
+/// How the interface's document tells of it.
+pub fn doc() -> Doc {
+    Doc::new("The keys of the epoch asked for and the next ones")
+        .body::<LicenseRequest>()
+        .answer::<LicenseAnswer>(200)
+        .rules()
+        .problems(422, &["epoch_out_of_range", "agreement_key_invalid"])
+        .problem(429, "keys_too_fast")
+}
 
 /// Answers with a license; 403 with the rule that forbids it, 429 `keys_too_fast`.
 pub async fn handle(

@@ -6,6 +6,7 @@ use axum::response::{IntoResponse, Response};
 use matinee_protocol::id::ReleaseId;
 
 use super::authority::SwarmAuthority;
+use super::doc::Doc;
 use super::json::Path;
 use super::problem::Problem;
 use crate::app::App;
@@ -13,6 +14,11 @@ use crate::store::release;
 
 /// What never changes may be kept by the device that asked for it, and by nobody between.
 pub(super) const KEEP: &str = "private, max-age=31536000, immutable";
+
+/// How the interface's document tells of it.
+pub fn doc() -> Doc {
+    Doc::new("The signed description of a release").media(200, "application/jose")
+}
 
 /// The compact JWS.
 pub async fn handle(

@@ -2,11 +2,15 @@
 
 pub mod attempt;
 pub mod authority;
+pub mod cursor;
+pub mod doc;
 pub mod idempotent;
+pub mod in_flight;
 pub mod json;
 pub mod paying;
 pub mod plan_terms;
 pub mod problem;
+pub mod rate;
 pub mod replay;
 pub mod token;
 
@@ -22,11 +26,13 @@ pub mod jwks;
 pub mod ledger_balance;
 pub mod license_issue;
 pub mod manifest;
+pub mod openapi;
 pub mod page;
 pub mod payment_show;
 pub mod plan_create;
 pub mod purchase_create;
 pub mod receipts;
+pub mod reference;
 pub mod release_create;
 pub mod release_delete;
 pub mod release_publish;

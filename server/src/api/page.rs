@@ -6,12 +6,18 @@ use axum::response::{IntoResponse, Response};
 use matinee_protocol::id::{FileIndex, PageIndex, ReleaseId};
 
 use super::authority::SwarmAuthority;
+use super::doc::Doc;
 use super::json::Path;
 use super::manifest::KEEP;
 use super::problem::Problem;
 use crate::app::App;
 use crate::origin::{self, Object};
 use crate::store::release::{self, State as Stand};
+
+/// How the interface's document tells of it.
+pub fn doc() -> Doc {
+    Doc::new("A page of chunk hashes").media(200, "application/octet-stream")
+}
 
 /// At most 32 KiB, whole.
 pub async fn handle(

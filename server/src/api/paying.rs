@@ -2,15 +2,40 @@
 
 use axum::http::StatusCode;
 use axum::response::Response;
-use matinee_protocol::id::PaymentId;
+use matinee_protocol::api::Money;
+use matinee_protocol::id::{PaymentId, PlanId, PurchaseId};
 use serde_json::{Value, json};
 
+use super::doc::{Doc, Fields};
 use super::idempotent::{Outside, Parked};
 use super::problem::Problem;
 use crate::app::App;
 use crate::payment::cashier::{self, Purpose};
 use crate::store::payment::{self, Payment, State};
 use crate::store::{self, ledger, plan};
+
+/// What the interface's document tells of a request that takes money in.
+pub fn doc(doc: Doc, status: u16) -> Doc {
+    doc.object(status, |it| it.field::<Money>("wallet").object("payment", shown))
+        .problem(402, "payment_declined")
+        .problem(502, "provider_refused")
+        .problem(503, "provider_unreachable")
+}
+
+/// The fields of a payment.
+pub fn shown(it: Fields) -> Fields {
+    it.field::<PaymentId>("id")
+        .field::<String>("provider")
+        .field::<String>("state")
+        .field::<Money>("amount")
+        .field::<i64>("created_at_ms")
+        .optional::<String>("note")
+        .optional::<PlanId>("plan")
+        .optional::<PurchaseId>("purchase")
+        .optional::<String>("failure")
+        .optional::<i64>("refunded_minor")
+        .optional::<String>("checkout_url")
+}
 
 /// Writes the payment under the request's key, asks the provider, books what it says, and answers 201 with payment and
 /// wallet. A request that was cut off between goes on where it was.

@@ -6,12 +6,18 @@ use matinee_protocol::id::PaymentId;
 use serde_json::{Value, json};
 
 use super::authority::Session;
+use super::doc::Doc;
 use super::json::Path;
 use super::paying;
 use super::problem::Problem;
 use crate::app::App;
 use crate::store::account::Role;
 use crate::store::payment;
+
+/// How the interface's document tells of it.
+pub fn doc() -> Doc {
+    Doc::new("How a payment stands").object(200, |it| it.object("payment", paying::shown))
+}
 
 /// Answers; another account's payment is not found, except by an operator.
 pub async fn handle(

@@ -3,17 +3,27 @@
 use axum::Json as JsonResponse;
 use axum::extract::State;
 use axum::http::StatusCode;
+use matinee_protocol::api::PlanSummary;
 use matinee_protocol::id::{PlanId, TitleId};
 use serde_json::{Value, json};
 
 use super::authority::Publisher;
+use super::doc::Doc;
 use super::json::{Json, Path};
-use super::plan_terms::PlanBody;
+use super::plan_terms::{self, PlanBody};
 use super::problem::Problem;
 use crate::app::App;
 use crate::license::plan::Scope;
 use crate::random;
 use crate::store::{plan, title};
+
+/// How the interface's document tells of it.
+pub fn doc() -> Doc {
+    Doc::new("Sells a title, alone or in a bundle")
+        .body::<PlanBody>()
+        .object(201, |it| it.field::<PlanSummary>("plan"))
+        .problems(422, plan_terms::PROBLEMS)
+}
 
 /// Answers 201 with the plan; 422 for terms out of range. Whose title it is comes before what the body says.
 pub async fn handle(

@@ -30,8 +30,27 @@ pub const CONCURRENT_VIEWS_MAX: u32 = 1000;
 /// The grace where a plan names none: three days.
 pub const GRACE_MS_DEFAULT: u64 = 3 * 24 * 60 * 60 * 1000;
 
+/// What a plan is refused with, for the interface's document.
+pub const PROBLEMS: &[&str] = &[
+    "bundle_invalid",
+    "collection_required",
+    "concurrent_views_out_of_range",
+    "currency_unknown",
+    "name_invalid",
+    "period_unknown",
+    "plan_field_missing",
+    "plan_field_unexpected",
+    "plan_kind_unknown",
+    "price_out_of_range",
+    "quota_out_of_range",
+    "tier_out_of_range",
+    "title_required",
+    "views_out_of_range",
+    "window_out_of_range",
+];
+
 /// A plan as it is asked for. Which fields belong to which kind is checked; one that does not is refused.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PlanBody {
     /// `rental`, `purchase`, `subscription`, `quota` or `free`.

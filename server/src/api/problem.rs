@@ -3,6 +3,7 @@
 //! The cause of a failure is logged once, here, and never sent.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -13,6 +14,21 @@ use crate::{keyring, license, password, payment, store, vault};
 
 /// Seconds that a client waits for a payment provider that does not answer.
 const PROVIDER_RETRY_AFTER_S: u64 = 5;
+
+tokio::task_local! {
+    /// The id of the request that is being answered.
+    static REQUEST_ID: Arc<str>;
+}
+
+/// Answers a request that has this id: problems name it.
+pub async fn named<F: Future>(request_id: Arc<str>, answer: F) -> F::Output {
+    REQUEST_ID.scope(request_id, answer).await
+}
+
+/// The id of the request that is being answered; none outside of one.
+pub fn request_id() -> Option<Arc<str>> {
+    REQUEST_ID.try_with(Arc::clone).ok()
+}
 
 /// A refusal, as the client sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -98,6 +114,7 @@ impl Problem {
             status: self.status.as_u16(),
             detail: self.detail.clone().into_owned(),
             code: self.code.to_owned(),
+            request_id: request_id().map(|id| id.to_string()),
         }
     }
 }

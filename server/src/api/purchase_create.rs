@@ -8,6 +8,7 @@ use matinee_protocol::id::{AccountId, EntitlementId, PlanId, PurchaseId};
 use serde::Deserialize;
 
 use super::authority::Session;
+use super::doc::Doc;
 use super::idempotent::{self, Begin, Key, Once};
 use super::json::Json;
 use super::problem::Problem;
@@ -20,7 +21,7 @@ use crate::store::plan::{self, Plan};
 use crate::store::purchase::{self, Conditions, Sale, Settled};
 
 /// Body.
-#[derive(Deserialize)]
+#[derive(Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Body {
     plan: PlanId,
@@ -29,6 +30,19 @@ pub struct Body {
     /// Begins with the plan's trial, for nothing; the first period is charged when it ends.
     #[serde(default)]
     trial: bool,
+}
+
+/// How the interface's document tells of it.
+pub fn doc() -> Doc {
+    Doc::new("Buys a plan out of the wallet")
+        .once()
+        .body::<Body>()
+        .answer::<PurchaseAnswer>(201)
+        .problem(402, "wallet_too_low")
+        .problems(403, &["coupon_refused", "trial_used"])
+        .problem(404, "not_found")
+        .problem(409, "plan_not_sold")
+        .problems(422, &["coupon_not_needed", "trial_not_offered"])
 }
 
 /// Answers 201 with the purchase and what it gave; 402 `wallet_too_low`, 403 `coupon_refused`, `trial_used`. Debit,

@@ -17,6 +17,7 @@ use matinee_protocol::receipt::{Parties, Receipt};
 use serde::{Deserialize, Serialize};
 
 use super::authority::SwarmAuthority;
+use super::doc::Doc;
 use super::problem::Problem;
 use crate::app::App;
 use crate::store::{Tx, carry, receipt, release};
@@ -28,16 +29,24 @@ const FRAME_BYTES: usize = 1 + 8 + 8 + 64;
 /// Bytes of a public key.
 const KEY_BYTES: usize = 32;
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 struct Body {
     receipts: Vec<String>,
 }
 
 /// What was credited.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 pub struct Answer {
     credited_bytes: u64,
+}
+
+/// How the interface's document tells of it.
+pub fn doc() -> Doc {
+    Doc::new("Hands in receipts for what was uploaded")
+        .body::<Body>()
+        .answer::<Answer>(200)
+        .problem(401, "view_over")
 }
 
 /// Checks every receipt before any counts.

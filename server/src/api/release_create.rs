@@ -7,6 +7,7 @@ use matinee_protocol::id::{FileIndex, ReleaseId, TitleId};
 use serde::{Deserialize, Serialize};
 
 use super::authority::Publisher;
+use super::doc::Doc;
 use super::json::Path;
 use super::problem::Problem;
 use crate::app::App;
@@ -20,23 +21,31 @@ pub(super) const UPLOAD_OFFSET: HeaderName = HeaderName::from_static("upload-off
 /// How long the file is.
 pub(super) const UPLOAD_LENGTH: HeaderName = HeaderName::from_static("upload-length");
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 struct Announcement {
     sealed: bool,
     files: Vec<NewFile>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 struct Answer {
     release: ReleaseId,
     files: Vec<Upload>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 struct Upload {
     file: FileIndex,
     upload_offset: u64,
+}
+
+/// How the interface's document tells of it.
+pub fn doc() -> Doc {
+    Doc::new("Announces the files of a new release")
+        .body::<Announcement>()
+        .answer::<Answer>(201)
+        .problems(422, &["file_count", "file_size", "file_name", "manifest_too_large"])
 }
 
 /// Creates the release, empty.

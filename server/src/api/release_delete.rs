@@ -5,9 +5,17 @@ use axum::http::StatusCode;
 use matinee_protocol::id::ReleaseId;
 
 use super::authority::Publisher;
+use super::doc::Doc;
 use super::json::Path;
 use super::problem::Problem;
 use crate::app::App;
+
+/// How the interface's document tells of it.
+pub fn doc() -> Doc {
+    Doc::new("Removes an unpublished release and every byte of it")
+        .bare(204)
+        .problems(409, &["release_published", "upload_in_progress"])
+}
 
 /// Stops its uploads, then removes objects and rows.
 pub async fn handle(

@@ -6,15 +6,25 @@ use matinee_protocol::id::ReleaseId;
 use serde::Serialize;
 
 use super::authority::Publisher;
+use super::doc::Doc;
 use super::json::Path;
 use super::problem::Problem;
 use crate::app::App;
 
 /// What was published.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 pub struct Answer {
     release: ReleaseId,
     manifest_url: String,
+}
+
+/// How the interface's document tells of it.
+pub fn doc() -> Doc {
+    Doc::new("Signs the manifest of a whole release; again changes nothing")
+        .empty_body()
+        .answer::<Answer>(200)
+        .problems(409, &["release_incomplete", "release_damaged", "upload_in_progress"])
+        .problem(422, "manifest_too_large")
 }
 
 /// Publishes.

@@ -5,6 +5,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum_extra::extract::cookie::{Cookie, SameSite};
+use matinee_protocol::api::AccountSummary;
 use matinee_protocol::encoding::b64u;
 use matinee_protocol::id::AccountId;
 use serde::Deserialize;
@@ -13,6 +14,7 @@ use zeroize::Zeroizing;
 
 use super::attempt::Address;
 use super::authority::{COOKIE, refuse_foreign_origin, summary};
+use super::doc::Doc;
 use super::json::Json;
 use super::problem::Problem;
 use crate::app::App;
@@ -24,13 +26,23 @@ use crate::store::{Tx, account, session};
 const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 
 /// Body.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Body {
     email: String,
     password: Password,
     #[serde(default)]
     bearer: bool,
+}
+
+/// How the interface's document tells of it.
+pub fn doc() -> Doc {
+    Doc::new("Signs an account in")
+        .body::<Body>()
+        .object(201, |it| it.field::<AccountSummary>("account").optional::<String>("session_token"))
+        .problem(401, "wrong_credentials")
+        .problem(403, "origin_mismatch")
+        .problem(429, "sign_in_too_fast")
 }
 
 /// Answers 201; 401 `wrong_credentials` for an unknown account and a wrong password alike, after the same work.

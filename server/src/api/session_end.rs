@@ -5,10 +5,16 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
 use super::authority::Session;
+use super::doc::Doc;
 use super::problem::Problem;
 use super::session_create::cookie;
 use crate::app::App;
 use crate::store::session;
+
+/// How the interface's document tells of it.
+pub fn doc() -> Doc {
+    Doc::new("Signs out").bare(204)
+}
 
 /// Answers 204 and takes the cookie back.
 pub async fn handle(State(app): State<App>, login: Session) -> Result<Response, Problem> {

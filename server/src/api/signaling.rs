@@ -7,6 +7,7 @@ use matinee_protocol::dpop::{self, Expectation};
 use matinee_protocol::limit::SIGNALING_BYTES_MAX;
 
 use super::attempt::Address;
+use super::doc::Doc;
 use super::problem::Problem;
 use crate::app::App;
 use crate::keyring;
@@ -17,6 +18,13 @@ use crate::store::{self, carry, report};
 
 /// Bytes that may wait inside the socket for a slow reader; the queue of messages before it has its own limit.
 const WRITE_BUFFER_BYTES_MAX: usize = 8 * SIGNALING_BYTES_MAX;
+
+/// How the interface's document tells of it.
+pub fn doc() -> Doc {
+    Doc::new("The WebSocket of a swarm; the token and its proof come in the first message")
+        .bare(101)
+        .problem(400, "malformed_request")
+}
 
 /// Upgrades and serves.
 pub async fn handle(

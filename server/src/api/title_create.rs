@@ -3,11 +3,13 @@
 use axum::Json as JsonResponse;
 use axum::extract::State;
 use axum::http::StatusCode;
+use matinee_protocol::api::TitleSummary;
 use matinee_protocol::id::TitleId;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::authority::Publisher;
+use super::doc::Doc;
 use super::json::Json;
 use super::problem::Problem;
 use super::title_show::summary;
@@ -19,10 +21,18 @@ use crate::store::title;
 pub const TITLE_CHARS_MAX: usize = 200;
 
 /// Body.
-#[derive(Deserialize)]
+#[derive(Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Body {
     name: String,
+}
+
+/// How the interface's document tells of it.
+pub fn doc() -> Doc {
+    Doc::new("Adds a title")
+        .body::<Body>()
+        .object(201, |it| it.field::<TitleSummary>("title"))
+        .problem(422, "name_invalid")
 }
 
 /// Answers 201 with the title; 422 `name_invalid`.

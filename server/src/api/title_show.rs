@@ -6,11 +6,17 @@ use matinee_protocol::api::{FileSummary, ReleaseSummary, TitleSummary};
 use matinee_protocol::id::TitleId;
 use serde_json::{Value, json};
 
+use super::doc::Doc;
 use super::json::Path;
 use super::problem::Problem;
 use crate::app::App;
 use crate::store::title::{self, Title};
 use crate::store::{self, Tx, plan, release};
+
+/// How the interface's document tells of it.
+pub fn doc() -> Doc {
+    Doc::new("A title, its plans and its newest release").object(200, |it| it.field::<TitleSummary>("title"))
+}
 
 /// Answers.
 pub async fn handle(State(app): State<App>, Path(title): Path<TitleId>) -> Result<Json<Value>, Problem> {

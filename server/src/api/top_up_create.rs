@@ -7,6 +7,7 @@ use matinee_protocol::api::Money;
 use serde::Deserialize;
 
 use super::authority::Session;
+use super::doc::Doc;
 use super::idempotent::{Key, Once};
 use super::json::Json;
 use super::paying;
@@ -15,10 +16,16 @@ use crate::app::App;
 use crate::payment::cashier::Purpose;
 
 /// Body.
-#[derive(Deserialize)]
+#[derive(Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Body {
     amount: Money,
+}
+
+/// How the interface's document tells of it.
+pub fn doc() -> Doc {
+    paying::doc(Doc::new("Puts money into the wallet").once().body::<Body>(), 201)
+        .problems(422, &["amount_out_of_range", "currency_unknown"])
 }
 
 /// Answers 201 with the payment, pending with where the payer goes on or succeeded, and the wallet; 422

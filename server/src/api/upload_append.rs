@@ -12,6 +12,7 @@ use futures_util::StreamExt as _;
 use matinee_protocol::id::{FileIndex, ReleaseId};
 
 use super::authority::Publisher;
+use super::doc::Doc;
 use super::json::Path;
 use super::problem::Problem;
 use super::release_create::UPLOAD_OFFSET;
@@ -23,6 +24,27 @@ use crate::publish::intake::Error;
 const IDLE_MS_MAX: u64 = 30_000;
 /// The media type of upload bodies (RFC draft of resumable uploads, tus).
 const OFFSET_STREAM: &str = "application/offset+octet-stream";
+
+/// How the interface's document tells of it.
+pub fn doc() -> Doc {
+    Doc::new("The next bytes of a file")
+        .bytes(OFFSET_STREAM)
+        .header(
+            "Upload-Offset",
+            "where they begin, as HEAD gives it",
+            true,
+            serde_json::json!({ "type": "integer", "minimum": 0 }),
+        )
+        .bare(204)
+        .problem(408, "upload_stalled")
+        .problems(
+            409,
+            &["release_published", "upload_in_progress", "upload_offset_conflict", "upload_superseded"],
+        )
+        .problem(413, "upload_too_long")
+        .problem(415, "upload_media_type")
+        .problem(503, "uploads_busy")
+}
 
 /// Takes bytes in from the offset named, which must be the one the server has.
 pub async fn handle(

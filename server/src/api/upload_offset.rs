@@ -6,10 +6,16 @@ use axum::response::{IntoResponse, Response};
 use matinee_protocol::id::{FileIndex, ReleaseId};
 
 use super::authority::Publisher;
+use super::doc::Doc;
 use super::json::Path;
 use super::problem::Problem;
 use super::release_create::{UPLOAD_LENGTH, UPLOAD_OFFSET};
 use crate::app::App;
+
+/// How the interface's document tells of it.
+pub fn doc() -> Doc {
+    Doc::new("Where an upload goes on").bare(200)
+}
 
 /// Tells the offset, a multiple of a segment or the end.
 pub async fn handle(

@@ -4,9 +4,15 @@ use axum::extract::State;
 use axum::http::StatusCode;
 
 use super::authority::ViewAuthority;
+use super::doc::Doc;
 use super::problem::Problem;
 use crate::app::App;
 use crate::store::view;
+
+/// How the interface's document tells of it.
+pub fn doc() -> Doc {
+    Doc::new("Ends a view").bare(204)
+}
 
 /// Answers 204, also if the view was over already.
 pub async fn handle(State(app): State<App>, authority: ViewAuthority) -> Result<StatusCode, Problem> {

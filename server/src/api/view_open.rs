@@ -11,6 +11,7 @@ use matinee_protocol::id::{FileIndex, ReleaseId, Thumbprint, TitleId, ViewId};
 use matinee_protocol::token::Role;
 
 use super::authority::{Proof, Session};
+use super::doc::Doc;
 use super::idempotent::{self, Begin, Key, Once};
 use super::problem::Problem;
 use super::token::{self, Licensee};
@@ -25,6 +26,20 @@ use crate::store::entitlement::Entitlement;
 use crate::store::idempotency::Kept;
 use crate::store::view::{NewView, State as ViewState};
 use crate::store::{self, Tx, account, device, entitlement, release, right, view};
+
+/// How the interface's document tells of it.
+pub fn doc() -> Doc {
+    Doc::new("Opens a view on this device, or goes on with the one it has")
+        .once()
+        .body::<OpenViewRequest>()
+        .answer::<Opening>(201)
+        .answer::<Opening>(200)
+        .rules()
+        .problem(404, "not_found")
+        .problem(409, "title_not_published")
+        .problems(422, &["agreement_key_invalid", "title_required"])
+        .problem(429, "keys_too_fast")
+}
 
 /// Answers 201 with an opening, 200 if this device's view goes on; 403 with the rule that forbids it.
 ///

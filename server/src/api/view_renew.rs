@@ -7,12 +7,21 @@ use matinee_protocol::id::ViewId;
 use matinee_protocol::token::Role;
 
 use super::authority::RenewalAuthority;
+use super::doc::Doc;
 use super::problem::Problem;
 use super::token;
 use crate::app::App;
 use crate::license;
 use crate::store::Tx;
 use crate::store::view::{self, View};
+
+/// How the interface's document tells of it.
+pub fn doc() -> Doc {
+    Doc::new("The next view token, for as long as the view is active")
+        .empty_body()
+        .answer::<Renewal>(200)
+        .rules()
+}
 
 /// Answers with a token; 403 with the rule that forbids it.
 pub async fn handle(

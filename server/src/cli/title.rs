@@ -4,9 +4,11 @@ use matinee_protocol::id::TitleId;
 use serde_json::json;
 
 use super::{Error, account_named, now_ms, open_store, print};
+use crate::api::cursor::PAGE_ROWS_MAX;
 use crate::api::title_create;
 use crate::config::Config;
 use crate::random;
+use crate::store::page::Asked;
 use crate::store::title;
 
 /// Titles.
@@ -48,7 +50,16 @@ pub(super) async fn run(command: Command, config: &Config) -> Result<(), Error> 
         }
         Command::List { json } => {
             let mut tx = store.read().await?;
-            let titles = title::listed(&mut tx).await?;
+            let mut titles = Vec::new();
+            let mut asked = Asked::first(PAGE_ROWS_MAX);
+            loop {
+                let page = title::listed(&mut tx, &asked).await?;
+                titles.extend(page.rows);
+                asked.after = page.next;
+                if asked.after.is_none() {
+                    break;
+                }
+            }
             drop(tx);
             let data: Vec<_> = titles
                 .iter()

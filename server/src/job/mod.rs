@@ -73,6 +73,7 @@ pub async fn sweep(app: &App) -> Result<(), store::Error> {
     let now_ms = app.clock.now_ms();
     let idle_since_ms = now_ms - i64::from(app.config.license.view_idle_s_max) * 1000;
     app.sign_ins.forget_idle();
+    app.request_limits.forget_idle();
     let mut tx = app.store.write().await?;
     proof::delete_expired(&mut tx, now_ms).await?;
     tx.commit().await?;

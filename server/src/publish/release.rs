@@ -75,7 +75,7 @@ pub enum Error {
 }
 
 /// A file that is announced.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewFile {
     /// Its name, without a folder.

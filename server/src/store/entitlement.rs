@@ -3,6 +3,7 @@
 
 use matinee_protocol::id::{AccountId, EntitlementId, TitleId};
 
+use super::page::{Asked, Page, Position};
 use super::plan::collection_of;
 use super::{Error, Tx, id, index, signed, unsigned};
 use crate::license::calendar::Period;
@@ -12,8 +13,6 @@ use crate::license::status::{Event, Status, next};
 
 pub use crate::license::entitlement::Entitlement;
 
-/// Entitlements in one listing.
-pub const ENTITLEMENTS_LISTED_MAX: i64 = 500;
 /// Events of an entitlement that are told.
 pub const EVENTS_LISTED_MAX: i64 = 100;
 
@@ -159,18 +158,23 @@ pub async fn by_id(tx: &mut Tx, entitlement: EntitlementId) -> Result<Option<Ent
     row.map(Entitlement::try_from).transpose()
 }
 
-/// The entitlements of an account, newest first, at most [`ENTITLEMENTS_LISTED_MAX`].
-pub async fn by_account(tx: &mut Tx, account: AccountId) -> Result<Vec<Entitlement>, Error> {
+/// The entitlements of an account, newest first.
+pub async fn by_account(tx: &mut Tx, account: AccountId, asked: &Asked) -> Result<Page<Entitlement>, Error> {
+    let (at, after) = asked.after();
     let rows: Vec<Row> = on!(tx, |db| {
         sqlx::query_as(
-            "select * from entitlements where account_id = $1 order by created_at_ms desc, id desc limit $2",
+            "select * from entitlements where account_id = $1 and (created_at_ms, id) < ($3, $4) \
+             order by created_at_ms desc, id desc limit $2",
         )
         .bind(account.to_string())
-        .bind(ENTITLEMENTS_LISTED_MAX)
+        .bind(asked.rows())
+        .bind(at)
+        .bind(after)
         .fetch_all(db)
         .await
     })?;
-    rows.into_iter().map(Entitlement::try_from).collect()
+    let rows = rows.into_iter().map(Entitlement::try_from).collect::<Result<Vec<_>, _>>()?;
+    Ok(asked.page(rows, |row| Position { at: row.created_at_ms, id: row.id.to_string() }))
 }
 
 /// An account's entitlement of a kind to a title, if it has one that is open.

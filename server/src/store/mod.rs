@@ -29,6 +29,7 @@ pub mod event;
 pub mod idempotency;
 pub mod key_release;
 pub mod ledger;
+pub mod page;
 pub mod payment;
 pub mod plan;
 pub mod proof;

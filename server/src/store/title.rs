@@ -2,10 +2,8 @@
 
 use matinee_protocol::id::{AccountId, TitleId};
 
+use super::page::{Asked, Page, Position};
 use super::{Error, Tx, id};
-
-/// Titles in one listing.
-pub const TITLES_LISTED_MAX: i64 = 500;
 
 /// A work one can license.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -78,18 +76,23 @@ pub async fn by_id(tx: &mut Tx, title: TitleId) -> Result<Option<Title>, Error> 
     row.map(Title::try_from).transpose()
 }
 
-/// Titles that can be played or bought, newest first, at most [`TITLES_LISTED_MAX`].
-pub async fn listed(tx: &mut Tx) -> Result<Vec<Title>, Error> {
+/// Titles that can be played or bought, newest first.
+pub async fn listed(tx: &mut Tx, asked: &Asked) -> Result<Page<Title>, Error> {
+    let (at, after) = asked.after();
     let rows: Vec<Row> = on!(tx, |db| {
         sqlx::query_as(
-        "select t.id, t.publisher_id, a.name as publisher_name, t.name, t.created_at_ms \
-         from titles t join accounts a on a.id = t.publisher_id order by t.created_at_ms desc, t.id desc limit $1"
-    )
-    .bind(TITLES_LISTED_MAX)
-    .fetch_all(db)
-    .await
+            "select t.id, t.publisher_id, a.name as publisher_name, t.name, t.created_at_ms \
+         from titles t join accounts a on a.id = t.publisher_id where (t.created_at_ms, t.id) < ($2, $3) \
+         order by t.created_at_ms desc, t.id desc limit $1",
+        )
+        .bind(asked.rows())
+        .bind(at)
+        .bind(after)
+        .fetch_all(db)
+        .await
     })?;
-    rows.into_iter().map(Title::try_from).collect()
+    let rows = rows.into_iter().map(Title::try_from).collect::<Result<Vec<_>, _>>()?;
+    Ok(asked.page(rows, |row| Position { at: row.created_at_ms, id: row.id.to_string() }))
 }
 
 /// Removes a title that was never sold nor published, with its plans. False if there is more to it.

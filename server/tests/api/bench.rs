@@ -1,6 +1,6 @@
 //! A server in process, on a clock that the test moves, with a film for rent.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use axum::Router;
 use axum::body::Body;
@@ -16,6 +16,7 @@ use matinee_server::clock::{Clock as _, ManualClock};
 use matinee_server::config::Config;
 use matinee_server::license::plan::Terms;
 use matinee_server::origin::Origin;
+use matinee_server::router::document::Endpoint;
 use matinee_server::store::account::{self, Account, Role};
 use matinee_server::store::plan::{self, Plan};
 use matinee_server::store::release::{self, File};
@@ -140,7 +141,33 @@ impl<'a> Call<'a> {
         let (parts, body) = response.into_parts();
         // The film's objects are not there: a body that breaks off says nothing.
         let bytes = axum::body::to_bytes(body, usize::MAX).await.unwrap_or_default().to_vec();
-        Answer { status: parts.status, headers: parts.headers, bytes }
+        let answer = Answer { status: parts.status, headers: parts.headers, bytes };
+        documented(self.method, &self.path, &answer);
+        answer
+    }
+}
+
+/// Fails for an answer that the interface's document does not tell of.
+fn documented(method: &str, path: &str, answer: &Answer) {
+    static ENDPOINTS: OnceLock<Vec<Endpoint>> = OnceLock::new();
+    let path = path.split('?').next().unwrap_or(path);
+    let fits = |template: &str| {
+        let (template, path) = (template.split('/'), path.split('/'));
+        template.clone().count() == path.clone().count()
+            && template.zip(path).all(|(part, given)| part.starts_with('{') || part == given)
+    };
+    let all = ENDPOINTS.get_or_init(router::endpoints);
+    let exact = all.iter().find(|one| one.route.method == method && one.route.path == path);
+    let found = exact.or_else(|| all.iter().find(|one| one.route.method == method && fits(one.route.path)));
+    let Some(endpoint) = found else { return };
+    let status = answer.status.as_u16();
+    let shown = format!("{method} {}", endpoint.route.path);
+    if status < 400 {
+        assert!(endpoint.answers().contains(&status), "{shown}: its doc() does not tell of {status}");
+    } else if !answer.bytes.is_empty() {
+        let code = answer.code();
+        let told = endpoint.problems().iter().any(|(one, word)| (*one, *word) == (status, code.as_str()));
+        assert!(told, "{shown}: its doc() does not tell of {status} {code}");
     }
 }
 

@@ -9,6 +9,7 @@
 mod account;
 mod authority;
 mod bench;
+mod manners;
 mod money;
 mod secret;
 mod storefront;

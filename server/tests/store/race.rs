@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use matinee_server::store::account::Role;
 use matinee_server::store::idempotency::{self, Begun, Kept, Name};
+use matinee_server::store::page::Asked;
 use matinee_server::store::{Store, entitlement, ledger, payment, proof, view};
 use tokio::sync::Barrier;
 use tokio::task::JoinSet;
@@ -107,7 +108,7 @@ pub async fn purchases_never_overdraw_a_wallet(database: &Database) {
     assert_eq!(bought, 10);
     let mut tx = database.read().await;
     assert_eq!(ledger::wallet(&mut tx, viewer, "USD").await.unwrap(), dollars(20));
-    assert_eq!(entitlement::by_account(&mut tx, viewer).await.unwrap().len(), 10);
+    assert_eq!(entitlement::by_account(&mut tx, viewer, &Asked::first(50)).await.unwrap().rows.len(), 10);
     let check = ledger::check(&mut tx).await.unwrap();
     assert!(check.is_sound(), "{check:?}");
 }

@@ -3,6 +3,7 @@
 use matinee_protocol::id::{EntitlementId, EpochIndex, FileIndex, LicenseId, ViewId};
 use matinee_protocol::license::EpochRange;
 use matinee_server::license::status::Status;
+use matinee_server::store::page::Asked;
 use matinee_server::store::view::{self, State};
 use matinee_server::store::{entitlement, key_release};
 
@@ -14,7 +15,7 @@ pub async fn views_open_resume_and_end(database: &Database) {
     let (bought, release) = fixture::rented(&mut tx, Some(2)).await;
     assert_eq!(entitlement::by_id(&mut tx, bought.id).await.unwrap(), Some(bought.clone()));
     assert_eq!(
-        entitlement::by_account(&mut tx, bought.account_id).await.unwrap(),
+        entitlement::by_account(&mut tx, bought.account_id, &Asked::first(50)).await.unwrap().rows,
         std::slice::from_ref(&bought)
     );
     let (phone, desk) = (fixture::device(), fixture::device());

@@ -2,7 +2,7 @@
 import { type Bytes, utf8 } from './bytes.ts';
 import type { Device } from './device.ts';
 import { prove, ServerClock } from './dpop.ts';
-import { REQUEST_MS_MAX } from './limit.ts';
+import { LISTED_ROWS_MAX, PAGE_ROWS, REQUEST_MS_MAX } from './limit.ts';
 
 export interface Money {
   minor: number;
@@ -185,7 +185,7 @@ export class Client {
   }
 
   async titles(): Promise<Title[]> {
-    return (await this.call<{ titles: Title[] }>({ method: 'GET', path: '/v1/titles' })).titles;
+    return this.all('/v1/titles', (answer: { titles: Title[] }) => answer.titles);
   }
 
   async title(id: string): Promise<Title> {
@@ -199,11 +199,20 @@ export class Client {
   }
 
   async entitlements(): Promise<Entitlement[]> {
-    const answer = await this.call<{ entitlements: Entitlement[] }>({
-      method: 'GET',
-      path: '/v1/entitlements',
-    });
-    return answer.entitlements;
+    return this.all('/v1/entitlements', (answer: { entitlements: Entitlement[] }) => answer.entitlements);
+  }
+
+  /** Reads a listing page by page. */
+  private async all<A, T>(path: string, rows: (answer: A) => T[]): Promise<T[]> {
+    const listed: T[] = [];
+    let cursor = '';
+    do {
+      const page = `${path}?limit=${PAGE_ROWS}&cursor=${cursor}`;
+      const answer: A & { next?: string | null } = await this.call({ method: 'GET', path: page });
+      listed.push(...rows(answer));
+      cursor = answer.next ?? '';
+    } while (cursor !== '' && listed.length < LISTED_ROWS_MAX);
+    return listed;
   }
 
   /** Opens a view, or goes on with the one that this device has open on the same entitlement. */
