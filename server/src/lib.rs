@@ -24,3 +24,4 @@ pub mod store;
 pub mod storefront;
 pub mod stun;
 pub mod vault;
+pub mod words;

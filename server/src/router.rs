@@ -96,6 +96,16 @@ routes! {
 
     GET    "/v1/titles"                                         None            title_list;
     GET    "/v1/titles/{title}"                                 None            title_show;
+    GET    "/v1/search"                                         None            search;
+    GET    "/v1/tracks"                                         None            track_list;
+    GET    "/v1/tracks/{track}"                                 None            track_show;
+    GET    "/v1/tracks/{track}/related"                         None            track_related;
+    GET    "/v1/artists"                                        None            artist_list;
+    GET    "/v1/artists/{artist}"                               None            artist_show;
+    GET    "/v1/artists/{artist}/tracks"                        None            artist_tracks;
+    GET    "/v1/albums/{album}"                                 None            album_show;
+    GET    "/v1/genres"                                         None            genre_list;
+    GET    "/v1/genres/{genre}/tracks"                          None            genre_tracks;
     POST   "/v1/purchases"                                      Session         purchase_create;
     GET    "/v1/entitlements"                                   Session         entitlement_list;
 

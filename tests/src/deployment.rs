@@ -63,6 +63,12 @@ impl Deployment {
         self.folder.path()
     }
 
+    /// The address of the server's store.
+    pub fn store_address(&self) -> String {
+        let own = || format!("sqlite:{}", self.data().join("matinee.db").display());
+        self.store.clone().unwrap_or_else(own)
+    }
+
     /// `http://127.0.0.1:port`.
     pub fn url(&self) -> String {
         format!("http://{}", self.address.as_deref().expect("the server was started"))

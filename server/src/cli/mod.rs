@@ -2,6 +2,7 @@
 //! wrong command line.
 
 mod account;
+mod catalogue;
 mod grant;
 mod init;
 mod key;
@@ -69,6 +70,9 @@ enum Command {
     /// Plans.
     #[command(subcommand)]
     Plan(plan::Command),
+    /// Artists, albums and tracks.
+    #[command(subcommand)]
+    Catalogue(catalogue::Command),
     /// Gives an account the right to a title.
     Grant(grant::Args),
     /// Takes an entitlement back and ends its views.
@@ -158,6 +162,7 @@ async fn run(cli: Cli) -> Result<(), Error> {
         Command::Account(command) => account::run(command, &config).await,
         Command::Title(command) => title::run(command, &config).await,
         Command::Plan(command) => plan::run(command, &config).await,
+        Command::Catalogue(command) => catalogue::run(command, &config).await,
         Command::Grant(args) => grant::run(&args, &config).await,
         Command::Revoke(args) => revoke::run(&args, &config).await,
         Command::Key(command) => key::run(command, &config).await,

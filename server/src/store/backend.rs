@@ -8,9 +8,11 @@ use std::time::Duration;
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{Database, PgPool, Postgres, Sqlite, SqlitePool, Transaction};
+use sqlx::{PgConnection, PgPool, Postgres, QueryBuilder, Sqlite, SqliteConnection, SqlitePool, Transaction};
 
 use super::Error;
+use super::catalogue::{After, POPULARITY_MAX, ROWS_A_STATEMENT_MAX};
+use super::writer::{Turn, Writer};
 
 /// Readers beside SQLite's one writer.
 const SQLITE_READERS_MAX: u32 = 8;
@@ -18,6 +20,13 @@ const SQLITE_READERS_MAX: u32 = 8;
 const POSTGRES_CONNECTIONS_MAX: u32 = 16;
 /// How long a request waits for a connection before it fails.
 const ACQUIRE_S_MAX: u64 = 30;
+/// Statements that a connection keeps prepared: more than there are.
+const STATEMENTS_KEPT_MAX: usize = 512;
+/// SQLite's page cache, in KiB, of the writer and of each reader.
+const SQLITE_WRITER_CACHE_KIB: u32 = 64 * 1024;
+const SQLITE_READER_CACHE_KIB: u32 = 8 * 1024;
+/// Pages of 4 KiB in SQLite's log before they are moved to the file: a page that many commits change is moved once.
+const SQLITE_LOG_PAGES: u32 = 8192;
 
 static SQLITE: sqlx::migrate::Migrator = sqlx::migrate!("../migrations/sqlite");
 static POSTGRES: sqlx::migrate::Migrator = sqlx::migrate!("../migrations/postgres");
@@ -28,7 +37,7 @@ pub enum Store {
     /// A file in WAL mode. Eight writers are no faster than one and starve each other, so there is one.
     Sqlite {
         /// The one connection that writes.
-        writer: SqlitePool,
+        writer: Writer,
         /// Connections that only read.
         readers: SqlitePool,
     },
@@ -36,19 +45,48 @@ pub enum Store {
     Postgres(PgPool),
 }
 
-/// A connection, inside a transaction or not.
+/// A connection to SQLite, inside a transaction or not.
 #[derive(Debug)]
-pub enum Link<DB: Database> {
+pub enum SqliteLink {
     /// Rolled back on drop unless committed.
-    Transaction(Transaction<'static, DB>),
+    Turn(Turn),
     /// Each statement on its own; for reading.
-    Plain(PoolConnection<DB>),
+    Plain(PoolConnection<Sqlite>),
 }
 
-impl<DB: Database> Deref for Link<DB> {
-    type Target = DB::Connection;
+impl Deref for SqliteLink {
+    type Target = SqliteConnection;
 
-    fn deref(&self) -> &DB::Connection {
+    fn deref(&self) -> &SqliteConnection {
+        match self {
+            Self::Turn(turn) => turn,
+            Self::Plain(connection) => connection,
+        }
+    }
+}
+
+impl DerefMut for SqliteLink {
+    fn deref_mut(&mut self) -> &mut SqliteConnection {
+        match self {
+            Self::Turn(turn) => turn,
+            Self::Plain(connection) => connection,
+        }
+    }
+}
+
+/// A connection to PostgreSQL, inside a transaction or not.
+#[derive(Debug)]
+pub enum PostgresLink {
+    /// Rolled back on drop unless committed.
+    Transaction(Transaction<'static, Postgres>),
+    /// Each statement on its own; for reading.
+    Plain(PoolConnection<Postgres>),
+}
+
+impl Deref for PostgresLink {
+    type Target = PgConnection;
+
+    fn deref(&self) -> &PgConnection {
         match self {
             Self::Transaction(tx) => tx,
             Self::Plain(connection) => connection,
@@ -56,20 +94,11 @@ impl<DB: Database> Deref for Link<DB> {
     }
 }
 
-impl<DB: Database> DerefMut for Link<DB> {
-    fn deref_mut(&mut self) -> &mut DB::Connection {
+impl DerefMut for PostgresLink {
+    fn deref_mut(&mut self) -> &mut PgConnection {
         match self {
             Self::Transaction(tx) => tx,
             Self::Plain(connection) => connection,
-        }
-    }
-}
-
-impl<DB: Database> Link<DB> {
-    async fn commit(self) -> Result<(), sqlx::Error> {
-        match self {
-            Self::Transaction(tx) => tx.commit().await,
-            Self::Plain(_) => Ok(()),
         }
     }
 }
@@ -78,19 +107,19 @@ impl<DB: Database> Link<DB> {
 #[derive(Debug)]
 pub enum Tx {
     /// On SQLite.
-    Sqlite(Link<Sqlite>),
+    Sqlite(SqliteLink),
     /// On PostgreSQL.
-    Postgres(Link<Postgres>),
+    Postgres(PostgresLink),
 }
 
 impl Tx {
     /// Makes what was written durable. A dropped transaction is rolled back.
     pub async fn commit(self) -> Result<(), Error> {
         match self {
-            Self::Sqlite(link) => link.commit().await?,
-            Self::Postgres(link) => link.commit().await?,
+            Self::Sqlite(SqliteLink::Turn(turn)) => turn.commit().await,
+            Self::Postgres(PostgresLink::Transaction(tx)) => Ok(tx.commit().await?),
+            Self::Sqlite(SqliteLink::Plain(_)) | Self::Postgres(PostgresLink::Plain(_)) => Ok(()),
         }
-        Ok(())
     }
 }
 
@@ -115,17 +144,28 @@ impl Store {
             // Money is in this file: a commit survives a power cut.
             .synchronous(SqliteSynchronous::Full)
             .foreign_keys(true)
+            .statement_cache_capacity(STATEMENTS_KEPT_MAX)
+            // What a savepoint would restore is kept in memory: it is seldom wanted.
+            .pragma("temp_store", "memory")
+            .pragma("wal_autocheckpoint", SQLITE_LOG_PAGES.to_string())
             .busy_timeout(Duration::from_secs(ACQUIRE_S_MAX));
         let acquire = Duration::from_secs(ACQUIRE_S_MAX);
         let writer = SqlitePoolOptions::new()
             .max_connections(1)
             .acquire_timeout(acquire)
-            .connect_with(options.clone());
-        let writer = writer.await?;
+            // It never leaves this process: nothing to ask it before each use.
+            .test_before_acquire(false)
+            .connect_with(options.clone().pragma("cache_size", format!("-{SQLITE_WRITER_CACHE_KIB}")));
+        let writer = Writer::new(writer.await?, acquire);
         let readers = SqlitePoolOptions::new()
             .max_connections(SQLITE_READERS_MAX)
             .acquire_timeout(acquire)
-            .connect_with(options.pragma("query_only", "on"))
+            .test_before_acquire(false)
+            .connect_with(
+                options
+                    .pragma("cache_size", format!("-{SQLITE_READER_CACHE_KIB}"))
+                    .pragma("query_only", "on"),
+            )
             .await?;
         Ok(Self::Sqlite { writer, readers })
     }
@@ -134,7 +174,7 @@ impl Store {
         let pool = PgPoolOptions::new()
             .max_connections(POSTGRES_CONNECTIONS_MAX)
             .acquire_timeout(Duration::from_secs(ACQUIRE_S_MAX))
-            .connect_with(PgConnectOptions::from_str(address)?)
+            .connect_with(PgConnectOptions::from_str(address)?.statement_cache_capacity(STATEMENTS_KEPT_MAX))
             .await?;
         Ok(Self::Postgres(pool))
     }
@@ -142,7 +182,7 @@ impl Store {
     /// Brings the schema up to date.
     pub async fn migrate(&self) -> Result<(), Error> {
         match self {
-            Self::Sqlite { writer, .. } => SQLITE.run(writer).await?,
+            Self::Sqlite { writer, .. } => SQLITE.run(writer.pool()).await?,
             Self::Postgres(pool) => POSTGRES.run(pool).await?,
         }
         Ok(())
@@ -151,21 +191,19 @@ impl Store {
     /// A transaction that will write.
     ///
     /// SQLite takes its write lock at once: a deferred transaction that reads first fails with "database is locked"
-    /// when another has written in between.
+    /// when another has written in between. Its commits are shared, see [`super::writer`].
     pub async fn write(&self) -> Result<Tx, Error> {
         Ok(match self {
-            Self::Sqlite { writer, .. } => {
-                Tx::Sqlite(Link::Transaction(writer.begin_with("BEGIN IMMEDIATE").await?))
-            }
-            Self::Postgres(pool) => Tx::Postgres(Link::Transaction(pool.begin().await?)),
+            Self::Sqlite { writer, .. } => Tx::Sqlite(SqliteLink::Turn(writer.turn().await?)),
+            Self::Postgres(pool) => Tx::Postgres(PostgresLink::Transaction(pool.begin().await?)),
         })
     }
 
     /// A connection to read from; statements see each other's neighbours, not one snapshot.
     pub async fn read(&self) -> Result<Tx, Error> {
         Ok(match self {
-            Self::Sqlite { readers, .. } => Tx::Sqlite(Link::Plain(readers.acquire().await?)),
-            Self::Postgres(pool) => Tx::Postgres(Link::Plain(pool.acquire().await?)),
+            Self::Sqlite { readers, .. } => Tx::Sqlite(SqliteLink::Plain(readers.acquire().await?)),
+            Self::Postgres(pool) => Tx::Postgres(PostgresLink::Plain(pool.acquire().await?)),
         })
     }
 
@@ -179,4 +217,85 @@ impl Store {
             Self::Postgres(pool) => pool.close().await,
         }
     }
+}
+
+/// A statement put together from rows, for the database of this connection.
+pub(super) fn statement<C: sqlx::Connection>(_: &C, sql: &'static str) -> QueryBuilder<C::Database> {
+    QueryBuilder::new(sql)
+}
+
+/// Bits of a row of the search index that are the track's number.
+const SEARCH_ID_BITS: u32 = 31;
+
+/// Where a track stands in SQLite's search index: the more popular, the further to the front.
+fn search_row(track: &After) -> i64 {
+    i64::from(POPULARITY_MAX - track.popularity) << SEARCH_ID_BITS | i64::from(track.id)
+}
+
+/// The numbers of the tracks that have every word, the last of them perhaps only begun, the most popular first.
+///
+/// The databases differ in how text is searched. FTS5 gives matches in the order of its rows, so that the first few
+/// of a million are found without looking at the rest; PostgreSQL chooses by its statistics between the text index and
+/// a walk down the index of popularity.
+pub(super) async fn search_tracks(tx: &mut Tx, words: &[String], limit: i64) -> Result<Vec<i32>, Error> {
+    // Words hold letters and digits only; the quotes keep those of the query languages from meaning anything.
+    match tx {
+        Tx::Sqlite(link) => {
+            let quoted: Vec<String> = words.iter().map(|word| format!("\"{word}\"")).collect();
+            let sql = "select rowid from tracks_search where tracks_search match $1 order by rowid limit $2";
+            let query = sqlx::query_as(sql).bind(format!("{} *", quoted.join(" "))).bind(limit);
+            let rows: Vec<(i64,)> = query.fetch_all(&mut **link).await?;
+            let mask = (1 << SEARCH_ID_BITS) - 1;
+            rows.into_iter()
+                .map(|(row,)| i32::try_from(row & mask).map_err(|_| Error::Corrupt("row")))
+                .collect()
+        }
+        Tx::Postgres(link) => {
+            let quoted: Vec<String> = words.iter().map(|word| format!("'{word}'")).collect();
+            let sql = "select id from tracks where to_tsvector('simple', words) @@ to_tsquery('simple', $1) \
+                       order by popularity desc, id limit $2";
+            let query = sqlx::query_as(sql).bind(format!("{}:*", quoted.join(" & "))).bind(limit);
+            let rows: Vec<(i32,)> = query.fetch_all(&mut **link).await?;
+            Ok(rows.into_iter().map(|(id,)| id).collect())
+        }
+    }
+}
+
+/// Keeps the search index in step with the tracks. PostgreSQL does it by itself; FTS5 holds no text of its own and is
+/// told, in the order of its rows, for it writes a new part whenever that goes backwards.
+pub(super) async fn index_tracks(
+    tx: &mut Tx,
+    before: &[After],
+    now: &mut [(After, &str)],
+) -> Result<(), Error> {
+    let Tx::Sqlite(link) = tx else { return Ok(()) };
+    for track in before {
+        let query = sqlx::query("delete from tracks_search where rowid = $1").bind(search_row(track));
+        query.execute(&mut **link).await?;
+    }
+    now.sort_unstable_by_key(|(track, _)| search_row(track));
+    for part in now.chunks(ROWS_A_STATEMENT_MAX) {
+        let mut query = QueryBuilder::new("insert into tracks_search (rowid, words) ");
+        query.push_values(part, |mut row, (track, words)| {
+            row.push_bind(search_row(track)).push_bind(*words);
+        });
+        query.build().persistent(part.len() == ROWS_A_STATEMENT_MAX).execute(&mut **link).await?;
+    }
+    Ok(())
+}
+
+/// Brings the search index and the planner's statistics into the shape that is quickest to read, after many rows came
+/// in. The databases differ in what there is to do.
+pub(super) async fn settle_index(tx: &mut Tx) -> Result<(), Error> {
+    match tx {
+        Tx::Sqlite(link) => {
+            let merge = "insert into tracks_search (tracks_search) values ('optimize')";
+            sqlx::query(merge).execute(&mut **link).await?;
+            sqlx::query("analyze").execute(&mut **link).await?;
+        }
+        Tx::Postgres(link) => {
+            sqlx::query("analyze tracks").execute(&mut **link).await?;
+        }
+    }
+    Ok(())
 }

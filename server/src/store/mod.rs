@@ -22,6 +22,7 @@ macro_rules! on {
 pub mod account;
 pub mod backend;
 pub mod carry;
+pub mod catalogue;
 pub mod coupon;
 pub mod device;
 pub mod entitlement;
@@ -44,6 +45,9 @@ pub mod signing_key;
 pub mod title;
 pub mod upload;
 pub mod view;
+mod writer;
+
+use std::sync::Arc;
 
 pub use backend::{Store, Tx};
 
@@ -53,6 +57,9 @@ pub enum Error {
     /// The database failed or cannot be reached.
     #[error("database: {0}")]
     Database(#[from] sqlx::Error),
+    /// What was written could not be made durable, and is undone.
+    #[error("database: {0}")]
+    Commit(Arc<sqlx::Error>),
     /// The schema could not be brought up to date.
     #[error("migration: {0}")]
     Migrate(#[from] sqlx::migrate::MigrateError),

@@ -38,6 +38,17 @@ pub fn sealed() -> Sealed {
     Sealed { key_id: "vault-a".to_owned(), bytes: random::bytes::<72>().to_vec() }
 }
 
+/// An account that is not there yet.
+pub fn account_row(email: &str) -> Account {
+    Account {
+        id: AccountId::from_bytes(fresh()),
+        email: email.to_owned(),
+        name: "Somebody".to_owned(),
+        roles: vec![Role::Viewer],
+        created_at_ms: NOW_MS,
+    }
+}
+
 /// An account of these roles.
 pub async fn account(tx: &mut Tx, email: &str, roles: &[Role]) -> AccountId {
     let id = AccountId::from_bytes(fresh());

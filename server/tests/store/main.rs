@@ -7,6 +7,7 @@
 )]
 
 mod account;
+mod batch;
 mod fixture;
 mod key;
 mod ledger;
@@ -109,6 +110,9 @@ contract! {
     view::windows_close;
     view::revocation_ends_every_view;
     view::keys_are_counted;
+    batch::a_dropped_neighbour_takes_nothing_along;
+    batch::what_is_given_up_is_whole_or_absent;
+    batch::nothing_stays_locked;
     race::starts_never_overdraw_views;
     race::starts_on_one_device_are_one_view;
     race::purchases_never_overdraw_a_wallet;

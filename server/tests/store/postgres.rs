@@ -17,6 +17,8 @@ use tempfile::TempDir;
 const VERSIONS: &str = "/usr/lib/postgresql";
 /// The system account that runs the server where we are root, which PostgreSQL refuses to be.
 const SYSTEM_ACCOUNT: &str = "postgres";
+/// Settings of a cluster that loses nothing worth keeping: no waiting for the disk, room for many tests at once.
+const HASTY: [&str; 4] = ["-c", "fsync=off", "-c", "max_connections=300"];
 /// How often a starting server is asked.
 const STARTS_MAX: u32 = 200;
 
@@ -37,12 +39,13 @@ impl Cluster {
         if let Some(running) = shared.upgrade() {
             return running;
         }
-        let started = Arc::new(Self::start());
+        let started = Arc::new(Self::start(&HASTY));
         *shared = Arc::downgrade(&started);
         started
     }
 
-    fn start() -> Self {
+    /// Starts one with these settings beside the installed version's own.
+    pub fn start(settings: &[&str]) -> Self {
         let folder = tempfile::Builder::new().prefix("matinee-pg-").tempdir().expect("a folder can be made");
         if is_root() {
             run(Command::new("chown").arg(format!("{SYSTEM_ACCOUNT}:")).arg(folder.path()));
@@ -64,7 +67,8 @@ impl Cluster {
             .arg(&data)
             .arg("-k")
             .arg(folder.path())
-            .args(["-c", "listen_addresses=", "-c", "fsync=off", "-c", "max_connections=300"])
+            .args(["-c", "listen_addresses="])
+            .args(settings)
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()

@@ -7,18 +7,20 @@ use matinee_server::store::Store;
 
 use crate::Database;
 
+// The index for searching text is tables of its own on one and an index on the other: `tracks_search` is left out.
+
 /// A column: type in SQLite's words, whether it may be null, its place in the primary key.
 type Column = (String, bool, Option<i64>);
 type Tables = BTreeMap<String, BTreeMap<String, Column>>;
 
 async fn sqlite_tables(database: &Database) -> Tables {
-    let Store::Sqlite { writer, .. } = &database.store else { panic!("not SQLite") };
+    let Store::Sqlite { readers, .. } = &database.store else { panic!("not SQLite") };
     let rows: Vec<(String, String, String, bool, i64)> = sqlx::query_as(
         "select t.name, c.name, lower(c.type), c.\"notnull\", c.pk \
          from sqlite_master t join pragma_table_info(t.name) c \
-         where t.type = 'table' and t.name not like 'sqlite_%' and t.name not like '\\_sqlx%' escape '\\'",
+         where t.type = 'table' and t.name not like 'sqlite_%' and t.name not like 'tracks\\_search%' escape '\\' and t.name not like '\\_sqlx%' escape '\\'",
     )
-    .fetch_all(writer)
+    .fetch_all(readers)
     .await
     .unwrap();
     let mut tables = Tables::new();
@@ -53,11 +55,11 @@ async fn postgres_tables(database: &Database) -> Tables {
 }
 
 async fn sqlite_indexes(database: &Database) -> Vec<String> {
-    let Store::Sqlite { writer, .. } = &database.store else { panic!("not SQLite") };
+    let Store::Sqlite { readers, .. } = &database.store else { panic!("not SQLite") };
     let rows: Vec<(String,)> = sqlx::query_as(
         "select name from sqlite_master where type = 'index' and sql is not null order by name",
     )
-    .fetch_all(writer)
+    .fetch_all(readers)
     .await
     .unwrap();
     rows.into_iter().map(|(name,)| name).collect()
@@ -67,7 +69,7 @@ async fn postgres_indexes(database: &Database) -> Vec<String> {
     let Store::Postgres(pool) = &database.store else { panic!("not PostgreSQL") };
     let rows: Vec<(String,)> = sqlx::query_as(
         "select indexname::text from pg_indexes where schemaname = 'public' \
-         and indexname not like '%\\_pkey' and indexname not like '%\\_key' order by indexname",
+         and indexname not like '%\\_pkey' and indexname not like '%\\_key' and indexname <> 'tracks_search' order by indexname",
     )
     .fetch_all(pool)
     .await

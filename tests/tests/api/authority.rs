@@ -74,6 +74,10 @@ impl House {
             .replace("{title}", &self.published.title)
             .replace("{entitlement}", &self.entitlement)
             .replace("{payment}", &self.payment)
+            .replace("{track}", "1")
+            .replace("{artist}", "1")
+            .replace("{album}", "1")
+            .replace("{genre}", "1")
             .replace("{file}", "0")
             .replace("{page}", "0");
         assert!(!path.contains('{'), "teach this test to fill in {path}");

@@ -6,6 +6,8 @@
 #![expect(clippy::disallowed_methods, reason = "a measurement is a stopwatch")]
 
 mod connect;
+mod license;
+mod progress;
 mod publish;
 mod start;
 mod table;
@@ -23,6 +25,7 @@ async fn main() -> ExitCode {
         Some("transfer") => transfer::measure(number(1, 512), number(2, 3) as usize).await,
         Some("start") => start::measure(number(1, 11) as usize).await,
         Some("connect") => connect::measure(number(1, 7) as usize).await,
+        Some("license") => license::measure(&words[1..]).await,
         _ => {
             println!("measure publish [MIB] [RUNS]    sealing and storing a file, beside the bare ciphers");
             println!(
@@ -32,6 +35,10 @@ async fn main() -> ExitCode {
                 "measure start [RUNS]            click to first frame and seek in Chromium, beside a plain file"
             );
             println!("measure connect [RUNS]          joining a swarm to the first verified chunk");
+            println!("measure license [VIEWERS] [--store sqlite|postgres]");
+            println!(
+                "                                each buys, opens a view and gets a license; then the audit"
+            );
             return ExitCode::from(2);
         }
     };

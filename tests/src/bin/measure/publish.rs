@@ -88,7 +88,7 @@ async fn publish(deployment: &Deployment, file: &Path) -> (Duration, f64) {
 }
 
 /// The most memory a process has had so far (`VmHWM`), in MB; none once it is gone.
-fn peak_mb(id: u32) -> Option<f64> {
+pub(crate) fn peak_mb(id: u32) -> Option<f64> {
     let status = std::fs::read_to_string(format!("/proc/{id}/status")).ok()?;
     let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
     let kibibytes: f64 = line.split_whitespace().nth(1)?.parse().ok()?;

@@ -84,7 +84,7 @@ async fn bare(mebibytes: u64) -> (f64, f64) {
 }
 
 /// CPU seconds that a process has used, in user and system.
-fn cpu_s(id: u32) -> f64 {
+pub(crate) fn cpu_s(id: u32) -> f64 {
     let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
     let after_name = stat.rsplit(") ").next().unwrap_or_default();
     let fields: Vec<f64> = after_name.split(' ').map(|field| field.parse().unwrap_or(0.0)).collect();

@@ -1,0 +1,28 @@
+//! `GET /v1/albums/{album}`: an album with its tracks.
+
+use axum::Json;
+use axum::extract::State;
+use serde::Serialize;
+
+use super::json::Path;
+use super::problem::Problem;
+use crate::app::App;
+use crate::store::catalogue::{self, Album, Track};
+
+/// Tracks told of one album.
+const TRACKS_MAX: i64 = 500;
+
+/// An album.
+#[derive(Debug, Serialize)]
+pub struct Answer {
+    album: Album,
+    tracks: Vec<Track>,
+}
+
+/// Answers with the album.
+pub async fn handle(State(app): State<App>, Path(album): Path<i32>) -> Result<Json<Answer>, Problem> {
+    let mut tx = app.store.read().await?;
+    let found = catalogue::album(&mut tx, album).await?.ok_or_else(|| Problem::not_found("album"))?;
+    let tracks = catalogue::on_album(&mut tx, album, TRACKS_MAX).await?;
+    Ok(Json(Answer { album: found, tracks }))
+}

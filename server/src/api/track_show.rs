@@ -1,0 +1,15 @@
+//! `GET /v1/tracks/{track}`.
+
+use axum::Json;
+use axum::extract::State;
+
+use super::json::Path;
+use super::problem::Problem;
+use crate::app::App;
+use crate::store::catalogue::{self, Track};
+
+/// Answers with the track.
+pub async fn handle(State(app): State<App>, Path(track): Path<i32>) -> Result<Json<Track>, Problem> {
+    let found = catalogue::track(&mut app.store.read().await?, track).await?;
+    found.map(Json).ok_or_else(|| Problem::not_found("track"))
+}

@@ -1,0 +1,244 @@
+//! SQLite's one writer, whose commits are shared.
+//!
+//! Making a commit durable costs a wait for the disk, whatever it holds. So transactions that wait for the writer become
+//! turns of one transaction of the database: each has a savepoint of its own, and one `commit` makes all of them durable.
+//! A turn is told that it is committed only then; one that is dropped is rolled back to its savepoint and takes nothing
+//! of the others with it.
+//!
+//! ```text
+//! begin immediate; savepoint turn  …first turn's statements…   kept
+//! release turn; savepoint turn     …second turn's statements…  dropped
+//! rollback to turn                 …third turn's statements…   kept
+//! commit                           first and third are told
+//! ```
+//!
+//! *Invariant:* the lock is fair, and the committer queues for it when the first turn is kept. So a batch is who was
+//! waiting by then, nobody waits for a batch to fill, and an idle server commits at once.
+//!
+//! Any `await` below may be the last of a request that was given up. [`Stage`] therefore says at every moment what the
+//! connection may hold, and the next turn starts from there.
+
+use std::ops::{Deref, DerefMut};
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use sqlx::pool::PoolConnection;
+use sqlx::{Executor as _, Sqlite, SqliteConnection, SqlitePool};
+use tokio::sync::{Mutex, Notify, OwnedMutexGuard, oneshot};
+
+use super::Error;
+
+/// What the connection holds beside the turns that were kept before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// No transaction, or one in which nothing is kept.
+    Opening,
+    /// A savepoint whose statements are undone unless its turn ends well: also that of the turn under way.
+    Undecided,
+    /// A savepoint whose statements stay.
+    Kept,
+    /// Statements that stay, and perhaps a new savepoint that holds nothing.
+    Moving,
+}
+
+#[derive(Debug)]
+struct Batch {
+    /// There is one while a transaction may be open.
+    connection: Option<PoolConnection<Sqlite>>,
+    stage: Stage,
+    /// The turns that wait to hear that they are durable.
+    kept: Vec<oneshot::Sender<Result<(), Arc<sqlx::Error>>>>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    pool: SqlitePool,
+    batch: Arc<Mutex<Batch>>,
+    wake: Arc<Notify>,
+    acquire: Duration,
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        // The committer finds that there is nothing left to commit for, and ends.
+        self.wake.notify_one();
+    }
+}
+
+/// The one writer of a SQLite file; cloning shares it.
+#[derive(Debug, Clone)]
+pub struct Writer(Arc<Shared>);
+
+/// A transaction of the writer. Dropped, it has changed nothing.
+#[derive(Debug)]
+pub struct Turn {
+    batch: Option<OwnedMutexGuard<Batch>>,
+    wake: Arc<Notify>,
+}
+
+impl Writer {
+    /// A writer on this pool of one connection. Waiting longer than `acquire` for a turn is a failure.
+    pub(super) fn new(pool: SqlitePool, acquire: Duration) -> Self {
+        let batch = Batch { connection: None, stage: Stage::Opening, kept: Vec::new() };
+        let (batch, wake) = (Arc::new(Mutex::new(batch)), Arc::new(Notify::new()));
+        let shared = Arc::new(Shared { pool, batch, wake: Arc::clone(&wake), acquire });
+        tokio::spawn(commit_batches(Arc::downgrade(&shared), wake));
+        Self(shared)
+    }
+
+    /// The pool that the writer's connection comes from, for statements that are no turn.
+    pub(super) fn pool(&self) -> &SqlitePool {
+        &self.0.pool
+    }
+
+    /// Waits for a turn and begins it.
+    pub(super) async fn turn(&self) -> Result<Turn, Error> {
+        let waited = tokio::time::timeout(self.0.acquire, Arc::clone(&self.0.batch).lock_owned()).await;
+        let batch = waited.map_err(|_| sqlx::Error::PoolTimedOut)?;
+        // From here on, whoever gives up wakes the committer.
+        let mut turn = Turn { batch: Some(batch), wake: Arc::clone(&self.0.wake) };
+        let batch = turn.batch();
+        if batch.connection.is_some() && batch.stage != Stage::Opening {
+            match batch.next().await {
+                Ok(()) => {
+                    batch.stage = Stage::Undecided;
+                    return Ok(turn);
+                }
+                // The database has rolled everything back by itself (a full disk): nobody's turn is durable.
+                Err(error) => batch.fail(error).await,
+            }
+        }
+        batch.open(&self.0.pool).await?;
+        batch.stage = Stage::Undecided;
+        Ok(turn)
+    }
+
+    /// Commits what is kept and closes the connection.
+    pub(super) async fn close(&self) {
+        self.0.batch.lock().await.finish().await;
+        self.0.pool.close().await;
+    }
+}
+
+impl Turn {
+    fn batch(&mut self) -> &mut Batch {
+        self.batch.as_mut().expect("a turn has its batch until it ends")
+    }
+
+    /// Keeps what was written and waits until it is durable.
+    pub(super) async fn commit(mut self) -> Result<(), Error> {
+        let (told, durable) = oneshot::channel();
+        let mut batch = self.batch.take().expect("a turn has its batch until it ends");
+        batch.kept.push(told);
+        batch.stage = Stage::Kept;
+        drop(batch);
+        self.wake.notify_one();
+        match durable.await {
+            Ok(outcome) => outcome.map_err(Error::Commit),
+            Err(_) => Err(sqlx::Error::WorkerCrashed.into()),
+        }
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        if self.batch.take().is_some() {
+            // Nobody may be waiting, and the database must not stay locked for other processes.
+            self.wake.notify_one();
+        }
+    }
+}
+
+impl Deref for Turn {
+    type Target = SqliteConnection;
+
+    fn deref(&self) -> &SqliteConnection {
+        let batch = self.batch.as_ref().expect("a turn has its batch until it ends");
+        batch.connection.as_ref().expect("a turn has a connection")
+    }
+}
+
+impl DerefMut for Turn {
+    fn deref_mut(&mut self) -> &mut SqliteConnection {
+        self.batch().connection.as_mut().expect("a turn has a connection")
+    }
+}
+
+impl Batch {
+    /// Begins a transaction of the database with its first savepoint.
+    async fn open(&mut self, pool: &SqlitePool) -> Result<(), sqlx::Error> {
+        if self.connection.is_none() {
+            self.connection = Some(pool.acquire().await?);
+        } else {
+            // A turn was given up while it began: whether the transaction is there is not known.
+            self.run("rollback").await.ok();
+        }
+        self.stage = Stage::Opening;
+        let begun = self.run("begin immediate; savepoint turn").await;
+        if begun.is_err() {
+            self.run("rollback").await.ok();
+            self.connection = None;
+        }
+        begun
+    }
+
+    /// Leaves the savepoint before, with or without what it holds, and makes the next.
+    async fn next(&mut self) -> Result<(), sqlx::Error> {
+        match self.stage {
+            Stage::Undecided => self.run("rollback to turn").await,
+            Stage::Kept => {
+                self.stage = Stage::Moving;
+                self.run("release turn; savepoint turn").await
+            }
+            Stage::Opening | Stage::Moving => self.run("savepoint turn").await,
+        }
+    }
+
+    /// Makes every turn that was kept durable, and tells them.
+    async fn finish(&mut self) {
+        if self.connection.is_none() {
+            return;
+        }
+        let sql = match self.stage {
+            _ if self.kept.is_empty() => "rollback",
+            Stage::Undecided => "rollback to turn; commit",
+            Stage::Opening | Stage::Kept | Stage::Moving => "commit",
+        };
+        match self.run(sql).await {
+            Ok(()) => {
+                for turn in self.kept.drain(..) {
+                    // Who has gone away in the meantime is not told.
+                    turn.send(Ok(())).ok();
+                }
+                self.connection = None;
+                self.stage = Stage::Opening;
+            }
+            Err(error) => self.fail(error).await,
+        }
+    }
+
+    /// Undoes everything and tells every turn.
+    async fn fail(&mut self, error: sqlx::Error) {
+        let error = Arc::new(error);
+        for turn in self.kept.drain(..) {
+            turn.send(Err(Arc::clone(&error))).ok();
+        }
+        self.stage = Stage::Opening;
+        self.run("rollback").await.ok();
+        self.connection = None;
+    }
+
+    async fn run(&mut self, sql: &'static str) -> Result<(), sqlx::Error> {
+        let connection = self.connection.as_mut().expect("a batch under way has a connection");
+        connection.execute(sqlx::query(sql)).await.map(drop)
+    }
+}
+
+/// Commits a batch whenever a turn has ended and those who waited by then had theirs. Nothing interrupts it.
+async fn commit_batches(shared: Weak<Shared>, wake: Arc<Notify>) {
+    loop {
+        wake.notified().await;
+        let Some(batch) = shared.upgrade().map(|shared| Arc::clone(&shared.batch)) else { return };
+        batch.lock().await.finish().await;
+    }
+}
