@@ -91,6 +91,11 @@ impl Running {
             .code()
     }
 
+    /// Waits for its exit code, however long it works.
+    pub async fn finish(&mut self) -> Option<i32> {
+        self.child.wait().await.expect("it is our child").code()
+    }
+
     /// The process id.
     pub fn id(&self) -> u32 {
         self.child.id().expect("the program runs")

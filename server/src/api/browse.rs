@@ -92,7 +92,7 @@ mod tests {
         assert_eq!(at, After { popularity: 17, id: 4 });
         assert_eq!(PageQuery::default().after_track().unwrap(), After::START);
         for wrong in ["x", &cursor("17"), &cursor("a.b"), "%%%"] {
-            assert_eq!(asked(wrong).after_track().unwrap_err().code, "malformed", "{wrong}");
+            assert_eq!(asked(wrong).after_track().unwrap_err().code, "malformed_request", "{wrong}");
         }
     }
 

@@ -9,6 +9,7 @@
 mod account;
 mod authority;
 mod bench;
+mod catalogue;
 mod manners;
 mod money;
 mod secret;

@@ -103,6 +103,48 @@ fn keys_rotate() {
 }
 
 #[test]
+fn a_catalogue_comes_in_from_files() {
+    let house = House::new();
+    let file = house.0.path().join("tracks.csv");
+    let path = file.to_str().unwrap();
+    let rows = |count: usize| {
+        let row = |at| format!("{at},Song {at},Band {},Album {},Rock,{at}\n", at % 50, at % 200);
+        let rows: String = (0..count).map(row).collect();
+        format!("id,name,artist,album,genre,popularity\n{rows}")
+    };
+    // The first ten thousand are in when the row after them turns out to be broken.
+    std::fs::write(&file, rows(10_500) + "x,,Band,,,1\n").unwrap();
+    let told = house.fails(&["catalogue", "import", path]);
+    assert_eq!(
+        told,
+        "tracks.csv: row 10501: name must have 1 to 500 characters; the 10000 rows before are in"
+    );
+    assert_eq!(house.json(&["catalogue", "count", "--json"])["tracks"], 10_000);
+    assert_eq!(house.fails(&["catalogue", "import", path]), told, "it goes on, and numbers rows as before");
+
+    std::fs::write(&file, rows(10_500)).unwrap();
+    assert_eq!(house.json(&["catalogue", "import", path, "--json"])["rows"], 10_500);
+    let counts = house.json(&["catalogue", "count", "--json"]);
+    assert_eq!(counts, json!({ "artists": 50, "albums": 200, "genres": 1, "tracks": 10_500 }));
+    let found = house.json(&["catalogue", "search", "song", "1049", "--json"]);
+    assert_eq!((&found[0]["name"], &found[0]["artist"]["name"]), (&json!("Song 10499"), &json!("Band 49")));
+    assert!(house.fails(&["catalogue", "import", path]).contains("is in already"));
+    assert_eq!(house.json(&["catalogue", "import", path, "--again", "--json"])["rows"], 10_500);
+    assert_eq!(house.json(&["catalogue", "count", "--json"]), counts);
+
+    let lines = house.0.path().join("more.jsonl");
+    let nobody = "0190d9e4-0000-7000-8000-000000000000";
+    let line = |title: &str| format!("{{\"id\":\"n\",\"name\":\"New\",\"artist\":\"Band 7\"{title}}}\n");
+    std::fs::write(&lines, line(&format!(",\"title\":\"{nobody}\""))).unwrap();
+    let told = house.fails(&["catalogue", "import", lines.to_str().unwrap()]);
+    assert_eq!(told, format!("track n: there is no title {nobody}"));
+    std::fs::write(&lines, line("")).unwrap();
+    house.json(&["catalogue", "import", lines.to_str().unwrap(), "--json"]);
+    let found = house.json(&["catalogue", "search", "new", "--json"]);
+    assert_eq!((found.as_array().unwrap().len(), &found[0]["artist"]["name"]), (1, &json!("Band 7")));
+}
+
+#[test]
 fn failures_are_one_line() {
     let house = House::new();
     let nothing = "0190d9e4-0000-7000-8000-000000000000";

@@ -8,6 +8,7 @@
 
 mod account;
 mod batch;
+mod catalogue;
 mod fixture;
 mod key;
 mod ledger;
@@ -113,6 +114,9 @@ contract! {
     batch::a_dropped_neighbour_takes_nothing_along;
     batch::what_is_given_up_is_whole_or_absent;
     batch::nothing_stays_locked;
+    catalogue::what_is_put_is_found_and_changes;
+    catalogue::pages_go_through_everything_once;
+    catalogue::imports_are_noted;
     race::starts_never_overdraw_views;
     race::starts_on_one_device_are_one_view;
     race::purchases_never_overdraw_a_wallet;

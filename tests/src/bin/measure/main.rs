@@ -5,6 +5,7 @@
 #![expect(clippy::print_stdout, reason = "a measurement prints its result")]
 #![expect(clippy::disallowed_methods, reason = "a measurement is a stopwatch")]
 
+mod catalogue;
 mod connect;
 mod license;
 mod progress;
@@ -12,6 +13,7 @@ mod publish;
 mod start;
 mod table;
 mod transfer;
+mod wire;
 
 use std::process::ExitCode;
 
@@ -25,6 +27,7 @@ async fn main() -> ExitCode {
         Some("transfer") => transfer::measure(number(1, 512), number(2, 3) as usize).await,
         Some("start") => start::measure(number(1, 11) as usize).await,
         Some("connect") => connect::measure(number(1, 7) as usize).await,
+        Some("catalogue") => catalogue::measure(number(1, 4_000_000) as usize).await,
         Some("license") => license::measure(&words[1..]).await,
         _ => {
             println!("measure publish [MIB] [RUNS]    sealing and storing a file, beside the bare ciphers");
@@ -35,6 +38,9 @@ async fn main() -> ExitCode {
                 "measure start [RUNS]            click to first frame and seek in Chromium, beside a plain file"
             );
             println!("measure connect [RUNS]          joining a swarm to the first verified chunk");
+            println!(
+                "measure catalogue [TRACKS]      importing a catalogue, searching it as one types, browsing it"
+            );
             println!("measure license [VIEWERS] [--store sqlite|postgres]");
             println!(
                 "                                each buys, opens a view and gets a license; then the audit"

@@ -35,3 +35,9 @@ pub(crate) fn head(title: &str) {
     println!("{title}");
     row("", &["median".to_owned(), "least".to_owned(), "most".to_owned()]);
 }
+
+/// A quantile of sorted figures.
+pub(crate) fn quantile(sorted: &[f64], share: f64) -> f64 {
+    let at = ((sorted.len() as f64 * share) as usize).min(sorted.len().saturating_sub(1));
+    sorted.get(at).copied().unwrap_or(f64::NAN)
+}

@@ -4,7 +4,6 @@
 
 mod audit;
 mod viewers;
-mod wire;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -23,11 +22,11 @@ use matinee_tests::viewer::now_s;
 use serde_json::{Value, json};
 
 use self::viewers::Viewer;
-use self::wire::Wire;
 use crate::progress;
 use crate::publish::peak_mb;
-use crate::table::{round, row};
+use crate::table::{quantile, round, row};
 use crate::transfer::cpu_s;
+use crate::wire::{Answer, Wire};
 
 /// Viewers where none are asked for.
 const VIEWERS_DEFAULT: usize = 200_000;
@@ -174,7 +173,7 @@ async fn buy(
     let key = format!("purchase-{number}");
     let headers = [("authorization", bearer), ("idempotency-key", key.as_str())];
     let body = body.as_bytes();
-    let entitlement = |answer: wire::Answer<'_>| {
+    let entitlement = |answer: Answer<'_>| {
         assert_eq!(answer.status, 201, "{}", String::from_utf8_lossy(answer.body));
         let answer: Value = serde_json::from_slice(answer.body).expect("a purchase");
         answer["entitlement"]["id"].as_str().expect("an entitlement").to_owned()
@@ -259,12 +258,6 @@ fn ms(time: Duration) -> f64 {
 
 fn per_viewer(cpu_s: f64, count: usize) -> String {
     format!("{:.2} ms each", cpu_s * 1e3 / count as f64)
-}
-
-/// A quantile of sorted figures.
-fn quantile(sorted: &[f64], share: f64) -> f64 {
-    let at = ((sorted.len() as f64 * share) as usize).min(sorted.len().saturating_sub(1));
-    sorted.get(at).copied().unwrap_or(f64::NAN)
 }
 
 fn quantiles(sorted: &[f64]) -> Vec<String> {

@@ -80,7 +80,8 @@ pub(crate) async fn open_accounts(store: &Store, count: usize, now_ms: i64) {
                 .await
                 .expect("a login is kept");
             let amount = Money { minor: PRICE_MINOR, currency: "USD".to_owned() };
-            let payment = Payment::new(PaymentId::from_bytes(id(now_ms)), account.id, "simulated", amount, now_ms);
+            let payment =
+                Payment::new(PaymentId::from_bytes(id(now_ms)), account.id, "simulated", amount, now_ms);
             payment::insert(&mut tx, &payment).await.expect("a payment begins");
             let reference = payment.id.to_string();
             let credited = payment::succeed(&mut tx, &payment, &reference, &reference, now_ms).await;

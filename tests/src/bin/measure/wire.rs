@@ -38,6 +38,17 @@ impl Wire {
         }
         self.sent.extend_from_slice(format!("content-length: {}\r\n\r\n", body.len()).as_bytes());
         self.sent.extend_from_slice(body);
+        self.exchange().await
+    }
+
+    /// Sends a GET and waits for its whole answer.
+    pub(crate) async fn get(&mut self, path: &str) -> Answer<'_> {
+        self.sent.clear();
+        self.sent.extend_from_slice(format!("GET {path} HTTP/1.1\r\nhost: {}\r\n\r\n", self.host).as_bytes());
+        self.exchange().await
+    }
+
+    async fn exchange(&mut self) -> Answer<'_> {
         self.socket.write_all(&self.sent).await.expect("the server reads");
         self.read.clear();
         loop {

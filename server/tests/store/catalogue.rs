@@ -1,0 +1,129 @@
+//! The catalogue: what is put in is found, in the order of its popularity.
+
+use matinee_server::store::Tx;
+use matinee_server::store::catalogue::{self, After, Import, Key, Kind, NewTrack, Of, Track};
+use matinee_server::words;
+
+use crate::Database;
+use crate::fixture::NOW_MS;
+
+fn key(name: &str) -> Key {
+    Key { name: name.to_owned(), sort_key: words::sort_key(name) }
+}
+
+/// A track by an artist of a genre, on an album of the artist's.
+async fn put(tx: &mut Tx, reference: &str, (name, artist, genre): (&str, &str, &str), popularity: i32) {
+    let artists = catalogue::numbers(tx, Kind::Artists, &[key(artist)]).await.unwrap();
+    let genres = catalogue::numbers(tx, Kind::Genres, &[key(genre)]).await.unwrap();
+    let by = artists[&words::sort_key(artist)];
+    let albums = catalogue::album_numbers(tx, &[(by, key("Best of"), Some(1999))]).await.unwrap();
+    let track = NewTrack {
+        reference: reference.to_owned(),
+        name: name.to_owned(),
+        artist: by,
+        album: Some(albums[&(by, "best of".to_owned())]),
+        genre: Some(genres[&words::sort_key(genre)]),
+        title: None,
+        number: Some(popularity % 7),
+        duration_ms: Some(180_000),
+        popularity,
+        words: words::folded(&format!("{name} {artist} best of")),
+    };
+    catalogue::put_tracks(tx, &[track]).await.unwrap();
+}
+
+async fn found(tx: &mut Tx, query: &str) -> Vec<String> {
+    let tracks = catalogue::search(tx, &words::query(query), 10).await.unwrap();
+    tracks.into_iter().map(|track| track.name).collect()
+}
+
+pub async fn what_is_put_is_found_and_changes(database: &Database) {
+    let mut tx = database.write().await;
+    put(&mut tx, "a", ("Army of Me", "Björk", "Pop"), 50).await;
+    put(&mut tx, "b", ("Hyperballad", "Björk", "Pop"), 90).await;
+    put(&mut tx, "c", ("Armistice", "Phoenix", "Rock"), 70).await;
+    put(&mut tx, "d", ("Don't Stop", "2 Unlimited", "Dance"), 10).await;
+    assert_eq!(found(&mut tx, "a").await, ["Armistice", "Army of Me"], "the most popular first");
+    assert_eq!(found(&mut tx, "BJORK").await, ["Hyperballad", "Army of Me"]);
+    assert_eq!(found(&mut tx, "björk arm").await, ["Army of Me"]);
+    assert_eq!(found(&mut tx, "army m").await, ["Army of Me"]);
+    assert_eq!(found(&mut tx, "arm m").await, [""; 0], "only the last word may have just been begun");
+    assert_eq!(found(&mut tx, "2 u").await, ["Don't Stop"]);
+    for hostile in ["'", "\"", "a' | 'b", "army:*", "\" OR \"a", "-army", "NEAR(", "", "a*b*", "armyx"] {
+        let told = found(&mut tx, hostile).await;
+        assert!(told.len() <= 2, "{hostile:?} finds {told:?}");
+    }
+    assert_eq!(catalogue::counts(&mut tx).await.unwrap(), [3, 3, 3, 4]);
+
+    // The same reference again is the same track: renamed, and now the most popular.
+    put(&mut tx, "a", ("Isobel", "Björk", "Pop"), 95).await;
+    assert_eq!(found(&mut tx, "arm").await, ["Armistice"]);
+    assert_eq!(found(&mut tx, "bjork").await, ["Isobel", "Hyperballad"]);
+    assert_eq!(catalogue::counts(&mut tx).await.unwrap(), [3, 3, 3, 4]);
+    catalogue::settle(&mut tx).await.unwrap();
+    assert_eq!(found(&mut tx, "i").await, ["Isobel"]);
+    tx.commit().await.unwrap();
+
+    let mut tx = database.read().await;
+    let isobel = catalogue::search(&mut tx, &["isobel".to_owned()], 1).await.unwrap().remove(0);
+    assert_eq!((isobel.artist.name.as_str(), isobel.duration_ms), ("Björk", Some(180_000)));
+    let album = isobel.album.clone().unwrap();
+    assert_eq!(catalogue::track(&mut tx, isobel.id).await.unwrap(), Some(isobel.clone()));
+    assert!(catalogue::track(&mut tx, 4711).await.unwrap().is_none());
+    let shown = catalogue::album(&mut tx, album.id).await.unwrap().unwrap();
+    assert_eq!(
+        (shown.name.as_str(), shown.year, shown.artist.name.as_str()),
+        ("Best of", Some(1999), "Björk")
+    );
+    let names = |tracks: Vec<Track>| tracks.into_iter().map(|track| track.name).collect::<Vec<_>>();
+    // Numbers 4 and 6.
+    assert_eq!(names(catalogue::on_album(&mut tx, album.id, 10).await.unwrap()), ["Isobel", "Hyperballad"]);
+    assert_eq!(catalogue::albums_by(&mut tx, isobel.artist.id, 10).await.unwrap(), [shown]);
+    let genres = catalogue::genres(&mut tx, 10).await.unwrap();
+    assert_eq!(genres.iter().map(|genre| genre.name.as_str()).collect::<Vec<_>>(), ["Dance", "Pop", "Rock"]);
+    assert!(catalogue::genre(&mut tx, genres[0].id).await.unwrap().is_some());
+}
+
+pub async fn pages_go_through_everything_once(database: &Database) {
+    let mut tx = database.write().await;
+    // Many of the same popularity, and two hundred and more rows in one statement's worth.
+    for number in 0..30 {
+        let artist = ["Ann", "Ben", "Cy"][number % 3];
+        put(&mut tx, &number.to_string(), (&format!("Song {number}"), artist, "Pop"), (number / 9) as i32)
+            .await;
+    }
+    let ann = catalogue::numbers(&mut tx, Kind::Artists, &[key("Ann")]).await.unwrap()["ann"];
+    let pop = catalogue::numbers(&mut tx, Kind::Genres, &[key("Pop")]).await.unwrap()["pop"];
+    for (of, count) in [(Of::All, 30), (Of::Artist(ann), 10), (Of::Genre(pop), 30), (Of::Genre(pop + 1), 0)] {
+        let mut all: Vec<Track> = Vec::new();
+        let mut after = After::START;
+        loop {
+            let page = catalogue::by_popularity(&mut tx, of, after, 7).await.unwrap();
+            let Some(last) = page.last() else { break };
+            after = After { popularity: last.popularity, id: last.id };
+            all.extend(page);
+        }
+        let places: Vec<_> = all.iter().map(|track| (-track.popularity, track.id)).collect();
+        assert!(places.is_sorted_by(|one, other| one < other), "{of:?}: {places:?}");
+        assert_eq!(all.len(), count, "{of:?}");
+    }
+    let mut names = Vec::new();
+    let mut after = String::new();
+    while let Some((artist, sort_key)) = catalogue::artists(&mut tx, &after, 1).await.unwrap().pop() {
+        names.push(artist.name);
+        after = sort_key;
+    }
+    assert_eq!(names, ["Ann", "Ben", "Cy"]);
+}
+
+pub async fn imports_are_noted(database: &Database) {
+    let mut tx = database.write().await;
+    assert_eq!(catalogue::import(&mut tx, &[1; 32]).await.unwrap(), None);
+    let half = Import { bytes_done: 50, rows_done: 2, finished: false };
+    catalogue::note_import(&mut tx, &[1; 32], ("a.csv", 100), half, NOW_MS).await.unwrap();
+    assert_eq!(catalogue::import(&mut tx, &[1; 32]).await.unwrap(), Some(half));
+    let whole = Import { bytes_done: 100, rows_done: 4, finished: true };
+    catalogue::note_import(&mut tx, &[1; 32], ("a.csv", 100), whole, NOW_MS).await.unwrap();
+    assert_eq!(catalogue::import(&mut tx, &[1; 32]).await.unwrap(), Some(whole));
+    assert_eq!(catalogue::import(&mut tx, &[2; 32]).await.unwrap(), None);
+}
