@@ -3,7 +3,9 @@
 use axum::Json;
 use axum::extract::State;
 use serde::Serialize;
+use utoipa::ToSchema;
 
+use super::doc::Doc;
 use super::json::Path;
 use super::problem::Problem;
 use crate::app::App;
@@ -13,16 +15,21 @@ use crate::store::catalogue::{self, Album, Track};
 const TRACKS_MAX: i64 = 500;
 
 /// An album.
-#[derive(Debug, Serialize)]
-pub struct Answer {
+#[derive(Debug, Serialize, ToSchema)]
+pub struct AlbumAnswer {
     album: Album,
     tracks: Vec<Track>,
 }
 
+/// How the interface's document tells of it.
+pub fn doc() -> Doc {
+    Doc::new("An album with its tracks").answer::<AlbumAnswer>(200)
+}
+
 /// Answers with the album.
-pub async fn handle(State(app): State<App>, Path(album): Path<i32>) -> Result<Json<Answer>, Problem> {
+pub async fn handle(State(app): State<App>, Path(album): Path<i32>) -> Result<Json<AlbumAnswer>, Problem> {
     let mut tx = app.store.read().await?;
     let found = catalogue::album(&mut tx, album).await?.ok_or_else(|| Problem::not_found("album"))?;
     let tracks = catalogue::on_album(&mut tx, album, TRACKS_MAX).await?;
-    Ok(Json(Answer { album: found, tracks }))
+    Ok(Json(AlbumAnswer { album: found, tracks }))
 }

@@ -2,8 +2,9 @@
 
 use axum::Json;
 use axum::extract::State;
-use serde::Serialize;
+use serde_json::{Value, json};
 
+use super::doc::Doc;
 use super::problem::Problem;
 use crate::app::App;
 use crate::store::catalogue::{self, Named};
@@ -11,14 +12,13 @@ use crate::store::catalogue::{self, Named};
 /// Genres told.
 const GENRES_MAX: i64 = 1000;
 
-/// Genres.
-#[derive(Debug, Serialize)]
-pub struct Answer {
-    genres: Vec<Named>,
+/// How the interface's document tells of it.
+pub fn doc() -> Doc {
+    Doc::new("Every genre by name").object(200, |it| it.list::<Named>("genres"))
 }
 
 /// Answers with all of them.
-pub async fn handle(State(app): State<App>) -> Result<Json<Answer>, Problem> {
+pub async fn handle(State(app): State<App>) -> Result<Json<Value>, Problem> {
     let genres = catalogue::genres(&mut app.store.read().await?, GENRES_MAX).await?;
-    Ok(Json(Answer { genres }))
+    Ok(Json(json!({ "genres": genres })))
 }

@@ -2,24 +2,30 @@
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::Uri;
+use serde_json::Value;
 
-use super::browse::{self, PageQuery, TrackPage};
+use super::browse;
+use super::cursor::Paging;
+use super::doc::Doc;
 use super::json::Path;
 use super::problem::Problem;
 use crate::app::App;
 use crate::store::catalogue::{self, Of};
 
+/// How the interface's document tells of it.
+pub fn doc() -> Doc {
+    browse::paged_doc("A genre's tracks, the most popular first")
+}
+
 /// Answers with a page.
 pub async fn handle(
     State(app): State<App>,
     Path(genre): Path<i32>,
-    uri: Uri,
-) -> Result<Json<TrackPage>, Problem> {
-    let asked: PageQuery = browse::query(&uri)?;
-    let (after, limit) = (asked.after_track()?, asked.limit());
+    Paging(asked): Paging,
+) -> Result<Json<Value>, Problem> {
+    let (after, rows) = browse::asked(&asked)?;
     let mut tx = app.store.read().await?;
     catalogue::genre(&mut tx, genre).await?.ok_or_else(|| Problem::not_found("genre"))?;
-    let tracks = catalogue::by_popularity(&mut tx, Of::Genre(genre), after, limit).await?;
-    Ok(Json(browse::page(tracks, limit)))
+    let tracks = catalogue::by_popularity(&mut tx, Of::Genre(genre), after, rows).await?;
+    Ok(Json(browse::page(tracks, &asked)))
 }

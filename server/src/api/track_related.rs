@@ -2,8 +2,9 @@
 
 use axum::Json;
 use axum::extract::State;
+use serde_json::{Value, json};
 
-use super::browse::TrackPage;
+use super::doc::Doc;
 use super::json::Path;
 use super::problem::Problem;
 use crate::app::App;
@@ -16,9 +17,14 @@ const SAME_ALBUM_MAX: usize = 8;
 /// Of those, from the same artist and album together.
 const SAME_ARTIST_MAX: usize = 14;
 
+/// How the interface's document tells of it.
+pub fn doc() -> Doc {
+    Doc::new("What to hear next").object(200, |it| it.list::<Track>("tracks"))
+}
+
 /// Answers with other tracks: of the album in its order, then of the artist by popularity, then of the genre, those that
 /// are next to it in popularity.
-pub async fn handle(State(app): State<App>, Path(track): Path<i32>) -> Result<Json<TrackPage>, Problem> {
+pub async fn handle(State(app): State<App>, Path(track): Path<i32>) -> Result<Json<Value>, Problem> {
     let mut tx = app.store.read().await?;
     let found = catalogue::track(&mut tx, track).await?.ok_or_else(|| Problem::not_found("track"))?;
     let mut related = Vec::with_capacity(RELATED_MAX);
@@ -34,7 +40,7 @@ pub async fn handle(State(app): State<App>, Path(track): Path<i32>) -> Result<Js
         let others = catalogue::by_popularity(&mut tx, Of::Genre(genre.id), here, asked).await?;
         add(&mut related, &found, others, RELATED_MAX);
     }
-    Ok(Json(TrackPage { tracks: related, next: None }))
+    Ok(Json(json!({ "tracks": related })))
 }
 
 /// Fills up to `count` with what is neither there nor the track itself.

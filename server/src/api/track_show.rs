@@ -3,10 +3,16 @@
 use axum::Json;
 use axum::extract::State;
 
+use super::doc::Doc;
 use super::json::Path;
 use super::problem::Problem;
 use crate::app::App;
 use crate::store::catalogue::{self, Track};
+
+/// How the interface's document tells of it.
+pub fn doc() -> Doc {
+    Doc::new("A track").answer::<Track>(200)
+}
 
 /// Answers with the track.
 pub async fn handle(State(app): State<App>, Path(track): Path<i32>) -> Result<Json<Track>, Problem> {

@@ -35,7 +35,8 @@ pub struct NewTrack {
 }
 
 /// A thing with a name: an artist, an album, a genre.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, sqlx::FromRow)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, utoipa::ToSchema, sqlx::FromRow)]
+#[schema(as = CatalogueName)]
 pub struct Named {
     /// Its number.
     pub id: i32,
@@ -44,7 +45,7 @@ pub struct Named {
 }
 
 /// An album with its artist.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, sqlx::FromRow)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, utoipa::ToSchema, sqlx::FromRow)]
 pub struct Album {
     /// Its number.
     pub id: i32,
@@ -59,7 +60,8 @@ pub struct Album {
 }
 
 /// An artist, where it stands beside something else.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, sqlx::FromRow)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, utoipa::ToSchema, sqlx::FromRow)]
+#[schema(as = AlbumArtist)]
 pub struct Artist {
     /// Its number.
     #[sqlx(rename = "artist_id")]
@@ -70,7 +72,7 @@ pub struct Artist {
 }
 
 /// A track as it is shown.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
 pub struct Track {
     /// Its number.
     pub id: i32,
@@ -250,18 +252,16 @@ pub async fn artist(tx: &mut Tx, artist: i32) -> Result<Option<Named>, Error> {
         .await)?)
 }
 
-/// Artists by name, from after this sort key on, at most `limit`, each with its own sort key.
-pub async fn artists(tx: &mut Tx, after: &str, limit: i64) -> Result<Vec<(Named, String)>, Error> {
-    let rows: Vec<(i32, String, String)> = on!(tx, |db| {
-        sqlx::query_as(
-            "select id, name, sort_key from artists where sort_key > $1 order by sort_key limit $2",
-        )
-        .bind(after)
-        .bind(limit)
-        .fetch_all(db)
-        .await
-    })?;
-    Ok(rows.into_iter().map(|(id, name, key)| (Named { id, name }, key)).collect())
+/// Artists by name, from after this one on, at most `limit`.
+pub async fn artists(tx: &mut Tx, after: Option<i32>, limit: i64) -> Result<Vec<Named>, Error> {
+    let sql = match after {
+        None => "select id, name from artists where $1 = 0 order by sort_key limit $2",
+        Some(_) => {
+            "select id, name from artists where sort_key > (select sort_key from artists where id = $1) \
+             order by sort_key limit $2"
+        }
+    };
+    Ok(on!(tx, |db| sqlx::query_as(sql).bind(after.unwrap_or(0)).bind(limit).fetch_all(db).await)?)
 }
 
 /// Every genre by name, at most `limit`.

@@ -108,10 +108,10 @@ pub async fn pages_go_through_everything_once(database: &Database) {
         assert_eq!(all.len(), count, "{of:?}");
     }
     let mut names = Vec::new();
-    let mut after = String::new();
-    while let Some((artist, sort_key)) = catalogue::artists(&mut tx, &after, 1).await.unwrap().pop() {
+    let mut after = None;
+    while let Some(artist) = catalogue::artists(&mut tx, after, 1).await.unwrap().pop() {
         names.push(artist.name);
-        after = sort_key;
+        after = Some(artist.id);
     }
     assert_eq!(names, ["Ann", "Ben", "Cy"]);
 }

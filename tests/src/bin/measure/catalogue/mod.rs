@@ -118,7 +118,7 @@ async fn browse(wire: &mut Wire, count: usize) -> Vec<f64> {
         let mut page = visit_one(wire, &format!("/v1/genres/{genre}/tracks"), &mut took).await;
         for _ in 0..visit % 4 {
             let Some(next) = page["next"].as_str() else { break };
-            page = visit_one(wire, &format!("/v1/genres/{genre}/tracks?after={next}"), &mut took).await;
+            page = visit_one(wire, &format!("/v1/genres/{genre}/tracks?cursor={next}"), &mut took).await;
         }
         bar.inc(1);
     }
