@@ -1,9 +1,10 @@
 // One film being played: device, view, engine worker, signaling and connections, brought together. No markup.
 import { ApiError, Client } from './api.ts';
-import { type Device, loadDevice } from './device.ts';
+import type { Device } from './device.ts';
 import type { Shown } from './engine/readers.ts';
-import { addressOf, own, takeControl } from './gateway.ts';
+import { addressOf, own } from './gateway.ts';
 import type { EngineStats, FileFacts, FromEngine, ToEngine } from './messages.ts';
+import { type Prepared, take } from './prepare.ts';
 import { ban, banned } from './reputation.ts';
 import { Backoff, pause } from './retry.ts';
 import { Connections } from './rtc.ts';
@@ -82,16 +83,19 @@ export class Player {
   async open(entitlement: string): Promise<void> {
     this.show({ state: 'opening' });
     try {
-      this.startWorker();
+      const prepared = take(this.client.server);
+      this.startWorker(prepared);
       const { signal } = this.stopped;
-      const jwks = this.fetchJwks();
+      const jwks = prepared.jwks.catch(() => this.fetchJwks());
       jwks.catch(() => undefined);
       // A view is opened, and counted, only where it can be played.
-      const [device] = await Promise.all([loadDevice(), takeControl()]);
+      const device = await prepared.device;
       const view = await View.open(this.client, device, entitlement, this.viewEvents(), signal);
       this.view = view;
       if (signal.aborted) return view.close();
       this.jwks = await jwks;
+      // What was prepared long ago may lack the key that signs now.
+      await this.learnKeys(view.currentToken);
       this.startEngine(device, view);
       this.startSwarm(device, view);
     } catch (cause) {
@@ -127,11 +131,7 @@ export class Player {
     setTimeout(() => connections?.close(), 500);
   }
 
-  private startWorker(): void {
-    const worker = new Worker(new URL('./worker.ts', import.meta.url), {
-      type: 'module',
-      name: 'matinee engine',
-    });
+  private startWorker({ worker }: Prepared): void {
     this.worker = worker;
     worker.onmessage = ({ data }: MessageEvent<FromEngine>) => this.take(data);
     worker.onerror = (event) => {

@@ -1,5 +1,6 @@
 import { html, nothing, type PropertyValues, type TemplateResult } from 'lit';
 import type { Entitlement, Plan, Title } from '../player/api.ts';
+import { prepare } from '../player/prepare.ts';
 import { bytes, duration } from '../player/wording.ts';
 import { account, client, known, refresh } from './account.ts';
 import { IdempotencyKey, Page } from './page.ts';
@@ -35,6 +36,7 @@ export class TitlePage extends Page {
       if (account() === undefined) return;
       const entitlements = await client.entitlements();
       this.entitlement = entitlements.find((owned) => owned.title === this.titleId && playable(owned));
+      if (this.found.release !== null) prepare(client.server);
     });
   }
 

@@ -25,6 +25,8 @@ export async function launch(
   const clock = new ServerClock();
   clock.offset = start.clock_offset_ms;
   const origin = new Origin(start.server, start.release, start.device, clock, () => holder.token);
+  // Every film begins with it; it is checked against the manifest when both are there.
+  origin.foresee(0, 0);
   const [manifest, cache] = await Promise.all([
     fetchManifest(origin, holder, post),
     openCache(start.release, start.cache),

@@ -17,6 +17,8 @@ export interface Run {
 }
 
 export class Origin {
+  private foreseen: { name: string; bytes: Promise<Bytes | undefined> } | undefined;
+
   constructor(
     private readonly server: string,
     private readonly release: string,
@@ -33,7 +35,24 @@ export class Origin {
     return new TextDecoder().decode(bytes);
   }
 
-  page(file: number, page: number, signal: AbortSignal): Promise<Bytes> {
+  /** Fetches a page before it is asked for. A failure is nobody's: it is then fetched when it is asked for. */
+  foresee(file: number, page: number): void {
+    const name = `${file}.${page}`;
+    const bytes = this.fetchPage(file, page, new AbortController().signal).catch(() => undefined);
+    this.foreseen = { name, bytes };
+  }
+
+  async page(file: number, page: number, signal: AbortSignal): Promise<Bytes> {
+    const { foreseen } = this;
+    if (foreseen?.name === `${file}.${page}`) {
+      this.foreseen = undefined;
+      const bytes = await foreseen.bytes;
+      if (bytes !== undefined) return bytes;
+    }
+    return this.fetchPage(file, page, signal);
+  }
+
+  private fetchPage(file: number, page: number, signal: AbortSignal): Promise<Bytes> {
     return this.whole(`/v1/releases/${this.release}/files/${file}/pages/${page}`, PAGE_BYTES_MAX, signal);
   }
 
