@@ -7,6 +7,7 @@ import { register } from './inspection.ts';
 import type { FileFacts } from './messages.ts';
 import { Player, type Snapshot } from './player.ts';
 import { keepPosition, keptPosition } from './position.ts';
+import { firstPlayable } from './prepare.ts';
 import { Backoff } from './retry.ts';
 import { bytes, seconds } from './wording.ts';
 
@@ -130,11 +131,8 @@ export class MatineePlayer extends LitElement {
   /** The file to play: the one asked for, else the first with picture or sound. */
   private chosen(): number {
     if (this.file !== undefined) return this.file;
-    const files = this.snapshot?.files ?? [];
-    return Math.max(
-      0,
-      files.findIndex(({ media_type }) => /^(video|audio)\//.test(media_type)),
-    );
+    const { files = [], file = 0 } = this.snapshot ?? {};
+    return files.length === 0 ? file : firstPlayable(files);
   }
 
   private facts(): FileFacts | undefined {
@@ -144,9 +142,12 @@ export class MatineePlayer extends LitElement {
   private attach(): void {
     const { video, player, snapshot } = this;
     if (video === null || player === undefined || snapshot === undefined) return;
-    if (snapshot.state === 'playable') {
-      if (video.hasAttribute('src')) return;
-      video.setAttribute('src', player.address(this.chosen()));
+    const expected = snapshot.state === 'opening' && snapshot.file !== undefined;
+    if (snapshot.state === 'playable' || expected) {
+      const address = player.address(this.chosen());
+      // One that failed before the view was open is tried again.
+      if (video.getAttribute('src') === address && video.error === null) return;
+      video.setAttribute('src', address);
       this.report();
     } else if (snapshot.state === 'over' || snapshot.state === 'failed') {
       video.pause();

@@ -1,6 +1,8 @@
 // Limits of the player. Those that the protocol fixes carry the name they have in docs/PROTOCOL.md.
 
 export const CHUNK_BYTES = 262_144;
+/** A whole chunk as it travels: with its tag. */
+export const SEALED_CHUNK_BYTES = CHUNK_BYTES + 16;
 export const EPOCH_LEAD = 3;
 export const FRAME_BYTES_MAX = 65_536;
 export const SIGNALING_BYTES_MAX = 32_768;

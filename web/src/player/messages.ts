@@ -42,6 +42,8 @@ export interface Start {
   server: string;
   device: Device;
   release: string;
+  /** The file that is read first, as far as the page knows. */
+  file: number;
   swarm: string;
   issuer: string;
   jwks: string;

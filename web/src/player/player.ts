@@ -4,7 +4,7 @@ import type { Device } from './device.ts';
 import type { Shown } from './engine/readers.ts';
 import { addressOf, own } from './gateway.ts';
 import type { EngineStats, FileFacts, FromEngine, ToEngine } from './messages.ts';
-import { type Prepared, take } from './prepare.ts';
+import { type Expected, type Prepared, take } from './prepare.ts';
 import { ban, banned } from './reputation.ts';
 import { Backoff, pause } from './retry.ts';
 import { Connections } from './rtc.ts';
@@ -25,6 +25,8 @@ export interface Snapshot {
   waiting: boolean;
   view: string;
   release: string;
+  /** The file that is likely to be played, known before the release's files are. */
+  file: number | undefined;
   title: string;
   publisher: string;
   files: FileFacts[];
@@ -54,6 +56,7 @@ const EMPTY: Snapshot = {
   waiting: false,
   view: '',
   release: '',
+  file: undefined,
   title: '',
   publisher: '',
   files: [],
@@ -83,13 +86,14 @@ export class Player {
   async open(entitlement: string): Promise<void> {
     this.show({ state: 'opening' });
     try {
-      const prepared = take(this.client.server);
+      const prepared = take(this.client.server, entitlement);
       this.startWorker(prepared);
       const { signal } = this.stopped;
       const jwks = prepared.jwks.catch(() => this.fetchJwks());
       jwks.catch(() => undefined);
       // A view is opened, and counted, only where it can be played.
       const device = await prepared.device;
+      if (prepared.expected !== undefined) this.expect(prepared.expected);
       const view = await View.open(this.client, device, entitlement, this.viewEvents(), signal);
       this.view = view;
       if (signal.aborted) return view.close();
@@ -140,6 +144,17 @@ export class Player {
     };
   }
 
+  /** Takes reads before the view is open; they wait for it in the worker. */
+  private expect({ release, file }: Expected): void {
+    this.show({ release, file });
+    this.own(release);
+  }
+
+  private own(release: string): void {
+    this.disown?.();
+    this.disown = own(release, (request, port) => this.tell({ kind: 'read', request, port }, [port]));
+  }
+
   private startEngine(device: Device, view: View): void {
     const { opening } = view;
     this.show({ view: opening.view, release: opening.release });
@@ -148,6 +163,7 @@ export class Player {
       server: this.client.server,
       device,
       release: opening.release,
+      file: this.snapshot.file ?? 0,
       swarm: opening.swarm,
       issuer: opening.issuer,
       jwks: this.jwks,
@@ -159,7 +175,7 @@ export class Player {
       banned: banned(),
     });
     if (opening.license) this.tell({ kind: 'license', license: opening.license });
-    this.disown = own(opening.release, (request, port) => this.tell({ kind: 'read', request, port }, [port]));
+    this.own(opening.release);
   }
 
   /** Peers are sought while the engine is still being loaded. */

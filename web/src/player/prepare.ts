@@ -11,9 +11,18 @@ export interface Prepared {
   device: Promise<Device>;
   /** JWKS as it is now; the player asks again itself where this failed. */
   jwks: Promise<string>;
+  /** What the entitlement is expected to play, so that the video element can begin to ask while the view is opened. */
+  expected: Expected | undefined;
 }
 
-let ready: Prepared | undefined;
+export interface Expected {
+  entitlement: string;
+  release: string;
+  file: number;
+}
+
+let ready: Omit<Prepared, 'expected'> | undefined;
+let expected: Expected | undefined;
 
 /** Opens nothing and counts nothing. Calling it again changes nothing. */
 export function prepare(server: string): void {
@@ -22,14 +31,27 @@ export function prepare(server: string): void {
   ready = make(server);
 }
 
-/** What was prepared, or made now; it is the caller's from then on. */
-export function take(server: string): Prepared {
-  const taken = ready?.server === server ? ready : make(server);
-  if (taken === ready) ready = undefined;
-  return taken;
+/** Says what is likely to be opened next. */
+export function expect(next: Expected): void {
+  expected = next;
 }
 
-function make(server: string): Prepared {
+/** What was prepared, or made now; it is the caller's from then on. */
+export function take(server: string, entitlement: string): Prepared {
+  const taken = ready?.server === server ? ready : make(server);
+  if (taken === ready) ready = undefined;
+  return { ...taken, expected: expected?.entitlement === entitlement ? expected : undefined };
+}
+
+/** The first file with picture or sound; the first of all where there is none. */
+export function firstPlayable(files: { media_type: string }[]): number {
+  return Math.max(
+    0,
+    files.findIndex(({ media_type }) => /^(video|audio)\//.test(media_type)),
+  );
+}
+
+function make(server: string): Omit<Prepared, 'expected'> {
   const worker = new Worker(new URL('./worker.ts', import.meta.url), {
     type: 'module',
     name: 'matinee engine',

@@ -6,13 +6,14 @@ import { Channels } from './engine/channels.ts';
 import type { Driver } from './engine/driver.ts';
 import { launch, type TokenHolder } from './engine/launch.ts';
 import { answerRead } from './engine/read.ts';
-import type { FromEngine, Start, ToEngine } from './messages.ts';
+import type { FromEngine, ReadAnswer, ReadRequest, Start, ToEngine } from './messages.ts';
 import type { DedicatedWorkerScope } from './worker_scope.ts';
 
 declare const self: DedicatedWorkerScope;
 
 /** Peers are told goodbye and last receipts are signed within this time. */
 const LEAVE_MS = 400;
+const EARLY_READS_MAX = 16;
 
 const holder: TokenHolder = { token: '' };
 const channels = new Channels();
@@ -20,6 +21,10 @@ const channels = new Channels();
 const loaded = init({ module_or_path: engine });
 loaded.catch(() => undefined);
 let launching: Promise<Driver> | undefined;
+/** The release being played, once that is known. */
+let release = '';
+/** Reads that came before that. */
+const early: Extract<ToEngine, { kind: 'read' }>[] = [];
 let driver: Driver | undefined;
 
 function post(message: FromEngine): void {
@@ -45,6 +50,8 @@ self.onmessage = ({ data }: MessageEvent<ToEngine>): void => {
     holder.token = data.token;
     launching = begin(data);
     launching.catch(failed);
+    release = data.release;
+    for (const { request, port } of early.splice(0)) read(request, port);
     return;
   }
   if (data.kind === 'token') holder.token = data.token;
@@ -52,9 +59,29 @@ self.onmessage = ({ data }: MessageEvent<ToEngine>): void => {
   if (data.kind === 'channel') return channels.add(data.peer, data.channel);
   if (data.kind === 'fingerprints') return channels.fingerprints(data.peer, data.local, data.remote);
   if (data.kind === 'peer gone') return channels.drop(data.peer);
+  if (data.kind === 'read') {
+    if (launching !== undefined) read(data.request, data.port);
+    else if (early.length < EARLY_READS_MAX) early.push(data);
+    else deny(data.port, 'too many reads before there is anything to read');
+    return;
+  }
   if (data.kind === 'stop' && driver === undefined) return self.close();
   void launching?.then((running) => pass(running, data)).catch(() => undefined);
 };
+
+function read(request: ReadRequest, port: MessagePort): void {
+  launching
+    ?.then((running) => {
+      if (request.release !== release) return deny(port, 'another release is being played');
+      return answerRead(running, request, port);
+    })
+    .catch(() => deny(port, 'the engine could not be started'));
+}
+
+function deny(port: MessagePort, detail: string): void {
+  const answer: ReadAnswer = { kind: 'error', detail };
+  port.postMessage(answer);
+}
 
 function pass(running: Driver, message: ToEngine): void {
   switch (message.kind) {
@@ -66,8 +93,6 @@ function pass(running: Driver, message: ToEngine): void {
       return running.licenseFailed(message.file, message.epoch, message.detail);
     case 'jwks':
       return running.keysChanged(message.jwks);
-    case 'read':
-      return void answerRead(running, message.request, message.port);
     case 'shown':
       return running.shown(message.shown);
     case 'peers expected':
@@ -82,6 +107,7 @@ function pass(running: Driver, message: ToEngine): void {
       }, LEAVE_MS);
       return;
     case 'start':
+    case 'read':
     case 'channel':
     case 'fingerprints':
     case 'peer gone':

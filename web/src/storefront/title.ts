@@ -1,6 +1,6 @@
 import { html, nothing, type PropertyValues, type TemplateResult } from 'lit';
 import type { Entitlement, Plan, Title } from '../player/api.ts';
-import { prepare } from '../player/prepare.ts';
+import { expect, firstPlayable, prepare } from '../player/prepare.ts';
 import { bytes, duration } from '../player/wording.ts';
 import { account, client, known, refresh } from './account.ts';
 import { IdempotencyKey, Page } from './page.ts';
@@ -37,7 +37,16 @@ export class TitlePage extends Page {
       const entitlements = await client.entitlements();
       this.entitlement = entitlements.find((owned) => owned.title === this.titleId && playable(owned));
       if (this.found.release !== null) prepare(client.server);
+      this.foretell();
     });
+  }
+
+  /** Play is the likely next step: the player is told what that would be. */
+  private foretell(): void {
+    const { entitlement, found } = this;
+    if (entitlement === undefined || found?.release == null) return;
+    const { id, files } = found.release;
+    expect({ entitlement: entitlement.id, release: id, file: firstPlayable(files) });
   }
 
   private async buy(plan: Plan): Promise<void> {
@@ -46,6 +55,7 @@ export class TitlePage extends Page {
       this.key.answered();
       await refresh();
     });
+    this.foretell();
     if (bought && this.entitlement !== undefined) navigate(`/watch/${this.entitlement.id}`);
   }
 

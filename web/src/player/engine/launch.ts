@@ -25,11 +25,15 @@ export async function launch(
   const clock = new ServerClock();
   clock.offset = start.clock_offset_ms;
   const origin = new Origin(start.server, start.release, start.device, clock, () => holder.token);
-  // Every film begins with it; it is checked against the manifest when both are there.
-  origin.foresee(0, 0);
+  // What playing is sure to begin with is fetched beside the manifest, and checked against it when both are there.
+  origin.foreseePage(start.file);
   const [manifest, cache] = await Promise.all([
     fetchManifest(origin, holder, post),
-    openCache(start.release, start.cache),
+    openCache(start.release, start.cache).then((opened) => {
+      const begun = opened.held().some(({ file, chunk }) => file === start.file && chunk === 0);
+      if (!begun) origin.foreseeStart(start.file);
+      return opened;
+    }),
   ]);
   const engine = new Engine(
     manifest,

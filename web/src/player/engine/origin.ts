@@ -4,10 +4,12 @@ import { ApiError, CODE_MALFORMED, CODE_UNREACHABLE, problem } from '../api.ts';
 import type { Bytes } from '../bytes.ts';
 import type { Device } from '../device.ts';
 import { prove, type ServerClock } from '../dpop.ts';
-import { MANIFEST_BYTES_MAX, PAGE_BYTES_MAX } from '../limit.ts';
+import { MANIFEST_BYTES_MAX, PAGE_BYTES_MAX, SEALED_CHUNK_BYTES } from '../limit.ts';
 
 /** Silence after which a transfer is given up, in milliseconds. */
 const ORIGIN_SILENCE_MS_MAX = 20_000;
+/** What the engine asks of the origin first, as a first frame takes about a megabyte. */
+const START_CHUNKS = 4;
 
 /** Consecutive chunks of a file's ciphertext: where they start and how long each is. */
 export interface Run {
@@ -17,7 +19,10 @@ export interface Run {
 }
 
 export class Origin {
-  private foreseen: { name: string; bytes: Promise<Bytes | undefined> } | undefined;
+  private page_foreseen: { file: number; bytes: Promise<Bytes | undefined> } | undefined;
+  private start_foreseen:
+    | { file: number; response: Promise<Response | undefined>; stop: AbortController }
+    | undefined;
 
   constructor(
     private readonly server: string,
@@ -35,41 +40,70 @@ export class Origin {
     return new TextDecoder().decode(bytes);
   }
 
-  /** Fetches a page before it is asked for. A failure is nobody's: it is then fetched when it is asked for. */
-  foresee(file: number, page: number): void {
-    const name = `${file}.${page}`;
-    const bytes = this.fetchPage(file, page, new AbortController().signal).catch(() => undefined);
-    this.foreseen = { name, bytes };
+  /** Fetches the first hash page of a file before it is asked for; a failure is left to whoever asks. */
+  foreseePage(file: number): void {
+    const bytes = this.fetchPage(file, 0, new AbortController().signal).catch(() => undefined);
+    this.page_foreseen = { file, bytes };
+  }
+
+  /** The same for the ciphertext that a file begins with. */
+  foreseeStart(file: number): void {
+    const stop = new AbortController();
+    const range = `bytes=0-${START_CHUNKS * SEALED_CHUNK_BYTES - 1}`;
+    const response = this.get(ciphertextPath(this.release, file), stop.signal, { range }).catch(
+      () => undefined,
+    );
+    this.start_foreseen = { file, response, stop };
   }
 
   async page(file: number, page: number, signal: AbortSignal): Promise<Bytes> {
-    const { foreseen } = this;
-    if (foreseen?.name === `${file}.${page}`) {
-      this.foreseen = undefined;
+    const foreseen = this.page_foreseen;
+    if (foreseen?.file === file && page === 0) {
+      this.page_foreseen = undefined;
       const bytes = await foreseen.bytes;
       if (bytes !== undefined) return bytes;
     }
     return this.fetchPage(file, page, signal);
   }
 
-  private fetchPage(file: number, page: number, signal: AbortSignal): Promise<Bytes> {
-    return this.whole(`/v1/releases/${this.release}/files/${file}/pages/${page}`, PAGE_BYTES_MAX, signal);
-  }
-
   /** Gets a run by one Range request and hands over each chunk as soon as it is whole. */
   async run(run: Run, signal: AbortSignal, arrived: (index: number, bytes: Bytes) => void): Promise<void> {
-    const total = run.lengths.reduce((sum, length) => sum + length, 0);
-    const range = `bytes=${run.offset}-${run.offset + total - 1}`;
-    const path = `/v1/releases/${this.release}/files/${run.file}/ciphertext`;
+    const had = run.offset === 0 ? await this.foreseenStart(run, signal, arrived) : 0;
+    if (had === run.lengths.length) return;
+    const lengths = run.lengths.slice(had);
+    const offset = run.offset + sum(run.lengths.slice(0, had));
+    const range = `bytes=${offset}-${offset + sum(lengths) - 1}`;
     await this.watched(signal, async (alive, inner) => {
-      const response = await this.get(path, inner, { range });
-      // A whole file is a right answer to a range only when the range was the whole file.
-      const whole = response.status === 200 && run.offset === 0;
-      if (response.status !== 206 && !whole) throw malformed('the origin ignored the range');
-      const cutter = new Cutter(run.lengths, arrived);
-      await drain(response, inner, alive, (bytes) => cutter.push(bytes));
-      if (!cutter.done) throw malformed('the origin sent less than was asked for');
+      const response = await this.get(ciphertextPath(this.release, run.file), inner, { range });
+      await cut(response, { offset, lengths }, inner, alive, (at, bytes) => arrived(had + at, bytes));
     });
+  }
+
+  /** Hands over what was foreseen of a run and returns how many chunks that were. */
+  private async foreseenStart(
+    { file, lengths }: Run,
+    signal: AbortSignal,
+    arrived: (index: number, bytes: Bytes) => void,
+  ): Promise<number> {
+    const foreseen = this.start_foreseen;
+    if (foreseen?.file !== file) return 0;
+    this.start_foreseen = undefined;
+    let had = 0;
+    await this.watched(signal, async (alive, inner) => {
+      inner.addEventListener('abort', () => foreseen.stop.abort(), { once: true });
+      const response = await foreseen.response;
+      if (response === undefined || inner.aborted) return;
+      const head = lengths.slice(0, START_CHUNKS);
+      await cut(response, { offset: 0, lengths: head }, inner, alive, (at, bytes) => {
+        had = at + 1;
+        arrived(at, bytes);
+      });
+    });
+    return had;
+  }
+
+  private fetchPage(file: number, page: number, signal: AbortSignal): Promise<Bytes> {
+    return this.whole(`/v1/releases/${this.release}/files/${file}/pages/${page}`, PAGE_BYTES_MAX, signal);
   }
 
   private async whole(path: string, bytes_max: number, signal: AbortSignal): Promise<Bytes> {
@@ -130,6 +164,30 @@ export class Origin {
     if (!response.ok) throw await problem(response);
     return response;
   }
+}
+
+function ciphertextPath(release: string, file: number): string {
+  return `/v1/releases/${release}/files/${file}/ciphertext`;
+}
+
+function sum(numbers: number[]): number {
+  return numbers.reduce((total, number) => total + number, 0);
+}
+
+/** Cuts the answer to a Range request into chunks. */
+async function cut(
+  response: Response,
+  { offset, lengths }: Pick<Run, 'offset' | 'lengths'>,
+  signal: AbortSignal,
+  alive: () => void,
+  arrived: (index: number, bytes: Bytes) => void,
+): Promise<void> {
+  // A whole file is a right answer to a range only when the range was the whole file.
+  const whole = response.status === 200 && offset === 0;
+  if (response.status !== 206 && !whole) throw malformed('the origin ignored the range');
+  const cutter = new Cutter(lengths, arrived);
+  await drain(response, signal, alive, (bytes) => cutter.push(bytes));
+  if (!cutter.done) throw malformed('the origin sent less than was asked for');
 }
 
 function malformed(detail: string): ApiError {
