@@ -60,6 +60,8 @@ export class MatineePlayer extends LitElement {
   private retry: ReturnType<typeof setTimeout> | undefined;
   private readonly backoff = new Backoff();
   private resume_s = 0;
+  /** The video asked before the view was open; if that failed it asks again when it is. */
+  private early = false;
   private readonly leaving = (): void => this.player?.close();
   private readonly returning = (event: PageTransitionEvent): void => {
     // Brought back from the browser's own cache, with everything closed by `leaving`.
@@ -145,8 +147,9 @@ export class MatineePlayer extends LitElement {
     const expected = snapshot.state === 'opening' && snapshot.file !== undefined;
     if (snapshot.state === 'playable' || expected) {
       const address = player.address(this.chosen());
-      // One that failed before the view was open is tried again.
-      if (video.getAttribute('src') === address && video.error === null) return;
+      const failed_early = this.early && !expected && video.error !== null;
+      this.early = expected;
+      if (video.getAttribute('src') === address && !failed_early) return;
       video.setAttribute('src', address);
       this.report();
     } else if (snapshot.state === 'over' || snapshot.state === 'failed') {
