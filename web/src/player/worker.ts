@@ -1,10 +1,12 @@
 // The engine worker's entry: loads the engine, then passes messages on. It is the only place where content keys are.
 import init from '../../wasm/pkg/matinee_web.js';
 import engine from '../../wasm/pkg/matinee_web_bg.wasm?url';
-import { ApiError } from './api.ts';
+import { ApiError, type License } from './api.ts';
+import type { KeyPair } from './device.ts';
 import { Channels } from './engine/channels.ts';
 import type { Driver } from './engine/driver.ts';
 import { launch, type TokenHolder } from './engine/launch.ts';
+import { openLicense } from './engine/license_keys.ts';
 import { answerRead } from './engine/read.ts';
 import type { FromEngine, ReadAnswer, ReadRequest, Start, ToEngine } from './messages.ts';
 import type { DedicatedWorkerScope } from './worker_scope.ts';
@@ -23,6 +25,7 @@ loaded.catch(() => undefined);
 let launching: Promise<Driver> | undefined;
 /** The release being played, once that is known. */
 let release = '';
+let agreement: KeyPair | undefined;
 /** Reads that came before that. */
 const early: Extract<ToEngine, { kind: 'read' }>[] = [];
 let driver: Driver | undefined;
@@ -51,9 +54,11 @@ self.onmessage = ({ data }: MessageEvent<ToEngine>): void => {
     launching = begin(data);
     launching.catch(failed);
     release = data.release;
+    agreement = data.device.agreement;
     for (const { request, port } of early.splice(0)) read(request, port);
     return;
   }
+  if (data.kind === 'license') return license(data.license);
   if (data.kind === 'token') holder.token = data.token;
   // In this very task: a channel's messages are lost on whoever listens later.
   if (data.kind === 'channel') return channels.add(data.peer, data.channel);
@@ -68,6 +73,14 @@ self.onmessage = ({ data }: MessageEvent<ToEngine>): void => {
   if (data.kind === 'stop' && driver === undefined) return self.close();
   void launching?.then((running) => pass(running, data)).catch(() => undefined);
 };
+
+/** Opened at once, though the engine may still be on its way. */
+function license(license: License): void {
+  if (agreement === undefined) return;
+  const opened = openLicense(agreement, license);
+  opened.catch(() => undefined);
+  launching?.then((running) => running.license(license, opened)).catch(() => undefined);
+}
 
 function read(request: ReadRequest, port: MessagePort): void {
   launching
@@ -87,8 +100,6 @@ function pass(running: Driver, message: ToEngine): void {
   switch (message.kind) {
     case 'token':
       return void running.renew(message.token);
-    case 'license':
-      return void running.license(message.license);
     case 'license failed':
       return running.licenseFailed(message.file, message.epoch, message.detail);
     case 'jwks':
@@ -107,6 +118,7 @@ function pass(running: Driver, message: ToEngine): void {
       }, LEAVE_MS);
       return;
     case 'start':
+    case 'license':
     case 'read':
     case 'channel':
     case 'fingerprints':

@@ -10,7 +10,6 @@ import { runs } from '../range.ts';
 import { pause } from '../retry.ts';
 import type { Channels } from './channels.ts';
 import { EpochKeys } from './keys.ts';
-import { openLicense } from './license_keys.ts';
 import type { Origin } from './origin.ts';
 import type { EngineFigures, ManifestFacts, Output } from './outputs.ts';
 import type { Source } from './read.ts';
@@ -113,9 +112,10 @@ export class Driver implements Source {
 
   // What the page says.
 
-  async license(license: License): Promise<void> {
+  /** `opened` are its keys, or the reason why it does not open. */
+  async license(license: License, opened: Promise<Bytes>): Promise<void> {
     try {
-      const keys = await openLicense(this.parts.start.device.agreement, license);
+      const keys = await opened;
       if (!this.stopped.signal.aborted) this.engine.import_keys(keys);
       keys.fill(0);
       this.keys.imported();
