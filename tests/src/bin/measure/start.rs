@@ -1,5 +1,7 @@
 //! `measure start`: click to first frame, and seek, in Chromium: a film through the gateway beside the plain file over HTTP.
 
+use std::time::Duration;
+
 use axum::Router;
 use axum::response::Html;
 use axum::routing::get;
@@ -17,6 +19,10 @@ use crate::table::{head, median, round, row, spread};
 const FILM_S: u32 = 120;
 /// Where the seek goes, far beyond what is buffered.
 const SEEK_S: f64 = 95.0;
+
+const CONTROL_WAIT: Duration = Duration::from_secs(10);
+/// How long the title's page is looked at before the click.
+const READING: Duration = Duration::from_secs(1);
 
 /// Finds the film's video wherever it is on the page.
 const FIND: &str = "const find = (root) => root.querySelector('video') ?? [...root.querySelectorAll('*')]
@@ -143,12 +149,13 @@ async fn through_gateway(
     page.front().await.expect("the page can be shown");
     let email = format!("{}@example.com", nonce().to_lowercase());
     let entitlement = watching::rent(&page, &email, published).await;
-    // Warm: the service worker controls the page and the parts of the player are in the browser's cache.
+    // Warm: the service worker controls the page, and the player was prepared while the title's page was read.
     page.goto(&format!("{}/titles/{}", deployment.url(), published.title))
         .await
         .expect("the title's page opens");
     let warm = "return navigator.serviceWorker.controller !== null";
-    let _ = page.wait_for(warm, std::time::Duration::from_secs(5)).await;
+    page.wait_for(warm, CONTROL_WAIT).await.expect("the service worker takes control");
+    tokio::time::sleep(READING).await;
     let start = format!(
         "history.pushState(null, '', '/watch/{entitlement}'); dispatchEvent(new PopStateEvent('popstate'));"
     );
