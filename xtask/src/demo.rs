@@ -40,7 +40,7 @@ pub(crate) fn run(options: &Options) -> bool {
         && steps.run("build", build::programs);
     built
         && show(options).unwrap_or_else(|failure| {
-            println!("demo: {failure}");
+            crate::progress::print(&format!("demo: {failure}"));
             false
         })
 }

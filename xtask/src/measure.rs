@@ -34,7 +34,7 @@ fn measure(options: &Options) -> Result<(), Failure> {
 
 fn report(outcome: Result<(), Failure>) -> bool {
     if let Err(failure) = &outcome {
-        println!("measure: {failure}");
+        crate::progress::print(&format!("measure: {failure}"));
     }
     outcome.is_ok()
 }

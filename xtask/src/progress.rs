@@ -2,7 +2,7 @@
 //! everywhere else.
 
 use std::cell::Cell;
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write as _};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
@@ -52,6 +52,11 @@ impl Done {
     }
 }
 
+/// Prints a line. Whoever reads no further (`| head`) does not end the work; its outcome is the exit code.
+pub(crate) fn print(line: &str) {
+    let _ = writeln!(std::io::stdout(), "{line}");
+}
+
 /// A run of numbered steps, which ends at the first that fails.
 pub(crate) struct Steps {
     total: usize,
@@ -77,7 +82,7 @@ impl Steps {
                 self.passed += done.checks;
                 step.finish("ok", &done.detail);
                 for remark in &done.remarks {
-                    println!("        {remark}");
+                    print(&format!("        {remark}"));
                 }
                 true
             }
@@ -85,9 +90,9 @@ impl Steps {
                 self.failed += failure.checks_failed;
                 step.finish("FAILED", "");
                 for line in &failure.tail {
-                    println!("    {line}");
+                    print(&format!("    {line}"));
                 }
-                println!("{name}: {}", failure.message);
+                print(&format!("{name}: {}", failure.message));
                 false
             }
         }
@@ -103,10 +108,10 @@ impl Steps {
         let seconds = self.watch.elapsed().as_secs();
         let left = self.total - self.number;
         if left > 0 {
-            println!("{left} steps were not reached");
+            print(&format!("{left} steps were not reached"));
         }
-        println!("{} min {:02} s", seconds / 60, seconds % 60);
-        println!("{} passed, {} failed", self.passed, self.failed);
+        print(&format!("{} min {:02} s", seconds / 60, seconds % 60));
+        print(&format!("{} passed, {} failed", self.passed, self.failed));
     }
 }
 
@@ -129,7 +134,7 @@ impl Step {
             bar
         });
         if bar.is_none() {
-            println!("{label} …");
+            print(&format!("{label} …"));
         }
         Self { bar, label, name: name.to_owned(), watch: Stopwatch::start(), beats: Cell::new(0) }
     }
@@ -151,7 +156,7 @@ impl Step {
     pub(crate) fn tell(&self, line: &str) {
         match &self.bar {
             Some(bar) => bar.println(format!("        {line}")),
-            None => println!("        {line}"),
+            None => print(&format!("        {line}")),
         }
     }
 
@@ -160,7 +165,7 @@ impl Step {
         let beats = self.watch.elapsed().as_secs() / BEAT_S;
         if self.bar.is_none() && beats > self.beats.get() {
             self.beats.set(beats);
-            println!("{} … {} s", self.label, beats * BEAT_S);
+            print(&format!("{} … {} s", self.label, beats * BEAT_S));
         }
     }
 
@@ -170,6 +175,6 @@ impl Step {
             bar.finish_and_clear();
         }
         let separator = if detail.is_empty() { "" } else { ": " };
-        println!("{} {word}, {seconds:.1} s{separator}{detail}", self.label);
+        print(&format!("{} {word}, {seconds:.1} s{separator}{detail}", self.label));
     }
 }

@@ -47,7 +47,7 @@ const STEPS: [(&str, Work); 12] = [
 pub(crate) fn run(options: &Options) -> bool {
     let unknown = options.only.iter().find(|name| !STEPS.iter().any(|(step, _)| step == name));
     if let Some(name) = unknown {
-        println!("there is no step {name}; `cargo xtask test --help` names them");
+        crate::progress::print(&format!("there is no step {name}; `cargo xtask test --help` names them"));
         return false;
     }
     let chosen: Vec<_> = STEPS

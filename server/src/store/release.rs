@@ -281,16 +281,21 @@ pub async fn manifest(tx: &mut Tx, release: ReleaseId) -> Result<Option<String>,
     Ok(row.and_then(|(manifest,)| manifest))
 }
 
-/// Removes an open release, its files and its uploads. False if it is not there or is published.
-pub async fn delete_open(tx: &mut Tx, release: ReleaseId) -> Result<bool, Error> {
-    // The row's lock comes first, so that a publication cannot come between.
+/// Locks the row of an open release, which comes before all that is done to its parts: so neither a publication nor a
+/// removal comes between. False if it is not there or not open.
+pub(super) async fn lock_open(tx: &mut Tx, release: ReleaseId) -> Result<bool, Error> {
     let locked =
         on!(tx, |db| sqlx::query("update releases set state = state where id = $1 and state = 'open'")
             .bind(release.to_string())
             .execute(db)
             .await?
             .rows_affected());
-    if locked == 0 {
+    Ok(locked == 1)
+}
+
+/// Removes an open release, its files and its uploads. False if it is not there or is published.
+pub async fn delete_open(tx: &mut Tx, release: ReleaseId) -> Result<bool, Error> {
+    if !lock_open(tx, release).await? {
         return Ok(false);
     }
     for sql in [

@@ -70,14 +70,7 @@ pub async fn forget(tx: &mut Tx, release: ReleaseId) -> Result<(), Error> {
 
 /// Sets an open release back to nothing uploaded, before its objects are removed. False if it is not open.
 pub async fn reset(tx: &mut Tx, release: ReleaseId) -> Result<bool, Error> {
-    // The release's row is locked first, as publishing and removing do.
-    let locked =
-        on!(tx, |db| sqlx::query("update releases set state = state where id = $1 and state = 'open'")
-            .bind(release.to_string())
-            .execute(db)
-            .await?
-            .rows_affected());
-    if locked == 0 {
+    if !super::release::lock_open(tx, release).await? {
         return Ok(false);
     }
     for sql in [
