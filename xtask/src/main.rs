@@ -1,5 +1,4 @@
 //! The tasks of the repository: `cargo xtask --help`.
-#![expect(clippy::print_stdout, reason = "a program for people at a terminal")]
 
 use std::process::ExitCode;
 
