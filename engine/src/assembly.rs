@@ -66,12 +66,24 @@ impl Assembly {
         if self.runs.len() > RUNS_MAX || self.frames > FRAMES_MAX {
             return Err(Error::TooScattered);
         }
-        if self.buffer.is_empty() {
-            self.buffer = vec![0; self.len as usize];
-        }
-        self.buffer[offset as usize..end as usize].copy_from_slice(bytes);
+        self.put(offset as usize, bytes);
         self.received += count;
         Ok(self.received == self.len)
+    }
+
+    /// Frames mostly come in order: then each is appended, and nothing is written twice.
+    fn put(&mut self, offset: usize, bytes: &[u8]) {
+        if self.buffer.capacity() == 0 {
+            self.buffer.reserve_exact(self.len as usize);
+        }
+        let within = self.buffer.len().saturating_sub(offset).min(bytes.len());
+        let (before_end, after_end) = bytes.split_at(within);
+        if before_end.is_empty() {
+            self.buffer.resize(offset.max(self.buffer.len()), 0);
+        } else {
+            self.buffer[offset..offset + within].copy_from_slice(before_end);
+        }
+        self.buffer.extend_from_slice(after_end);
     }
 
     /// The chunk, once [`Self::add`] said that it is whole.

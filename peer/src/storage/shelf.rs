@@ -107,24 +107,28 @@ impl Shelf {
             return None;
         }
         let shelf = Arc::clone(self);
-        let read = tokio::task::spawn_blocking(move || shelf.store.read(at)).await;
-        match read {
-            Ok(Ok(Some(bytes))) => {
+        tokio::task::spawn_blocking(move || shelf.read_from_disk(at)).await.ok().flatten()
+    }
+
+    /// The chunk, hashed from disk while the caller waits; `None` if it is not held (any more).
+    #[must_use]
+    pub fn read_from_disk(&self, at: ChunkAddress) -> Option<Bytes> {
+        match self.store.read(at) {
+            Ok(Some(bytes)) => {
                 let mut memory = self.memory();
                 let lost = memory.recent.insert(at, bytes.clone(), true);
                 memory.lost.extend(lost);
                 Some(bytes)
             }
-            Ok(Ok(None)) => {
+            Ok(None) => {
                 self.memory().lost.push(at);
                 None
             }
-            Ok(Err(error)) => {
+            Err(error) => {
                 tracing::warn!(%error, chunk = %at, "a chunk could not be read");
                 self.memory().lost.push(at);
                 None
             }
-            Err(_) => None,
         }
     }
 

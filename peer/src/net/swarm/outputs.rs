@@ -67,9 +67,9 @@ impl Driver {
             return;
         }
         let (shelf, reports) = (Arc::clone(&self.shelf), self.reports.clone());
-        tokio::spawn(async move {
-            let bytes = shelf.read(at).await;
-            let _ = reports.send(Report::Read { peer, at, bytes }).await;
+        tokio::task::spawn_blocking(move || {
+            let bytes = shelf.read_from_disk(at);
+            let _ = reports.blocking_send(Report::Read { peer, at, bytes });
         });
     }
 
