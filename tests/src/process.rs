@@ -43,8 +43,18 @@ impl Running {
     }
 
     /// Waits for a line for which `take` gives something.
-    pub async fn wait_line<T>(&mut self, what: &str, mut take: impl FnMut(&str) -> Option<T>) -> T {
-        let waited = tokio::time::timeout(LINE_WAIT, async {
+    pub async fn wait_line<T>(&mut self, what: &str, take: impl FnMut(&str) -> Option<T>) -> T {
+        self.wait_line_within(LINE_WAIT, what, take).await
+    }
+
+    /// The same with a time of the caller's own, for what moves gigabytes.
+    pub async fn wait_line_within<T>(
+        &mut self,
+        wait: Duration,
+        what: &str,
+        mut take: impl FnMut(&str) -> Option<T>,
+    ) -> T {
+        let waited = tokio::time::timeout(wait, async {
             while let Some(line) = self.lines.recv().await {
                 let taken = take(&line);
                 self.seen.push(line);
