@@ -27,6 +27,10 @@ pub enum Authority {
     Publisher,
     /// A signed-in operator.
     Operator,
+    /// A signed-in integrator or operator.
+    Integrator,
+    /// An API key with the scope the route asks for, or a signed-in integrator or operator.
+    ApiKey,
     /// A view token of role viewer and its proof.
     View,
     /// A view token of either role and its proof.
@@ -44,6 +48,8 @@ impl Authority {
             Self::SessionAndProof => "for a signed-in account with a device's proof",
             Self::Publisher => "for a signed-in publisher",
             Self::Operator => "for a signed-in operator",
+            Self::Integrator => "for a signed-in integrator",
+            Self::ApiKey => "for an API key with the scope of the route, or a signed-in integrator",
             Self::View => "for a view token of role viewer with its proof",
             Self::Swarm => "for a view token of either role with its proof",
             Self::Signaling => "asks for a view token and its proof in the first message",
@@ -88,8 +94,14 @@ routes! {
 
     POST   "/v1/accounts"                                       None            account_create;
     POST   "/v1/sessions"                                       None            session_create;
+    GET    "/v1/sessions"                                       Session         session_list;
+    DELETE "/v1/sessions"                                       Session         session_end_all;
     DELETE "/v1/sessions/current"                               Session         session_end;
+    DELETE "/v1/sessions/{session}"                             Session         session_end_one;
+    POST   "/v1/embed-sessions"                                 None            embed_session;
     GET    "/v1/account"                                        Session         account_show;
+    GET    "/v1/account/export"                                 Session         account_export;
+    POST   "/v1/account/closure"                                Session         account_close;
     POST   "/v1/wallet/top-ups"                                 Session         top_up_create;
     POST   "/v1/checkouts"                                      Session         checkout_create;
     GET    "/v1/payments/{payment}"                             Session         payment_show;
@@ -129,6 +141,16 @@ routes! {
     POST   "/v1/releases/{release}/publication"                 Publisher       release_publish;
     DELETE "/v1/releases/{release}"                             Publisher       release_delete;
 
+    GET    "/v1/api-keys"                                       Integrator      api_key_list;
+    POST   "/v1/api-keys"                                       Integrator      api_key_create;
+    DELETE "/v1/api-keys/{key}"                                 Integrator      api_key_revoke;
+    POST   "/v1/viewers"                                        ApiKey          viewer_create;
+    GET    "/v1/viewers/{account}"                              ApiKey          viewer_show;
+    DELETE "/v1/viewers/{account}"                              ApiKey          viewer_close;
+    POST   "/v1/viewers/{account}/entitlements"                 ApiKey          viewer_grant;
+    POST   "/v1/viewers/{account}/embed-tokens"                 ApiKey          embed_create;
+
+    GET    "/v1/audit"                                          Operator        audit_list;
     POST   "/v1/entitlements/{entitlement}/revocation"          Operator        entitlement_revoke;
     GET    "/v1/ledger/balance"                                 Operator        ledger_balance;
 }

@@ -12,7 +12,7 @@ use super::authority::refuse_foreign_origin;
 use super::doc::Doc;
 use super::json::Json;
 use super::problem::Problem;
-use super::session_create::{SignedIn, respond};
+use super::session_create::{SignedIn, agent, respond};
 use crate::app::App;
 use crate::password::Password;
 use crate::random;
@@ -71,7 +71,8 @@ pub async fn handle(
     if !account::insert(&mut tx, &opened, &hash).await? {
         return Err(Problem::conflict("email_taken", "there is an account with this email; sign in instead"));
     }
-    respond(&app, tx, SignedIn { account: opened.id, bearer: body.bearer }, StatusCode::CREATED).await
+    let signed_in = SignedIn { account: opened.id, bearer: body.bearer, agent: agent(&headers) };
+    respond(&app, tx, signed_in, StatusCode::CREATED).await
 }
 
 /// Refuses what cannot be an email address or a name.

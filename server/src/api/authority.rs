@@ -99,6 +99,11 @@ fn require_origin(headers: &HeaderMap, app: &App) -> Result<(), Problem> {
 /// Refuses requests that a browser says another site's page sent: nobody is signed in from there, to an account that is
 /// not theirs.
 pub fn refuse_foreign_origin(headers: &HeaderMap, app: &App) -> Result<(), Problem> {
+    // A browser's own word, which a page cannot forge (Fetch Metadata); `none` is the address bar.
+    let site = headers.get("sec-fetch-site").map(|site| site.as_bytes());
+    if site.is_some_and(|site| site != b"same-origin" && site != b"none") {
+        return Err(origin_mismatch());
+    }
     let Some(origin) = headers.get(header::ORIGIN) else { return Ok(()) };
     let own = origin_of(&app.public_url);
     if origin.to_str().is_ok_and(|origin| origin.eq_ignore_ascii_case(own)) {

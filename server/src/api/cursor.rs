@@ -3,11 +3,12 @@
 //! A cursor is where the page before ended. It is opaque to clients and no secret: what may be listed is decided by who
 //! asks, not by the cursor.
 
-use axum::extract::{FromRequestParts, Query};
+use axum::extract::FromRequestParts;
 use axum::http::StatusCode;
 use axum::http::request::Parts;
 use matinee_protocol::encoding::{b64u, from_b64u};
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 
 use super::problem::Problem;
 use crate::app::App;
@@ -24,6 +25,20 @@ const CURSOR_CHARS_MAX: usize = 256;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Paging(pub Asked);
 
+/// Parameters of the query, with problem JSON for what is wrong with them.
+#[derive(Debug)]
+pub struct Query<T>(pub T);
+
+impl<T: DeserializeOwned> FromRequestParts<App> for Query<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &App) -> Result<Self, Problem> {
+        let words = axum::extract::Query::<T>::try_from_uri(&parts.uri)
+            .map_err(|error| refused("query_invalid", format!("the query is not as documented: {error}")))?;
+        Ok(Self(words.0))
+    }
+}
+
 #[derive(Deserialize)]
 struct Words {
     limit: Option<u32>,
@@ -33,9 +48,8 @@ struct Words {
 impl FromRequestParts<App> for Paging {
     type Rejection = Problem;
 
-    async fn from_request_parts(parts: &mut Parts, _: &App) -> Result<Self, Problem> {
-        let Query(words) = Query::<Words>::try_from_uri(&parts.uri)
-            .map_err(|error| refused("query_invalid", format!("the query is not as documented: {error}")))?;
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
+        let Query(words) = Query::<Words>::from_request_parts(parts, app).await?;
         let limit = words.limit.unwrap_or(PAGE_ROWS_DEFAULT);
         if !(1..=PAGE_ROWS_MAX).contains(&limit) {
             return Err(refused("query_invalid", format!("limit is of 1 to {PAGE_ROWS_MAX}")));

@@ -13,6 +13,7 @@ use super::authority::Operator;
 use super::doc::Doc;
 use super::json::{Json, Path};
 use super::problem::Problem;
+use super::trail::note;
 use crate::app::App;
 use crate::store::{entitlement, view};
 
@@ -34,7 +35,7 @@ pub fn doc() -> Doc {
 /// Answers with the entitlement and how many views ended. Revoking again changes nothing.
 pub async fn handle(
     State(app): State<App>,
-    _: Operator,
+    Operator(session): Operator,
     Path(entitlement): Path<EntitlementId>,
     Json { value: body, .. }: Json<Body>,
 ) -> Result<JsonResponse<Value>, Problem> {
@@ -49,6 +50,8 @@ pub async fn handle(
     let found = entitlement::by_id(&mut tx, entitlement).await?;
     let found = found.ok_or_else(|| Problem::not_found("entitlement"))?;
     let ended = view::revoke_all(&mut tx, entitlement, reason, now_ms).await?;
+    let detail = json!({ "views_ended": ended.len() });
+    note(&mut tx, &session, "entitlement.revoke", &entitlement, detail, now_ms).await?;
     tx.commit().await?;
     for view in &ended {
         app.hub.revoke_view(*view, reason);

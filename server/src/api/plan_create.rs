@@ -12,6 +12,7 @@ use super::doc::Doc;
 use super::json::{Json, Path};
 use super::plan_terms::{self, PlanBody};
 use super::problem::Problem;
+use super::trail::note;
 use crate::app::App;
 use crate::license::plan::Scope;
 use crate::random;
@@ -55,6 +56,8 @@ pub async fn handle(
     drop(tx);
     let mut tx = app.store.write().await?;
     plan::insert(&mut tx, &added).await?;
+    let detail = json!({ "title": title, "price": added.price });
+    note(&mut tx, &session, "plan.create", &added.id, detail, now_ms).await?;
     tx.commit().await?;
     Ok((StatusCode::CREATED, JsonResponse(json!({ "plan": added.summary() }))))
 }

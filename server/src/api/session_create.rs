@@ -24,6 +24,8 @@ use crate::store::account::canonical_email;
 use crate::store::{Tx, account, session};
 
 const DAY_MS: i64 = 24 * 60 * 60 * 1000;
+/// Characters kept of what a browser or program calls itself.
+const AGENT_CHARS_MAX: usize = 200;
 
 /// Body.
 #[derive(Debug, Deserialize, utoipa::ToSchema)]
@@ -67,7 +69,8 @@ pub async fn handle(
         ));
     };
     let tx = app.store.write().await?;
-    respond(&app, tx, SignedIn { account, bearer: body.bearer }, StatusCode::CREATED).await
+    respond(&app, tx, SignedIn { account, bearer: body.bearer, agent: agent(&headers) }, StatusCode::CREATED)
+        .await
 }
 
 /// Who signed in, and how the login is handed over.
@@ -76,26 +79,42 @@ pub struct SignedIn {
     pub account: AccountId,
     /// In the answer rather than in a cookie.
     pub bearer: bool,
+    /// What the browser or program calls itself.
+    pub agent: Option<String>,
+}
+
+/// What a browser or program calls itself, for the list of sessions.
+pub fn agent(headers: &HeaderMap) -> Option<String> {
+    let text = headers.get(header::USER_AGENT)?.to_str().ok()?;
+    Some(text.chars().take(AGENT_CHARS_MAX).collect())
 }
 
 /// Makes a login and hands it over.
 pub async fn respond(
     app: &App,
-    mut tx: Tx,
+    tx: Tx,
     signed_in: SignedIn,
     status: StatusCode,
 ) -> Result<Response, Problem> {
+    let lasts_ms = i64::from(app.config.account.session_days).saturating_mul(DAY_MS);
+    respond_for(app, tx, signed_in, status, lasts_ms).await
+}
+
+/// Makes a login that lasts so long and hands it over.
+pub async fn respond_for(
+    app: &App,
+    mut tx: Tx,
+    signed_in: SignedIn,
+    status: StatusCode,
+    lasts_ms: i64,
+) -> Result<Response, Problem> {
     let token = Zeroizing::new(b64u(&random::bytes::<32>()));
     let now_ms = app.clock.now_ms();
-    let lasts_ms = i64::from(app.config.account.session_days).saturating_mul(DAY_MS);
-    session::insert(
-        &mut tx,
-        &session::hash(&token),
-        signed_in.account,
-        now_ms,
-        now_ms.saturating_add(lasts_ms),
-    )
-    .await?;
+    let hash = session::hash(&token);
+    session::insert(&mut tx, &hash, signed_in.account, now_ms, now_ms.saturating_add(lasts_ms)).await?;
+    if let Some(agent) = &signed_in.agent {
+        session::describe(&mut tx, &hash, agent).await?;
+    }
     let account = summary(app, &mut tx, signed_in.account).await?;
     tx.commit().await?;
     if signed_in.bearer {

@@ -21,7 +21,12 @@ pub async fn handle(State(app): State<App>, login: Session) -> Result<Response, 
     let mut tx = app.store.write().await?;
     session::delete(&mut tx, &login.token_hash).await?;
     tx.commit().await?;
-    let mut cookie = cookie(&app, "");
+    signed_out(&app)
+}
+
+/// 204, and the cookie taken back.
+pub fn signed_out(app: &App) -> Result<Response, Problem> {
+    let mut cookie = cookie(app, "");
     cookie.make_removal();
     let value = HeaderValue::from_str(&cookie.to_string()).map_err(|error| Problem::internal(&error))?;
     Ok((StatusCode::NO_CONTENT, [(header::SET_COOKIE, value)]).into_response())

@@ -13,6 +13,7 @@ use super::doc::Doc;
 use super::json::Json;
 use super::problem::Problem;
 use super::title_show::summary;
+use super::trail::note;
 use crate::app::App;
 use crate::random;
 use crate::store::title;
@@ -46,6 +47,7 @@ pub async fn handle(
     let id = TitleId::from_bytes(random::id(now_ms));
     let mut tx = app.store.write().await?;
     title::insert(&mut tx, id, session.account, name, now_ms).await?;
+    note(&mut tx, &session, "title.create", &id, json!({}), now_ms).await?;
     let added = title::by_id(&mut tx, id).await?.ok_or_else(|| Problem::not_found("title"))?;
     let added = summary(&mut tx, added).await?;
     tx.commit().await?;

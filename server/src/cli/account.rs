@@ -3,7 +3,7 @@
 use matinee_protocol::id::AccountId;
 use serde_json::json;
 
-use super::{Error, account_named, now_ms, open_store, password, print};
+use super::{Error, account_key, account_named, note, now_ms, open_store, password, print};
 use crate::api::account_create;
 use crate::config::Config;
 use crate::password::{Password, Passwords};
@@ -21,7 +21,7 @@ pub(super) enum Command {
         /// The name shown; the address's own if not given.
         #[arg(long)]
         name: Option<String>,
-        /// viewer, publisher, carrier or operator; may be given more than once. Everybody is a viewer.
+        /// viewer, publisher, carrier, operator or integrator; may be given more than once. Everybody is a viewer.
         #[arg(long = "role")]
         roles: Vec<Role>,
         /// Read the password from standard input.
@@ -35,10 +35,13 @@ pub(super) enum Command {
     Roles {
         /// Its id or email address.
         account: String,
-        /// viewer, publisher, carrier or operator; may be given more than once.
+        /// viewer, publisher, carrier, operator or integrator; may be given more than once.
         #[arg(long = "role", required = true)]
         roles: Vec<Role>,
     },
+    /// API keys of an integrator.
+    #[command(subcommand)]
+    Key(account_key::Command),
 }
 
 pub(super) async fn run(command: Command, config: &Config) -> Result<(), Error> {
@@ -67,6 +70,8 @@ pub(super) async fn run(command: Command, config: &Config) -> Result<(), Error> 
             if !account::insert(&mut tx, &added, &hash).await? {
                 return Error::refused(taken());
             }
+            let detail = json!({ "roles": role_names(&added.roles) });
+            note(&mut tx, "account.add", &added.id, detail, now_ms).await?;
             tx.commit().await?;
             store.close().await;
             print(json, &json!({ "account": added.id, "email": added.email }), &format!("added {}", added.id))
@@ -75,12 +80,20 @@ pub(super) async fn run(command: Command, config: &Config) -> Result<(), Error> 
             let store = open_store(config).await?;
             let mut tx = store.write().await?;
             let found = account_named(&mut tx, &account).await?;
-            account::set_roles(&mut tx, found, &with_viewer(roles)).await?;
+            let roles = with_viewer(roles);
+            account::set_roles(&mut tx, found, &roles).await?;
+            let detail = json!({ "roles": role_names(&roles) });
+            note(&mut tx, "account.roles", &found, detail, now_ms()).await?;
             tx.commit().await?;
             store.close().await;
             Ok(())
         }
+        Command::Key(command) => account_key::run(command, config).await,
     }
+}
+
+fn role_names(roles: &[Role]) -> Vec<&'static str> {
+    roles.iter().map(|role| role.text()).collect()
 }
 
 fn with_viewer(mut roles: Vec<Role>) -> Vec<Role> {

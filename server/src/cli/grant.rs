@@ -4,7 +4,7 @@ use matinee_protocol::id::{EntitlementId, TitleId};
 use serde_json::json;
 
 use super::publish::terms;
-use super::{Error, account_named, now_ms, open_store, print};
+use super::{Error, account_named, note, now_ms, open_store, print};
 use crate::config::Config;
 use crate::license::plan::Scope;
 use crate::random;
@@ -51,6 +51,8 @@ pub(super) async fn run(args: &Args, config: &Config) -> Result<(), Error> {
         ..Entitlement::granted(id, account, Scope::Title(args.title), now_ms)
     };
     entitlement::insert(&mut tx, &granted).await?;
+    let detail = json!({ "account": account, "title": args.title, "views": args.views });
+    note(&mut tx, "entitlement.grant", &granted.id, detail, now_ms).await?;
     tx.commit().await?;
     store.close().await;
     print(args.json, &json!({ "entitlement": granted.id }), &format!("granted {}", granted.id))

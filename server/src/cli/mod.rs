@@ -2,6 +2,7 @@
 //! wrong command line.
 
 mod account;
+mod account_key;
 mod catalogue;
 mod grant;
 mod init;
@@ -9,6 +10,7 @@ mod key;
 mod ledger;
 mod plan;
 pub mod publish;
+mod report;
 mod revoke;
 mod serve;
 mod title;
@@ -83,6 +85,9 @@ enum Command {
     /// The ledger.
     #[command(subcommand)]
     Ledger(ledger::Command),
+    /// Reports.
+    #[command(subcommand)]
+    Report(report::Command),
 }
 
 /// Why a command failed.
@@ -167,6 +172,7 @@ async fn run(cli: Cli) -> Result<(), Error> {
         Command::Revoke(args) => revoke::run(&args, &config).await,
         Command::Key(command) => key::run(command, &config).await,
         Command::Ledger(command) => ledger::run(command, &config).await,
+        Command::Report(command) => report::run(command, &config).await,
     }
 }
 
@@ -195,6 +201,19 @@ async fn open_store(config: &Config) -> Result<Store, Error> {
 
 fn now_ms() -> i64 {
     SystemClock.now_ms()
+}
+
+/// Writes what a command did into the audit trail, in the transaction that does it.
+async fn note(
+    tx: &mut Tx,
+    action: &'static str,
+    subject: &impl ToString,
+    detail: serde_json::Value,
+    now_ms: i64,
+) -> Result<(), store::Error> {
+    use store::audit::{self, Act, Actor};
+    let act = Act { actor: Actor::Command, action, subject: subject.to_string(), detail, request_id: None };
+    audit::record(tx, &act, now_ms).await
 }
 
 /// The account that an argument names, by id or email address.

@@ -5,7 +5,7 @@ use matinee_protocol::id::{PlanId, TitleId};
 use serde_json::json;
 
 use super::publish::terms;
-use super::{Error, now_ms, open_store, print};
+use super::{Error, note, now_ms, open_store, print};
 use crate::api::plan_terms;
 use crate::config::Config;
 use crate::license::plan::Terms;
@@ -53,6 +53,8 @@ pub(super) async fn run(command: Command, config: &Config) -> Result<(), Error> 
         return Error::refused(format!("there is no title {title}"));
     }
     plan::insert(&mut tx, &added).await?;
+    let detail = json!({ "title": title, "price": added.price });
+    note(&mut tx, "plan.create", &added.id, detail, now_ms).await?;
     tx.commit().await?;
     store.close().await;
     print(json, &json!({ "plan": added.id }), &format!("added {}", added.id))

@@ -3,7 +3,7 @@
 use matinee_protocol::id::EntitlementId;
 use serde_json::json;
 
-use super::{Error, now_ms, open_store, print};
+use super::{Error, note, now_ms, open_store, print};
 use crate::config::Config;
 use crate::store::{entitlement, view};
 
@@ -29,6 +29,8 @@ pub(super) async fn run(args: &Args, config: &Config) -> Result<(), Error> {
     }
     entitlement::revoke(&mut tx, args.entitlement, &args.reason, now_ms).await?;
     let ended = view::revoke_all(&mut tx, args.entitlement, &args.reason, now_ms).await?;
+    let detail = json!({ "views_ended": ended.len() });
+    note(&mut tx, "entitlement.revoke", &args.entitlement, detail, now_ms).await?;
     tx.commit().await?;
     store.close().await;
     let data = json!({ "entitlement": args.entitlement, "views_ended": ended.len() });

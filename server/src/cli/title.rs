@@ -3,7 +3,7 @@
 use matinee_protocol::id::TitleId;
 use serde_json::json;
 
-use super::{Error, account_named, now_ms, open_store, print};
+use super::{Error, account_named, note, now_ms, open_store, print};
 use crate::api::cursor::PAGE_ROWS_MAX;
 use crate::api::title_create;
 use crate::config::Config;
@@ -45,6 +45,7 @@ pub(super) async fn run(command: Command, config: &Config) -> Result<(), Error> 
             let mut tx = store.write().await?;
             let publisher = account_named(&mut tx, &publisher).await?;
             title::insert(&mut tx, id, publisher, name, now_ms).await?;
+            note(&mut tx, "title.create", &id, json!({}), now_ms).await?;
             tx.commit().await?;
             print(json, &json!({ "title": id }), &format!("added {id}"))?;
         }

@@ -9,7 +9,7 @@ use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use crate::app::App;
-use crate::store::{self, event, idempotency, proof, session, view};
+use crate::store::{self, event, idempotency, proof, session, view, viewer};
 
 /// How often revocations by other processes are looked for.
 const REVOCATIONS_EVERY: Duration = Duration::from_secs(2);
@@ -85,6 +85,7 @@ pub async fn sweep(app: &App) -> Result<(), store::Error> {
     tx.commit().await?;
     let mut tx = app.store.write().await?;
     session::delete_expired(&mut tx, now_ms).await?;
+    viewer::delete_expired_tokens(&mut tx, now_ms).await?;
     tx.commit().await?;
     let mut tx = app.store.write().await?;
     view::expire_idle(&mut tx, idle_since_ms, now_ms).await?;

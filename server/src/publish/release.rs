@@ -23,6 +23,7 @@ use crate::clock::Clock;
 use crate::keyring::Keyring;
 use crate::origin::{self, Object, Origin};
 use crate::random;
+use crate::store::audit::{self, Act, Actor};
 use crate::store::release::{self, File, Release, State};
 use crate::store::{self, Store, upload};
 use crate::vault::{self, Vault};
@@ -255,6 +256,14 @@ impl Desk {
         }
         let mut tx = self.store.write().await?;
         if release::publish(&mut tx, found.id, &signed, clock.now_ms()).await? {
+            let act = Act {
+                actor: Actor::Account(found.publisher_id),
+                action: "release.publish",
+                subject: found.id.to_string(),
+                detail: serde_json::json!({ "title": found.title_id }),
+                request_id: None,
+            };
+            audit::record(&mut tx, &act, clock.now_ms()).await?;
             upload::forget(&mut tx, found.id).await?;
             tx.commit().await?;
             return Ok(());

@@ -40,7 +40,11 @@ impl Endpoint {
                 all.extend(session);
                 all.extend(proof);
             }
-            Authority::Publisher | Authority::Operator => {
+            Authority::ApiKey => {
+                all.extend(session);
+                all.extend([(403, "role_required"), (403, "scope_required")]);
+            }
+            Authority::Publisher | Authority::Operator | Authority::Integrator => {
                 all.extend(session);
                 all.push((403, "role_required"));
             }
@@ -135,6 +139,7 @@ fn security_schemes() -> Value {
     json!({
         "cookie": { "type": "apiKey", "in": "cookie", "name": crate::api::authority::COOKIE },
         "session": { "type": "http", "scheme": "bearer", "description": "the token of a login session" },
+        "api_key": { "type": "http", "scheme": "bearer", "description": "an API key" },
         "view": {
             "type": "apiKey", "in": "header", "name": "Authorization",
             "description": "`DPoP <view token>`, with a proof in the DPoP header",
@@ -188,6 +193,7 @@ fn security(authority: Authority) -> Value {
     match authority {
         Authority::None | Authority::Signaling => json!([]),
         Authority::View | Authority::Swarm => json!([{ "view": [] }]),
+        Authority::ApiKey => json!([{ "api_key": [] }, { "session": [] }, { "cookie": [] }]),
         _ => json!([{ "session": [] }, { "cookie": [] }]),
     }
 }

@@ -16,11 +16,14 @@ pub enum Role {
     Carrier,
     /// Runs the server.
     Operator,
+    /// Brings its own viewers, by programs with API keys.
+    Integrator,
 }
 
 impl Role {
     /// Every role.
-    pub const ALL: [Self; 4] = [Self::Viewer, Self::Publisher, Self::Carrier, Self::Operator];
+    pub const ALL: [Self; 5] =
+        [Self::Viewer, Self::Publisher, Self::Carrier, Self::Operator, Self::Integrator];
 
     /// Its name.
     pub fn text(self) -> &'static str {
@@ -29,6 +32,7 @@ impl Role {
             Self::Publisher => "publisher",
             Self::Carrier => "carrier",
             Self::Operator => "operator",
+            Self::Integrator => "integrator",
         }
     }
 }
@@ -37,10 +41,9 @@ impl std::str::FromStr for Role {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        Self::ALL
-            .into_iter()
-            .find(|role| role.text() == text)
-            .ok_or_else(|| format!("no role {text:?}: use viewer, publisher, carrier or operator"))
+        Self::ALL.into_iter().find(|role| role.text() == text).ok_or_else(|| {
+            format!("no role {text:?}: use viewer, publisher, carrier, operator or integrator")
+        })
     }
 }
 

@@ -20,6 +20,8 @@ macro_rules! on {
 }
 
 pub mod account;
+pub mod api_key;
+pub mod audit;
 pub mod backend;
 pub mod carry;
 pub mod catalogue;
@@ -45,6 +47,8 @@ pub mod signing_key;
 pub mod title;
 pub mod upload;
 pub mod view;
+pub mod viewer;
+pub mod whole;
 mod writer;
 
 use std::sync::Arc;

@@ -51,7 +51,7 @@ async fn roles_open_their_own_routes_only() {
     for route in ROUTES {
         let refused: &[&str] = match route.authority {
             Authority::Publisher => &[&viewer, &operator],
-            Authority::Operator => &[&viewer, &publisher],
+            Authority::Operator | Authority::Integrator | Authority::ApiKey => &[&viewer, &publisher],
             _ => continue,
         };
         for login in refused {

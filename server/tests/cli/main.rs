@@ -83,6 +83,34 @@ fn a_house_is_made_and_furnished() {
     let ledger = house.json(&["ledger", "check", "--json"]);
     assert_eq!((&ledger["sound"], &ledger["sum_minor"]), (&json!(true), &json!(0)));
     assert!(house.run(&["account", "roles", email, "--role", "operator"], "").status.success());
+
+    let words = ["account", "key", "add", email, "--name", "shop", "--scope", "viewers", "--json"];
+    let key = house.json(&words);
+    assert!(id(&key, "secret").starts_with(&id(&key["api_key"], "prefix")), "{key}");
+    let listed = house.json(&["account", "key", "list", email, "--json"]);
+    assert_eq!(listed, json!([key["api_key"]]), "without what it is");
+    let named = id(&key["api_key"], "id");
+    assert!(house.run(&["account", "key", "revoke", email, &named], "").status.success());
+    assert!(house.fails(&["account", "key", "revoke", email, &named]).contains("has no key"));
+    let trail = house.json(&["report", "audit", "--json"]);
+    let actions: Vec<_> = trail.as_array().unwrap().iter().rev().map(|act| id(act, "action")).collect();
+    assert_eq!(
+        actions,
+        [
+            "account.add",
+            "title.create",
+            "plan.create",
+            "entitlement.grant",
+            "entitlement.revoke",
+            "account.roles",
+            "api_key.create",
+            "api_key.revoke",
+        ]
+    );
+    assert_eq!(
+        house.json(&["report", "audit", "--subject", &entitlement, "--json"]).as_array().unwrap().len(),
+        2
+    );
 }
 
 #[test]

@@ -17,6 +17,7 @@ mod postgres;
 mod publish;
 mod race;
 mod schema;
+mod trail;
 mod view;
 
 use std::sync::Arc;
@@ -92,6 +93,9 @@ macro_rules! contract {
 contract! {
     account::accounts_sign_in_and_out;
     account::devices_are_noted_once;
+    trail::the_trail_only_grows;
+    trail::keys_and_tokens_hold_as_long_as_they_say;
+    trail::an_account_is_exported_and_closed;
     key::signing_keys_move_through_their_states;
     key::secrets_are_rewrapped;
     key::proofs_are_accepted_once;

@@ -73,6 +73,9 @@ impl House {
             .replace("{release}", &self.published.release)
             .replace("{title}", &self.published.title)
             .replace("{entitlement}", &self.entitlement)
+            .replace("{account}", uuid::Uuid::nil().to_string().as_str())
+            .replace("{session}", "00000000000000000000000000000000")
+            .replace("{key}", uuid::Uuid::nil().to_string().as_str())
             .replace("{payment}", &self.payment)
             .replace("{track}", "1")
             .replace("{artist}", "1")
@@ -155,7 +158,8 @@ async fn every_route_asks_for_its_authority() {
 async fn a_login_session_opens_only_what_its_role_may() {
     let house = House::build().await;
     // Signing out would end the session that the other routes are asked with.
-    for route in ROUTES.iter().filter(|route| route.path != "/v1/sessions/current") {
+    let signs_out = |route: &&Route| route.method == "DELETE" && route.path.starts_with("/v1/sessions");
+    for route in ROUTES.iter().filter(|route| !signs_out(route)) {
         let path = house.path(route);
         let shown = format!("{} {}", route.method, route.path);
         for who in [&house.viewer, &house.publisher, &house.operator] {
@@ -168,7 +172,9 @@ async fn a_login_session_opens_only_what_its_role_may() {
                 Authority::SessionAndProof => {
                     assert_eq!(seen, (401, "proof_required".to_owned()), "{shown} {}", who.email);
                 }
-                Authority::Operator if who.email != house.operator.email => {
+                Authority::Operator | Authority::Integrator | Authority::ApiKey
+                    if who.email != house.operator.email =>
+                {
                     assert_eq!(seen, (403, "role_required".to_owned()), "{shown} {}", who.email);
                 }
                 Authority::Publisher if who.email == house.viewer.email => {

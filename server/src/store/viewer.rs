@@ -1,0 +1,115 @@
+//! Viewers that an integrator made, and the tokens that bring them to the player's page.
+
+use matinee_protocol::encoding::sha256;
+use matinee_protocol::id::{AccountId, TitleId};
+
+use super::{Error, Tx, id};
+
+/// Names a new viewer. False if the integrator has one of this name.
+pub async fn insert(
+    tx: &mut Tx,
+    integrator: AccountId,
+    reference: &str,
+    viewer: AccountId,
+    now_ms: i64,
+) -> Result<bool, Error> {
+    let inserted = on!(tx, |db| sqlx::query(
+        "insert into integrator_viewers (integrator_id, reference, account_id, created_at_ms) \
+         values ($1, $2, $3, $4) on conflict (integrator_id, reference) do nothing"
+    )
+    .bind(integrator.to_string())
+    .bind(reference)
+    .bind(viewer.to_string())
+    .bind(now_ms)
+    .execute(db)
+    .await?
+    .rows_affected());
+    Ok(inserted == 1)
+}
+
+/// The viewer that an integrator calls so.
+pub async fn by_reference(
+    tx: &mut Tx,
+    integrator: AccountId,
+    reference: &str,
+) -> Result<Option<AccountId>, Error> {
+    let row: Option<(String,)> = on!(tx, |db| sqlx::query_as(
+        "select account_id from integrator_viewers where integrator_id = $1 and reference = $2"
+    )
+    .bind(integrator.to_string())
+    .bind(reference)
+    .fetch_optional(db)
+    .await)?;
+    row.map(|(account,)| id(&account)).transpose()
+}
+
+/// What an integrator calls its viewer; none if it is not its own.
+pub async fn reference_of(
+    tx: &mut Tx,
+    integrator: AccountId,
+    viewer: AccountId,
+) -> Result<Option<String>, Error> {
+    let row: Option<(String,)> = on!(tx, |db| sqlx::query_as(
+        "select reference from integrator_viewers where integrator_id = $1 and account_id = $2"
+    )
+    .bind(integrator.to_string())
+    .bind(viewer.to_string())
+    .fetch_optional(db)
+    .await)?;
+    Ok(row.map(|(reference,)| reference))
+}
+
+/// What is kept of an embed token: the token holds 32 random bytes.
+pub fn token_hash(token: &str) -> [u8; 32] {
+    sha256(token.as_bytes())
+}
+
+/// Keeps an embed token.
+pub async fn insert_token(
+    tx: &mut Tx,
+    hash: &[u8; 32],
+    viewer: AccountId,
+    title: TitleId,
+    (now_ms, expires_at_ms): (i64, i64),
+) -> Result<(), Error> {
+    on!(tx, |db| sqlx::query(
+        "insert into embed_tokens (token_hash, account_id, title_id, created_at_ms, expires_at_ms) \
+         values ($1, $2, $3, $4, $5)"
+    )
+    .bind(hash.as_slice())
+    .bind(viewer.to_string())
+    .bind(title.to_string())
+    .bind(now_ms)
+    .bind(expires_at_ms)
+    .execute(db)
+    .await
+    .map(drop))?;
+    Ok(())
+}
+
+/// Takes an embed token, once: whose it is and for what.
+pub async fn take_token(
+    tx: &mut Tx,
+    hash: &[u8; 32],
+    now_ms: i64,
+) -> Result<Option<(AccountId, TitleId)>, Error> {
+    let row: Option<(String, String)> = on!(tx, |db| {
+        sqlx::query_as(
+        "delete from embed_tokens where token_hash = $1 and expires_at_ms > $2 returning account_id, title_id"
+    )
+    .bind(hash.as_slice())
+    .bind(now_ms)
+    .fetch_optional(db)
+    .await
+    })?;
+    row.map(|(account, title)| Ok((id(&account)?, id(&title)?))).transpose()
+}
+
+/// Forgets tokens that nobody came with.
+pub async fn delete_expired_tokens(tx: &mut Tx, now_ms: i64) -> Result<u64, Error> {
+    Ok(on!(tx, |db| sqlx::query("delete from embed_tokens where expires_at_ms <= $1")
+        .bind(now_ms)
+        .execute(db)
+        .await?
+        .rows_affected()))
+}

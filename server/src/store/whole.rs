@@ -1,0 +1,153 @@
+//! Everything that is kept about an account: written out for its owner, and made nobody's when the account is closed.
+
+use matinee_protocol::id::AccountId;
+use serde_json::{Map, Value};
+use sqlx::{Column as _, Row as _};
+
+use super::{Error, Tx};
+
+/// What an account is given of itself: a name and the statement that reads it, the account's id as its parameter.
+/// Secrets (hashes of passwords, logins and keys) stay out.
+pub const EXPORTED: &[(&str, &str)] = &[
+    ("accounts", "select id, email, name, roles, created_at_ms from accounts where id = $1"),
+    ("sessions", "select created_at_ms, expires_at_ms, agent from sessions where account_id = $1"),
+    ("devices", "select * from devices where account_id = $1"),
+    (
+        "api_keys",
+        "select id, name, prefix, scopes, created_at_ms, expires_at_ms, revoked_at_ms from api_keys \
+         where account_id = $1",
+    ),
+    ("integrator_viewers", "select created_at_ms from integrator_viewers where account_id = $1"),
+    ("embed_tokens", "select title_id, created_at_ms, expires_at_ms from embed_tokens where account_id = $1"),
+    ("trials", "select * from trials where account_id = $1"),
+    ("coupon_uses", "select * from coupon_uses where account_id = $1"),
+    ("gift_codes", "select plan_id, redeemed_at_ms from gift_codes where redeemed_by = $1"),
+    ("viewer_group_members", "select * from viewer_group_members where account_id = $1"),
+    ("refunds", "select * from refunds where account_id = $1"),
+    ("payments", "select * from payments where account_id = $1"),
+    ("purchases", "select * from purchases where account_id = $1"),
+    ("entitlements", "select * from entitlements where account_id = $1"),
+    (
+        "views",
+        "select id, entitlement_id, release_id, jkt, state, opened_at_ms, last_seen_at_ms, ended_at_ms, end_reason \
+         from views where account_id = $1",
+    ),
+    ("carries", "select * from carries where account_id = $1"),
+    (
+        "key_releases",
+        "select k.* from key_releases k join views v on v.id = k.view_id where v.account_id = $1",
+    ),
+    (
+        "ledger_entries",
+        "select j.kind, j.reference, j.at_ms, e.account, e.amount_minor from ledger_entries e \
+         join journals j on j.id = e.journal_id where e.account like 'wallet/' || $1 || '/%' order by j.at_ms",
+    ),
+    ("titles", "select id, name, created_at_ms from titles where publisher_id = $1"),
+];
+
+/// Tables with accounts in them that are not exported, with the reason.
+pub const NOT_EXPORTED: &[(&str, &str)] =
+    &[("idempotency_keys", "copies of answers, kept for a day; what they answered is exported")];
+
+/// Reads a row into JSON; bytes are written as hex.
+macro_rules! object {
+    ($row:expr) => {{
+        let row = $row;
+        let mut object = Map::new();
+        for (at, column) in row.columns().iter().enumerate() {
+            let value = if let Ok(number) = row.try_get::<Option<i64>, _>(at) {
+                Value::from(number)
+            } else if let Ok(text) = row.try_get::<Option<String>, _>(at) {
+                Value::from(text)
+            } else if let Ok(flag) = row.try_get::<Option<bool>, _>(at) {
+                Value::from(flag)
+            } else {
+                Value::from(row.try_get::<Option<Vec<u8>>, _>(at)?.map(hex::encode))
+            };
+            object.insert(column.name().to_owned(), value);
+        }
+        Value::Object(object)
+    }};
+}
+
+/// Everything there is about an account.
+pub async fn export(tx: &mut Tx, account: AccountId) -> Result<Map<String, Value>, Error> {
+    let account = account.to_string();
+    let mut out = Map::new();
+    for (name, sql) in EXPORTED {
+        let mut rows = Vec::new();
+        match tx {
+            Tx::Sqlite(link) => {
+                for row in sqlx::query(*sql).bind(&account).fetch_all(&mut **link).await? {
+                    rows.push(object!(row));
+                }
+            }
+            Tx::Postgres(link) => {
+                for row in sqlx::query(*sql).bind(&account).fetch_all(&mut **link).await? {
+                    rows.push(object!(row));
+                }
+            }
+        }
+        out.insert((*name).to_owned(), Value::Array(rows));
+    }
+    Ok(out)
+}
+
+/// What happens to an account that is closed: nothing of it names its owner any more, and nothing of it can be used.
+/// What was paid, bought and used stays, under the id alone: the books must sum to zero for ever.
+const CLOSING: &[&str] = &[
+    "delete from sessions where account_id = $1",
+    "delete from embed_tokens where account_id = $1",
+    "delete from idempotency_keys where account_id = $1",
+    "delete from integrator_viewers where account_id = $1",
+    "delete from api_keys where account_id = $1",
+    "delete from devices where account_id = $1",
+    "delete from viewer_group_members where account_id = $1",
+    "update carries set state = 'ended' where account_id = $1 and state = 'active'",
+];
+
+/// Closes an account. False if there is none or it was closed before.
+pub async fn close(tx: &mut Tx, account: AccountId, now_ms: i64) -> Result<bool, Error> {
+    let id = account.to_string();
+    let closed = on!(tx, |db| sqlx::query(
+        "update accounts set email = 'closed-' || id || '@accounts.invalid', name = 'closed account', \
+         password_hash = '!', roles = 'viewer', deleted_at_ms = $2 where id = $1 and deleted_at_ms is null"
+    )
+    .bind(&id)
+    .bind(now_ms)
+    .execute(db)
+    .await?
+    .rows_affected());
+    if closed == 0 {
+        return Ok(false);
+    }
+    for sql in CLOSING {
+        on!(tx, |db| sqlx::query(*sql).bind(&id).execute(db).await.map(drop))?;
+    }
+    Ok(true)
+}
+
+/// Whether anything keeps an account open: titles that it publishes, or viewers that are its own.
+pub async fn is_needed(tx: &mut Tx, account: AccountId) -> Result<bool, Error> {
+    let (needed,): (i64,) = on!(tx, |db| sqlx::query_as(
+        "select (select count(*) from titles where publisher_id = $1) \
+         + (select count(*) from collections where publisher_id = $1) \
+         + (select count(*) from viewer_groups where publisher_id = $1) \
+         + (select count(*) from integrator_viewers where integrator_id = $1)"
+    )
+    .bind(account.to_string())
+    .fetch_one(db)
+    .await)?;
+    Ok(needed > 0)
+}
+
+/// The entitlements of an account that still hold.
+pub async fn standing(tx: &mut Tx, account: AccountId) -> Result<Vec<String>, Error> {
+    let rows: Vec<(String,)> = on!(tx, |db| sqlx::query_as(
+        "select id from entitlements where account_id = $1 and state in ('ready', 'active') order by id"
+    )
+    .bind(account.to_string())
+    .fetch_all(db)
+    .await)?;
+    Ok(rows.into_iter().map(|(id,)| id).collect())
+}
