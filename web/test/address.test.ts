@@ -27,6 +27,7 @@ test.each([
   ['/', { page: 'titles' }],
   ['/titles/abc', { page: 'title', title: 'abc' }],
   ['/watch/abc', { page: 'watch', entitlement: 'abc' }],
+  ['/embed/abc', { page: 'embed', title: 'abc' }],
   ['/sign-in?next=/titles/1', { page: 'sign-in', next: '/titles/1' }],
   ['/wallet', { page: 'wallet', next: '/' }],
   ['/library', { page: 'library' }],

@@ -175,6 +175,13 @@ export class Client {
     return (await this.call<{ account: Account }>({ method: 'POST', path: '/v1/sessions', body })).account;
   }
 
+  /** Exchanges an embed token, once. */
+  async enter(token: string): Promise<Account> {
+    const body = { token };
+    return (await this.call<{ account: Account }>({ method: 'POST', path: '/v1/embed-sessions', body }))
+      .account;
+  }
+
   async signOut(): Promise<void> {
     await this.call({ method: 'DELETE', path: '/v1/sessions/current' });
   }

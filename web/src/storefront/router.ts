@@ -4,6 +4,7 @@ export type Route =
   | { page: 'titles' }
   | { page: 'title'; title: string }
   | { page: 'watch'; entitlement: string }
+  | { page: 'embed'; title: string }
   | { page: 'sign-in'; next: string }
   | { page: 'sign-up'; next: string }
   | { page: 'wallet'; next: string }
@@ -22,6 +23,7 @@ export function routeOf(url: URL): Route {
   }
   if (first === 'titles') return { page: 'title', title: second };
   if (first === 'watch') return { page: 'watch', entitlement: second };
+  if (first === 'embed') return { page: 'embed', title: second };
   return { page: 'missing' };
 }
 

@@ -1,6 +1,7 @@
 // The storefront's frame: the bar above, and below it the page that the address names.
 import { html, LitElement, nothing, type TemplateResult } from 'lit';
 import { account, client, known, listen, set } from './account.ts';
+import './embed.ts';
 import './library.ts';
 import './sign.ts';
 import './title.ts';
@@ -88,6 +89,8 @@ export class Storefront extends LitElement {
         return html`<title-page title-id=${route.title}></title-page>`;
       case 'watch':
         return html`<watch-page entitlement=${route.entitlement}></watch-page>`;
+      case 'embed':
+        return html`<embed-page title-id=${route.title}></embed-page>`;
       case 'sign-in':
         return html`<sign-page .fresh=${false} next=${route.next}></sign-page>`;
       case 'sign-up':
