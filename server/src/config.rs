@@ -8,6 +8,9 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+/// A key with one of these in its name is not shown.
+const SECRET_WORDS: [&str; 4] = ["secret", "password", "token", "_key"];
+
 /// Lines of a comment.
 type Lines = &'static [&'static str];
 /// The keys of a section with their comments.
@@ -283,6 +286,24 @@ impl Config {
         }
     }
 
+    /// Every value with its default filled in, as it may be shown: what is secret is not told.
+    pub fn shown(&self) -> toml::Table {
+        let mut filled = self.clone();
+        filled.store.address = without_password(&self.store_address());
+        filled.vault.key_file = self.key_file().display().to_string();
+        filled.origin.address = self.origin_address();
+        let mut shown = toml::Table::try_from(filled).expect("a configuration is a table");
+        for section in shown.iter_mut().filter_map(|(_, section)| section.as_table_mut()) {
+            for (key, value) in section.iter_mut() {
+                let secret = SECRET_WORDS.iter().any(|word| key.contains(word));
+                if let Some(text) = value.as_str().filter(|text| secret && !text.is_empty()) {
+                    *value = toml::Value::String(format!("({} characters, not shown)", text.chars().count()));
+                }
+            }
+        }
+        shown
+    }
+
     /// The documented file with every default, as `config.example.toml` holds it.
     pub fn example() -> String {
         let defaults = toml::Table::try_from(Self::default()).expect("the defaults are a table");
@@ -311,6 +332,18 @@ impl Config {
     }
 }
 
+/// An address without the password that may stand in it.
+fn without_password(address: &str) -> String {
+    let Some((scheme, rest)) = address.split_once("://") else { return address.to_owned() };
+    match rest.rsplit_once('@') {
+        Some((login, place)) => {
+            let name = login.split(':').next().unwrap_or_default();
+            format!("{scheme}://{name}@{place}")
+        }
+        None => address.to_owned(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -331,6 +364,16 @@ mod tests {
         assert_eq!(std::fs::read_to_string(&path).unwrap(), Config::example(), "run with UPDATE_EXAMPLES=1");
         let read: Config = toml::from_str(&Config::example()).unwrap();
         assert_eq!(read, Config::default());
+    }
+
+    #[test]
+    fn secrets_are_not_shown() {
+        let config = load(&[("MATINEE_STORE__ADDRESS", "postgres://ann:hunter2@db:5432/matinee")]).unwrap();
+        let shown = config.shown().to_string();
+        assert!(shown.contains("postgres://ann@db:5432/matinee") && !shown.contains("hunter2"), "{shown}");
+        assert!(shown.contains("vault.json") && shown.contains("objects"), "{shown}");
+        assert_eq!(without_password("sqlite:a.db"), "sqlite:a.db");
+        assert_eq!(without_password("postgres://db/matinee"), "postgres://db/matinee");
     }
 
     #[test]

@@ -41,7 +41,7 @@ pub(super) async fn run(args: &Args, config: &Config) -> Result<(), Error> {
 }
 
 /// Makes a folder that only its owner can enter.
-fn make_private(folder: &std::path::Path) -> std::io::Result<()> {
+pub(super) fn make_private(folder: &std::path::Path) -> std::io::Result<()> {
     if folder.is_dir() {
         return Ok(());
     }

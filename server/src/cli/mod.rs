@@ -3,7 +3,10 @@
 
 mod account;
 mod account_key;
+mod backup;
 mod catalogue;
+mod database;
+mod doctor;
 mod grant;
 mod init;
 mod key;
@@ -88,6 +91,35 @@ enum Command {
     /// Reports.
     #[command(subcommand)]
     Report(report::Command),
+    /// Saves the database while the server runs.
+    Backup(backup::BackupArgs),
+    /// Puts a saved database back.
+    Restore(backup::RestoreArgs),
+    /// The database.
+    #[command(subcommand)]
+    Store(database::Command),
+    /// Looks at everything that a server needs, and says what to do.
+    Doctor(doctor::Args),
+    /// The configuration.
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Prints what makes a shell complete this command's words.
+    Completions {
+        /// The shell.
+        #[arg(value_enum)]
+        shell: clap_complete::Shell,
+    },
+}
+
+/// The configuration.
+#[derive(Debug, Subcommand)]
+enum ConfigCommand {
+    /// Reads it as the server would, and says what it comes to.
+    Check {
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 /// Why a command failed.
@@ -173,7 +205,26 @@ async fn run(cli: Cli) -> Result<(), Error> {
         Command::Key(command) => key::run(command, &config).await,
         Command::Ledger(command) => ledger::run(command, &config).await,
         Command::Report(command) => report::run(command, &config).await,
+        Command::Backup(args) => backup::backup(&args, &config).await,
+        Command::Restore(args) => backup::restore(&args, &config).await,
+        Command::Store(command) => database::run(command).await,
+        Command::Doctor(args) => doctor::run(&args, &config).await,
+        Command::Config(ConfigCommand::Check { json }) => check_config(&config, json),
+        Command::Completions { shell } => completions(shell),
     }
+}
+
+/// Whoever comes here has read it already; what is left is to say what it comes to.
+fn check_config(config: &Config, json: bool) -> Result<(), Error> {
+    let shown = config.shown();
+    print(json, &shown, &format!("# understood\n{}", shown.to_string().trim_end()))
+}
+
+fn completions(shell: clap_complete::Shell) -> Result<(), Error> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut <Cli as clap::CommandFactory>::command(), "matinee", &mut script);
+    let mut out = std::io::stdout().lock();
+    out.write_all(&script).map_err(|error| Error::System("standard output".to_owned(), error))
 }
 
 /// Logs to standard error, as `RUST_LOG` asks; as JSON lines with `MATINEE_LOG_FORMAT=json`.

@@ -1,5 +1,7 @@
 //! `matinee report`.
 
+mod sales;
+
 use super::{Error, open_store, print};
 use crate::config::Config;
 use crate::store::audit::{self, AuditEntry};
@@ -20,10 +22,15 @@ pub(super) enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Purchases, money and views by title.
+    Sales(sales::Args),
 }
 
 pub(super) async fn run(command: Command, config: &Config) -> Result<(), Error> {
-    let Command::Audit { subject, limit, json } = command;
+    let (subject, limit, json) = match command {
+        Command::Audit { subject, limit, json } => (subject, limit, json),
+        Command::Sales(args) => return sales::run(&args, config).await,
+    };
     let store = open_store(config).await?;
     let mut tx = store.read().await?;
     let acts = audit::listed(&mut tx, subject.as_deref(), &Asked::first(limit)).await?.rows;

@@ -186,6 +186,16 @@ impl Origin {
         Ok(sizes)
     }
 
+    /// Writes a small object of no release and takes it away again.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub async fn try_writing(&self) -> Result<(), Error> {
+        let path = self.prefix.clone().join("written-by-doctor");
+        self.store.put(&path, PutPayload::from_static(b"matinee")).await?;
+        Ok(self.store.delete(&path).await?)
+    }
+
     /// How many objects a release has.
     ///
     /// # Errors

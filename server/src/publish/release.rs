@@ -226,7 +226,7 @@ impl Desk {
         if let Some(file) = files.iter().find(|file| file.uploaded_bytes != file.size_bytes) {
             return Err(Error::Incomplete(file.file, file.uploaded_bytes, file.size_bytes));
         }
-        self.check_objects(found, &files).await?;
+        check_objects(&self.origin, found, &files).await?;
         let mut described = Vec::with_capacity(files.len());
         for file in files {
             let pages = self.write_pages(found.id, file.file).await?;
@@ -301,22 +301,6 @@ impl Desk {
         Ok(())
     }
 
-    /// Sees that every acknowledged segment is there in its right length: disks and people lose files.
-    async fn check_objects(&self, found: &Release, files: &[File]) -> Result<(), Error> {
-        let sizes = self.origin.segment_sizes(found.id).await?;
-        let tag_bytes = if found.sealed { u64::from(TAG_BYTES) } else { 0 };
-        for file in files {
-            for segment in 0..segments(file.size_bytes) {
-                let plain = segment_bytes(file.size_bytes, segment);
-                let expected = plain + plain.div_ceil(u64::from(CHUNK_BYTES)) * tag_bytes;
-                if sizes.get(&(file.file, segment)) != Some(&expected) {
-                    return Err(Error::Damaged(file.file));
-                }
-            }
-        }
-        Ok(())
-    }
-
     /// Writes a file's hash pages and gives their hashes.
     async fn write_pages(&self, release: ReleaseId, file: FileIndex) -> Result<Vec<PageHash>, Error> {
         let mut tx = self.store.read().await?;
@@ -380,4 +364,20 @@ fn described(at: u32, file: &NewFile) -> File {
         epoch_chunks: manifest::epoch_chunks(file.size_bytes, file.duration_ms),
         uploaded_bytes: 0,
     }
+}
+
+/// Sees that every acknowledged segment is there in its right length: disks and people lose files.
+pub async fn check_objects(origin: &Origin, found: &Release, files: &[File]) -> Result<(), Error> {
+    let sizes = origin.segment_sizes(found.id).await?;
+    let tag_bytes = if found.sealed { u64::from(TAG_BYTES) } else { 0 };
+    for file in files {
+        for segment in 0..segments(file.size_bytes) {
+            let plain = segment_bytes(file.size_bytes, segment);
+            let expected = plain + plain.div_ceil(u64::from(CHUNK_BYTES)) * tag_bytes;
+            if sizes.get(&(file.file, segment)) != Some(&expected) {
+                return Err(Error::Damaged(file.file));
+            }
+        }
+    }
+    Ok(())
 }

@@ -207,6 +207,49 @@ impl Store {
         })
     }
 
+    /// A connection that reads one moment of the database, whatever others write.
+    pub async fn snapshot(&self) -> Result<Tx, Error> {
+        let mut tx = self.read().await?;
+        match &mut tx {
+            Tx::Sqlite(link) => sqlx::query("begin").execute(&mut **link).await.map(drop)?,
+            Tx::Postgres(link) => {
+                let begin = "begin isolation level repeatable read read only";
+                sqlx::query(begin).execute(&mut **link).await.map(drop)?;
+            }
+        }
+        Ok(tx)
+    }
+
+    /// Writes the whole database, as it is at this moment, into a new file. SQLite only: PostgreSQL has its own tools.
+    pub async fn save_to(&self, file: &Path) -> Result<(), Error> {
+        let Self::Sqlite { readers, .. } = self else { return Err(Error::Corrupt("not SQLite")) };
+        let mut connection = readers.acquire().await?.detach();
+        // It reads the database and writes another file, which a connection that only reads takes for writing.
+        sqlx::query("pragma query_only = off").execute(&mut connection).await?;
+        sqlx::query("vacuum into $1").bind(file.display().to_string()).execute(&mut connection).await?;
+        Ok(())
+    }
+
+    /// What SQLite finds wrong with its file; nothing if it is sound. PostgreSQL has its own tools.
+    pub async fn integrity(&self) -> Result<Vec<String>, Error> {
+        let Self::Sqlite { readers, .. } = self else { return Ok(Vec::new()) };
+        let rows: Vec<(String,)> = sqlx::query_as("pragma quick_check").fetch_all(readers).await?;
+        Ok(rows.into_iter().map(|(found,)| found).filter(|found| found != "ok").collect())
+    }
+
+    /// Migrations that this program has and the database has not.
+    pub async fn migrations_missing(&self) -> Result<usize, Error> {
+        let (all, sql) = match self {
+            Self::Sqlite { .. } => (&SQLITE, "select count(*) from _sqlx_migrations where success"),
+            Self::Postgres(_) => (&POSTGRES, "select count(*) from _sqlx_migrations where success"),
+        };
+        let mut tx = self.read().await?;
+        let done: Result<(i64,), sqlx::Error> = on!(&mut tx, |db| sqlx::query_as(sql).fetch_one(db).await);
+        // Without the table of migrations none was ever made.
+        let done = done.map_or(0, |(done,)| usize::try_from(done).unwrap_or(0));
+        Ok(all.iter().count().saturating_sub(done))
+    }
+
     /// Waits for what is under way and closes every connection.
     pub async fn close(&self) {
         match self {
@@ -220,7 +263,7 @@ impl Store {
 }
 
 /// A statement put together from rows, for the database of this connection.
-pub(super) fn statement<C: sqlx::Connection>(_: &C, sql: &'static str) -> QueryBuilder<C::Database> {
+pub(super) fn statement<C: sqlx::Connection>(_: &C, sql: &str) -> QueryBuilder<C::Database> {
     QueryBuilder::new(sql)
 }
 
@@ -297,5 +340,16 @@ pub(super) async fn settle_index(tx: &mut Tx) -> Result<(), Error> {
             sqlx::query("analyze tracks").execute(&mut **link).await?;
         }
     }
+    Ok(())
+}
+
+/// Lets a table's own numbering go on after the rows that came with numbers. SQLite does so by itself.
+pub(super) async fn number_from(tx: &mut Tx, table: &str, column: &str) -> Result<(), Error> {
+    let Tx::Postgres(link) = tx else { return Ok(()) };
+    let sql = format!(
+        "select setval(pg_get_serial_sequence('{table}', '{column}'), \
+         (select coalesce(max({column}), 0) + 1 from {table}), false)"
+    );
+    sqlx::query(sqlx::AssertSqlSafe(sql)).execute(&mut **link).await?;
     Ok(())
 }

@@ -449,6 +449,31 @@ pub async fn put_tracks(tx: &mut Tx, tracks: &[NewTrack]) -> Result<(), Error> {
     backend::index_tracks(tx, &before, &mut now).await
 }
 
+/// Tracks whose words are read at once.
+const REINDEXED_ROWS: i64 = 10_000;
+
+/// Puts every track into the search index, after they came in from another database.
+pub(super) async fn index_all(tx: &mut Tx) -> Result<(), Error> {
+    let mut after = 0;
+    loop {
+        let rows: Vec<(i32, i32, String)> = on!(tx, |db| sqlx::query_as(
+            "select id, popularity, words from tracks where id > $1 order by id limit $2"
+        )
+        .bind(after)
+        .bind(REINDEXED_ROWS)
+        .fetch_all(db)
+        .await)?;
+        let Some((last, ..)) = rows.last() else { break };
+        after = *last;
+        let mut now: Vec<_> = rows
+            .iter()
+            .map(|(id, popularity, words)| (After { popularity: *popularity, id: *id }, words.as_str()))
+            .collect();
+        backend::index_tracks(tx, &[], &mut now).await?;
+    }
+    backend::settle_index(tx).await
+}
+
 /// Makes searching quick after many tracks were put.
 pub async fn settle(tx: &mut Tx) -> Result<(), Error> {
     backend::settle_index(tx).await

@@ -179,6 +179,18 @@ pub async fn latest_published_id(tx: &mut Tx, title: TitleId) -> Result<Option<R
     row.map(|(release,)| id(&release)).transpose()
 }
 
+/// Published releases by id, from after this one on, at most `limit`.
+pub async fn published(tx: &mut Tx, after: Option<ReleaseId>, limit: i64) -> Result<Vec<ReleaseId>, Error> {
+    let rows: Vec<(String,)> = on!(tx, |db| sqlx::query_as(
+        "select id from releases where state = 'published' and id > $1 order by id limit $2"
+    )
+    .bind(after.map_or_else(String::new, |after| after.to_string()))
+    .bind(limit)
+    .fetch_all(db)
+    .await)?;
+    rows.iter().map(|(release,)| id(release)).collect()
+}
+
 /// The files of a release, by position.
 pub async fn files(tx: &mut Tx, release: ReleaseId) -> Result<Vec<File>, Error> {
     let rows: Vec<FileRow> = on!(tx, |db| sqlx::query_as(

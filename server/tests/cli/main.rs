@@ -1,6 +1,14 @@
 //! The command as a program: what it prints, what it leaves, how it fails.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
+#![allow(
+    clippy::unwrap_used,
+    unreachable_pub,
+    reason = "a test that cannot go on should say where; it exports nothing"
+)]
+
+mod operator;
+#[path = "../store/postgres.rs"]
+mod postgres;
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
