@@ -147,6 +147,8 @@ section! {
         sign_in_attempts_per_minute_max: u32 = 10,
         /// Password hashings at once; each takes 19 MiB.
         password_hashings_max: u32 = 4,
+        /// Guests let in an hour, who play what is free for them without an account; 0 is none.
+        guests_per_hour_max: u32 = 1000,
         /// Whether anyone may open an account.
         open: bool = true,
     }

@@ -118,8 +118,15 @@ routes! {
     GET    "/v1/albums/{album}"                                 None            album_show;
     GET    "/v1/genres"                                         None            genre_list;
     GET    "/v1/genres/{genre}/tracks"                          None            genre_tracks;
+    POST   "/v1/titles/{title}/previews"                        Session         preview_create;
+    GET    "/v1/collections/{collection}"                       None            collection_show;
+    POST   "/v1/guests"                                         None            guest_create;
     POST   "/v1/purchases"                                      Session         purchase_create;
+    POST   "/v1/gift-codes/redemptions"                         Session         gift_redeem;
     GET    "/v1/entitlements"                                   Session         entitlement_list;
+    GET    "/v1/entitlements/{entitlement}/status"              Session         entitlement_status;
+    PUT    "/v1/entitlements/{entitlement}/renewal"             Session         entitlement_renewal;
+    POST   "/v1/entitlements/{entitlement}/return"              Session         entitlement_return;
 
     POST   "/v1/views"                                          SessionAndProof view_open;
     POST   "/v1/views/{view}/licenses"                          View            license_issue;
@@ -135,6 +142,14 @@ routes! {
 
     POST   "/v1/titles"                                         Publisher       title_create;
     POST   "/v1/titles/{title}/plans"                           Publisher       plan_create;
+    PUT    "/v1/titles/{title}/rights"                          Publisher       rights_set;
+    POST   "/v1/collections"                                    Publisher       collection_create;
+    POST   "/v1/collections/{collection}/plans"                 Publisher       collection_plan_create;
+    PUT    "/v1/collections/{collection}/titles/{title}"        Publisher       collection_title_put;
+    DELETE "/v1/collections/{collection}/titles/{title}"        Publisher       collection_title_remove;
+    POST   "/v1/groups"                                         Publisher       group_create;
+    POST   "/v1/groups/{group}/members"                         Publisher       group_member_add;
+    DELETE "/v1/groups/{group}/members/{account}"               Publisher       group_member_remove;
     POST   "/v1/titles/{title}/releases"                        Publisher       release_create;
     HEAD   "/v1/releases/{release}/files/{file}/upload"         Publisher       upload_offset;
     PATCH  "/v1/releases/{release}/files/{file}/upload"         Publisher       upload_append;
@@ -152,6 +167,8 @@ routes! {
 
     GET    "/v1/audit"                                          Operator        audit_list;
     POST   "/v1/entitlements/{entitlement}/revocation"          Operator        entitlement_revoke;
+    POST   "/v1/coupons"                                        Operator        coupon_create;
+    POST   "/v1/plans/{plan}/gift-codes"                        Operator        gift_codes_create;
     GET    "/v1/ledger/balance"                                 Operator        ledger_balance;
 }
 

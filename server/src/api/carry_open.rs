@@ -4,7 +4,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use matinee_protocol::api::Opening;
-use matinee_protocol::id::{ReleaseId, ViewId};
+use matinee_protocol::id::{ReleaseId, TitleId, ViewId};
 use matinee_protocol::token::Role as TokenRole;
 
 use super::authority::{Proof, Session};
@@ -13,10 +13,10 @@ use super::json::Path;
 use super::problem::Problem;
 use super::token;
 use crate::app::App;
-use crate::license::NO_LIMIT_MS;
+use crate::license::{NO_LIMIT_MS, decide};
 use crate::random;
 use crate::store::account::Role;
-use crate::store::{carry, release};
+use crate::store::{Tx, carry, entitlement, release, right};
 
 /// How the interface's document tells of it.
 pub fn doc() -> Doc {
@@ -28,7 +28,7 @@ pub fn doc() -> Doc {
 }
 
 /// Answers 201 with an opening, 200 if this device carries the release already. For the release's publisher, carriers
-/// and operators.
+/// and operators, and before a premiere for viewers who may play it then.
 pub async fn handle(
     State(app): State<App>,
     session: Session,
@@ -45,8 +45,9 @@ pub async fn handle(
     let found = found
         .filter(|found| found.state == release::State::Published)
         .ok_or_else(|| Problem::not_found("release"))?;
+    let before_premiere = awaits(&mut tx, &session, found.title_id, now_ms).await?;
     let own = session.has(Role::Publisher) && found.publisher_id == session.account;
-    if !own && !session.has(Role::Carrier) && !session.has(Role::Operator) {
+    if !own && !before_premiere && !session.has(Role::Carrier) && !session.has(Role::Operator) {
         return Err(Problem::forbidden("role_required", "this needs the role carrier"));
     }
     let id = ViewId::from_bytes(random::id(now_ms));
@@ -55,4 +56,18 @@ pub async fn handle(
     let opening =
         token::opening(&app, (carry, release), proof.device, TokenRole::Carrier, NO_LIMIT_MS, None)?;
     Ok((if new { StatusCode::CREATED } else { StatusCode::OK }, Json(opening)))
+}
+
+/// Whether a title opens later, and one of the account's entitlements is to it.
+async fn awaits(tx: &mut Tx, session: &Session, title: TitleId, now_ms: i64) -> Result<bool, Problem> {
+    for held in entitlement::by_account(tx, session.account).await? {
+        let Some(title) = right::title(tx, title, session.account, Some(held.id)).await? else { break };
+        if title.available_from_ms.is_none_or(|from| from <= now_ms) {
+            break;
+        }
+        if decide::windows(&held, now_ms).is_ok() && decide::belongs(&held, &title).is_ok() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }

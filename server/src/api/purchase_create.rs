@@ -15,6 +15,7 @@ use super::problem::Problem;
 use crate::app::App;
 use crate::random;
 use crate::store::Tx;
+use crate::store::account::Role;
 use crate::store::coupon::{self, canonical};
 use crate::store::idempotency::Kept;
 use crate::store::plan::{self, Plan};
@@ -56,7 +57,7 @@ pub async fn handle(
     let now_ms = app.clock.now_ms();
     // A plan never changes: it is read outside the transaction, of which SQLite runs one at a time.
     let mut tx = app.store.read().await?;
-    let drafted = draft(&mut tx, session.account, &body, now_ms).await;
+    let drafted = draft(&mut tx, &session, &body, now_ms).await;
     drop(tx);
     let tx = app.store.write().await?;
     let foreseen = drafted.as_ref().ok().map(|(_, _, _, kept)| kept.clone());
@@ -97,11 +98,17 @@ fn coupon_refused() -> Problem {
 /// What the purchase would be, and its answer.
 async fn draft(
     tx: &mut Tx,
-    account: AccountId,
+    session: &Session,
     body: &Body,
     now_ms: i64,
 ) -> Result<(Plan, Sale, PurchaseAnswer, Kept), Problem> {
     let plan = plan::by_id(tx, body.plan).await?.ok_or_else(|| Problem::not_found("plan"))?;
+    if session.has(Role::Guest) && !plan.terms.guests() {
+        return Err(Problem::forbidden(
+            "account_required",
+            "this plan is not for guests: open an account first",
+        ));
+    }
     if body.trial && plan.terms.renewal().is_none_or(|renewal| renewal.trial_ms.is_none()) {
         return Err(Problem::new(
             StatusCode::UNPROCESSABLE_ENTITY,
@@ -118,7 +125,7 @@ async fn draft(
         None => None,
     };
     let conditions = Conditions { amount, coupon: body.coupon.as_deref().map(canonical), trial: body.trial };
-    let (sale, answer) = sale(account, &plan, conditions, now_ms)?;
+    let (sale, answer) = sale(session.account, &plan, conditions, now_ms)?;
     let kept = idempotent::kept(StatusCode::CREATED, &answer)?;
     Ok((plan, sale, answer, kept))
 }

@@ -6,21 +6,29 @@ use matinee_protocol::api::{FileSummary, ReleaseSummary, TitleSummary};
 use matinee_protocol::id::TitleId;
 use serde_json::{Value, json};
 
+use super::authority::Session;
 use super::doc::Doc;
 use super::json::Path;
 use super::problem::Problem;
 use crate::app::App;
 use crate::store::title::{self, Title};
-use crate::store::{self, Tx, plan, release};
+use crate::store::{self, Tx, group, plan, release};
 
 /// How the interface's document tells of it.
 pub fn doc() -> Doc {
     Doc::new("A title, its plans and its newest release").object(200, |it| it.field::<TitleSummary>("title"))
 }
 
-/// Answers.
-pub async fn handle(State(app): State<App>, Path(title): Path<TitleId>) -> Result<Json<Value>, Problem> {
+/// Answers; a private title is there for its publisher and its group only.
+pub async fn handle(
+    State(app): State<App>,
+    session: Option<Session>,
+    Path(title): Path<TitleId>,
+) -> Result<Json<Value>, Problem> {
     let mut tx = app.store.read().await?;
+    if !group::may_see(&mut tx, title, session.map(|session| session.account)).await? {
+        return Err(Problem::not_found("title"));
+    }
     let found = title::by_id(&mut tx, title).await?.ok_or_else(|| Problem::not_found("title"))?;
     Ok(Json(json!({ "title": summary(&mut tx, found).await? })))
 }

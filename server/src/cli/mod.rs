@@ -7,6 +7,8 @@ mod backup;
 mod catalogue;
 mod database;
 mod doctor;
+mod collection;
+mod coupon;
 mod grant;
 mod init;
 mod key;
@@ -78,6 +80,13 @@ enum Command {
     /// Artists, albums and tracks.
     #[command(subcommand)]
     Catalogue(catalogue::Command),
+    /// Collections: titles that are sold together.
+    #[command(subcommand)]
+    Collection(collection::Command),
+    /// Makes a coupon.
+    Coupon(coupon::Args),
+    /// Makes gift codes.
+    Gift(coupon::GiftArgs),
     /// Gives an account the right to a title.
     Grant(grant::Args),
     /// Takes an entitlement back and ends its views.
@@ -200,6 +209,9 @@ async fn run(cli: Cli) -> Result<(), Error> {
         Command::Title(command) => title::run(command, &config).await,
         Command::Plan(command) => plan::run(command, &config).await,
         Command::Catalogue(command) => catalogue::run(command, &config).await,
+        Command::Collection(command) => collection::run(command, &config).await,
+        Command::Coupon(args) => coupon::run(args, &config).await,
+        Command::Gift(args) => coupon::gift(args, &config).await,
         Command::Grant(args) => grant::run(&args, &config).await,
         Command::Revoke(args) => revoke::run(&args, &config).await,
         Command::Key(command) => key::run(command, &config).await,

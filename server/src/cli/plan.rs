@@ -1,61 +1,146 @@
 //! `matinee plan`.
 
 use matinee_protocol::api::Money;
-use matinee_protocol::id::{PlanId, TitleId};
+use matinee_protocol::id::{CollectionId, PlanId, TitleId};
 use serde_json::json;
 
 use super::publish::terms;
 use super::{Error, note, now_ms, open_store, print};
-use crate::api::plan_terms;
+use crate::api::plan_terms::PlanBody;
 use crate::config::Config;
-use crate::license::plan::Terms;
+use crate::license::plan::Scope;
 use crate::random;
-use crate::store::plan::{self, Plan};
-use crate::store::title;
+use crate::store::{collection, plan, title};
 
 /// Plans.
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {
-    /// Puts a title up for rent.
-    Add {
-        /// The title.
-        #[arg(long)]
-        title: TitleId,
-        /// The price, for example 0.50USD.
-        #[arg(long, value_name = "PRICE", value_parser = terms::money)]
-        rental: Money,
-        /// Views in one rental; as many as fit the window if not given.
-        #[arg(long)]
-        views: Option<u32>,
-        /// How long after the purchase it can be started.
-        #[arg(long, value_name = "TIME", default_value = "30d", value_parser = terms::time_ms)]
-        start_within: u64,
-        /// How long a rental plays once it was started.
-        #[arg(long, value_name = "TIME", default_value = "48h", value_parser = terms::time_ms)]
-        play_within: u64,
-        /// Print JSON.
-        #[arg(long)]
-        json: bool,
-    },
+    /// Puts a title, a bundle of titles or a collection up for sale.
+    Add(Box<Add>),
+}
+
+#[derive(Debug, clap::Args)]
+#[command(group(clap::ArgGroup::new("what").required(true).args(["title", "collection"])))]
+#[command(group(clap::ArgGroup::new("kind").required(true).args(["rental", "purchase", "subscription", "quota", "free"])))]
+pub(super) struct Add {
+    /// The title; given several times, a bundle.
+    #[arg(long)]
+    title: Vec<TitleId>,
+    /// The collection.
+    #[arg(long)]
+    collection: Option<CollectionId>,
+    /// The highest tier of the collection's titles that it opens.
+    #[arg(long, requires = "collection")]
+    tier: Option<u32>,
+    /// A rental at this price, for example 0.50USD.
+    #[arg(long, value_name = "PRICE", value_parser = terms::money)]
+    rental: Option<Money>,
+    /// To own for ever, at this price.
+    #[arg(long, value_name = "PRICE", value_parser = terms::money)]
+    purchase: Option<Money>,
+    /// A subscription at this price a period.
+    #[arg(long, value_name = "PRICE", value_parser = terms::money)]
+    subscription: Option<Money>,
+    /// So many titles of the collection a period, at this price a period.
+    #[arg(long, value_name = "PRICE", value_parser = terms::money, requires_all = ["collection", "titles"])]
+    quota: Option<Money>,
+    /// For nothing.
+    #[arg(long)]
+    free: bool,
+    /// Free: for guests too, who have no account.
+    #[arg(long, requires = "free")]
+    guests: bool,
+    /// Rental: views; as many as fit the window if not given.
+    #[arg(long, requires = "rental")]
+    views: Option<u32>,
+    /// Rental: how long after the purchase it can be started; 30d if not given.
+    #[arg(long, value_name = "TIME", value_parser = terms::time_ms, requires = "rental")]
+    start_within: Option<u64>,
+    /// Rental: how long it plays once it was started; 48h if not given.
+    #[arg(long, value_name = "TIME", value_parser = terms::time_ms, requires = "rental")]
+    play_within: Option<u64>,
+    /// Subscription and quota: `month` or `year`.
+    #[arg(long, default_value = "month")]
+    period: String,
+    /// Subscription and quota: how long it is free at first, once an account.
+    #[arg(long, value_name = "TIME", value_parser = terms::time_ms)]
+    trial: Option<u64>,
+    /// Subscription and quota: how long it outlives an unpaid period; 3d if not given.
+    #[arg(long, value_name = "TIME", value_parser = terms::time_ms)]
+    grace: Option<u64>,
+    /// Quota: titles a period.
+    #[arg(long, requires = "quota")]
+    titles: Option<u32>,
+    /// Devices that may play at once, where it is not the server's own limit.
+    #[arg(long)]
+    concurrent_views: Option<u32>,
+    /// What it is called, where the title's name does not say enough.
+    #[arg(long)]
+    name: Option<String>,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+const START_WITHIN_MS: u64 = 30 * 24 * 60 * 60 * 1000;
+const PLAY_WITHIN_MS: u64 = 48 * 60 * 60 * 1000;
+
+impl Add {
+    /// The same request as over HTTP: one place checks both.
+    fn body(&self) -> PlanBody {
+        let kinds = [
+            ("rental", &self.rental),
+            ("purchase", &self.purchase),
+            ("subscription", &self.subscription),
+            ("quota", &self.quota),
+        ];
+        let chosen = kinds.into_iter().find(|(_, price)| price.is_some());
+        let (kind, price) = chosen.map_or(("free", None), |(kind, price)| (kind, price.clone()));
+        let rental = self.rental.is_some();
+        let renews = self.subscription.is_some() || self.quota.is_some();
+        PlanBody {
+            kind: kind.to_owned(),
+            name: self.name.clone(),
+            price,
+            start_within_ms: rental.then(|| self.start_within.unwrap_or(START_WITHIN_MS)),
+            play_within_ms: rental.then(|| self.play_within.unwrap_or(PLAY_WITHIN_MS)),
+            views: self.views,
+            period: renews.then(|| self.period.clone()),
+            grace_ms: self.grace,
+            trial_ms: self.trial,
+            quota_titles: self.titles,
+            guests: self.free.then_some(self.guests),
+            concurrent_views: self.concurrent_views,
+            ..PlanBody::default()
+        }
+    }
 }
 
 pub(super) async fn run(command: Command, config: &Config) -> Result<(), Error> {
-    let Command::Add { title, rental, views, start_within, play_within, json } = command;
+    let Command::Add(args) = command;
     let now_ms = now_ms();
-    let terms = Terms::Rental { start_within_ms: start_within, play_within_ms: play_within, views };
+    let over =
+        args.collection.map(|collection| Scope::Collection { collection, tier: args.tier.unwrap_or(1) });
+    let scopes = args.title.iter().copied().map(Scope::Title).chain(over).collect();
     let id = PlanId::from_bytes(random::id(now_ms));
-    let added = Plan::of_title(id, title, rental, terms, now_ms);
-    plan_terms::check(&added, &config.payment.currency)
-        .or_else(|problem| Error::refused(problem.detail.into_owned()))?;
+    let added = args.body().plan(id, scopes, &config.payment.currency, now_ms);
+    let added = added.or_else(|problem| Error::refused(problem.detail.into_owned()))?;
     let store = open_store(config).await?;
     let mut tx = store.write().await?;
-    if title::by_id(&mut tx, title).await?.is_none() {
-        return Error::refused(format!("there is no title {title}"));
+    for title in &args.title {
+        if title::by_id(&mut tx, *title).await?.is_none() {
+            return Error::refused(format!("there is no title {title}"));
+        }
+    }
+    if let Some(collection) = args.collection
+        && collection::by_id(&mut tx, collection).await?.is_none()
+    {
+        return Error::refused(format!("there is no collection {collection}"));
     }
     plan::insert(&mut tx, &added).await?;
-    let detail = json!({ "title": title, "price": added.price });
+    let detail = json!({ "plan": added.summary() });
     note(&mut tx, "plan.create", &added.id, detail, now_ms).await?;
     tx.commit().await?;
     store.close().await;
-    print(json, &json!({ "plan": added.id }), &format!("added {}", added.id))
+    print(args.json, &json!({ "plan": added.id }), &format!("added {}", added.id))
 }

@@ -1,7 +1,9 @@
 //! What happens without a request: forgetting what has run out, telling peers what another process revoked, and
-//! reading keys that another process rotated, and asking what became of payments.
+//! reading keys that another process rotated, asking what became of payments, and charging the next period of
+//! subscriptions.
 
 pub mod reconcile;
+pub mod renewal;
 
 use std::time::Duration;
 
@@ -17,6 +19,8 @@ const REVOCATIONS_EVERY: Duration = Duration::from_secs(2);
 const KEYS_EVERY: Duration = Duration::from_secs(15);
 /// How often payments that are due are looked for.
 const PAYMENTS_EVERY: Duration = Duration::from_secs(1);
+/// How often subscriptions that are due are looked for.
+const RENEWALS_EVERY: Duration = Duration::from_secs(10);
 /// How often what has run out is forgotten.
 const SWEEP_EVERY: Duration = Duration::from_secs(60);
 /// How far back revocations are looked for: clocks of several servers differ.
@@ -29,6 +33,7 @@ pub async fn run(app: App, stop: CancellationToken) {
             every(REVOCATIONS_EVERY, || tell_revocations(&app)),
             every(KEYS_EVERY, || reload_keys(&app)),
             every(PAYMENTS_EVERY, || reconcile::run(&app)),
+            every(RENEWALS_EVERY, || renewal::run(&app)),
             every(SWEEP_EVERY, || sweep(&app)),
         )
     };

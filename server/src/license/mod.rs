@@ -8,6 +8,7 @@ pub mod epochs;
 pub mod issue;
 pub mod place;
 pub mod plan;
+pub mod prorate;
 pub mod status;
 pub mod view;
 

@@ -10,6 +10,8 @@ use super::{Error, Tx, id};
 pub enum Role {
     /// Buys and plays.
     Viewer,
+    /// Plays what is free for guests: an account that nobody signs in to again.
+    Guest,
     /// Publishes titles.
     Publisher,
     /// Holds and serves ciphertext without a license.
@@ -22,13 +24,14 @@ pub enum Role {
 
 impl Role {
     /// Every role.
-    pub const ALL: [Self; 5] =
-        [Self::Viewer, Self::Publisher, Self::Carrier, Self::Operator, Self::Integrator];
+    pub const ALL: [Self; 6] =
+        [Self::Viewer, Self::Guest, Self::Publisher, Self::Carrier, Self::Operator, Self::Integrator];
 
     /// Its name.
     pub fn text(self) -> &'static str {
         match self {
             Self::Viewer => "viewer",
+            Self::Guest => "guest",
             Self::Publisher => "publisher",
             Self::Carrier => "carrier",
             Self::Operator => "operator",
@@ -166,6 +169,17 @@ pub async fn hold(tx: &mut Tx, account: AccountId) -> Result<bool, Error> {
         .await?
         .rows_affected());
     Ok(held == 1)
+}
+
+/// How many guests were let in since then.
+pub async fn guests_since(tx: &mut Tx, since_ms: i64) -> Result<i64, Error> {
+    let (count,): (i64,) = on!(tx, |db| sqlx::query_as(
+        "select count(*) from accounts where roles = 'guest' and created_at_ms > $1"
+    )
+    .bind(since_ms)
+    .fetch_one(db)
+    .await)?;
+    Ok(count)
 }
 
 /// Gives an account other roles. False if there is no such account.

@@ -196,6 +196,23 @@ pub async fn of_kind(
     row.map(Entitlement::try_from).transpose()
 }
 
+/// Opens more or less of a title to a preview.
+pub async fn set_preview(
+    tx: &mut Tx,
+    entitlement: EntitlementId,
+    preview_ms: u64,
+    now_ms: i64,
+) -> Result<(), Error> {
+    on!(tx, |db| sqlx::query("update entitlements set preview_ms = $1, updated_at_ms = $2 where id = $3")
+        .bind(signed(preview_ms))
+        .bind(now_ms)
+        .bind(entitlement.to_string())
+        .execute(db)
+        .await
+        .map(drop))?;
+    Ok(())
+}
+
 /// Counts a view: takes one of those left and, at the first start, fixes until when play may go on. None, with
 /// nothing changed, if the entitlement does not allow another view now.
 pub async fn count_view(

@@ -76,14 +76,14 @@ pub async fn by_id(tx: &mut Tx, title: TitleId) -> Result<Option<Title>, Error> 
     row.map(Title::try_from).transpose()
 }
 
-/// Titles that can be played or bought, newest first.
+/// Titles for everybody, newest first.
 pub async fn listed(tx: &mut Tx, asked: &Asked) -> Result<Page<Title>, Error> {
     let (at, after) = asked.after();
     let rows: Vec<Row> = on!(tx, |db| {
         sqlx::query_as(
             "select t.id, t.publisher_id, a.name as publisher_name, t.name, t.created_at_ms \
-         from titles t join accounts a on a.id = t.publisher_id where (t.created_at_ms, t.id) < ($2, $3) \
-         order by t.created_at_ms desc, t.id desc limit $1",
+         from titles t join accounts a on a.id = t.publisher_id where t.group_id is null \
+         and (t.created_at_ms, t.id) < ($2, $3) order by t.created_at_ms desc, t.id desc limit $1",
         )
         .bind(asked.rows())
         .bind(at)

@@ -21,11 +21,13 @@ use matinee_server::store::account::{self, Account, Role};
 use matinee_server::store::plan::{self, Plan};
 use matinee_server::store::release::{self, File};
 use matinee_server::store::sealed::Shelf;
-use matinee_server::store::{Store, session, title};
+use matinee_server::store::{Store, Tx, session, title};
 use matinee_server::vault::Vault;
 use matinee_server::{random, router};
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
+
+use crate::postgres::Cluster;
 
 /// Where every test begins.
 pub const NOW_MS: i64 = 1_795_000_000_000;
@@ -43,8 +45,10 @@ pub struct Bench {
     pub title: TitleId,
     pub plan: PlanId,
     pub release: ReleaseId,
+    pub publisher: AccountId,
     router: Router,
     _folder: tempfile::TempDir,
+    _cluster: Option<Arc<Cluster>>,
 }
 
 /// A whole answer.
@@ -198,8 +202,24 @@ impl Bench {
 
     pub async fn with(config: Config) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let store =
-            Store::open(&format!("sqlite:{}", folder.path().join("test.db").display())).await.unwrap();
+        let address = format!("sqlite:{}", folder.path().join("test.db").display());
+        Self::over(config, folder, &address, None).await
+    }
+
+    /// The same over PostgreSQL.
+    pub async fn over_postgres(config: Config) -> Self {
+        let cluster = tokio::task::spawn_blocking(Cluster::shared).await.unwrap();
+        let address = cluster.database().await;
+        Self::over(config, tempfile::tempdir().unwrap(), &address, Some(cluster)).await
+    }
+
+    async fn over(
+        config: Config,
+        folder: tempfile::TempDir,
+        address: &str,
+        cluster: Option<Arc<Cluster>>,
+    ) -> Self {
+        let store = Store::open(address).await.unwrap();
         store.migrate().await.unwrap();
         let clock = Arc::new(ManualClock::new(NOW_MS));
         let parts = Parts {
@@ -215,7 +235,49 @@ impl Bench {
         let router = router::router(app.clone());
         let publisher = AccountId::from_bytes(random::id(NOW_MS));
         let (title, plan, release) = film(&app, publisher).await;
-        Self { app, clock, title, plan, release, router, _folder: folder }
+        Self { app, clock, title, plan, release, publisher, router, _folder: folder, _cluster: cluster }
+    }
+
+    /// A login of the film's publisher.
+    pub async fn studio_login(&self) -> String {
+        let mut tx = self.app.store.write().await.unwrap();
+        let token = "login-of-the-studio";
+        if session::by_hash(&mut tx, &session::hash(token), NOW_MS).await.unwrap().is_some() {
+            return token.to_owned();
+        }
+        session::insert(&mut tx, &session::hash(token), self.publisher, NOW_MS, NOW_MS * 2).await.unwrap();
+        tx.commit().await.unwrap();
+        token.to_owned()
+    }
+
+    /// Another film of the same publisher, without a plan.
+    pub async fn another_film(&self) -> TitleId {
+        let mut tx = self.app.store.write().await.unwrap();
+        let (title, _) = published(&self.app, &mut tx, self.publisher).await;
+        tx.commit().await.unwrap();
+        title
+    }
+
+    /// A viewer with ten dollars.
+    pub async fn viewer(&self, email: &str) -> String {
+        let login = self.login(email, &[Role::Viewer]).await;
+        let amount = json!({ "amount": Money { minor: 1000, currency: "USD".to_owned() } });
+        self.post("/v1/wallet/top-ups", &amount).bearer(&login).key("top").send().await.expect(201);
+        login
+    }
+
+    /// Opens a view of a title.
+    pub async fn open_title(
+        &self,
+        login: &str,
+        entitlement: EntitlementId,
+        title: TitleId,
+        device: &Device,
+    ) -> Answer {
+        let mut body = device.open(entitlement);
+        body["title"] = json!(title);
+        let key = hex::encode(random::bytes::<8>());
+        self.post("/v1/views", &body).bearer(login).key(&key).proof(device, None).send().await
     }
 
     pub fn call(&self, method: &'static str, path: impl Into<String>) -> Call<'_> {
@@ -288,10 +350,18 @@ pub fn opening(answer: &Answer) -> Opening {
     serde_json::from_value(answer.json()).unwrap()
 }
 
-/// A publisher's film: ten epochs of 64 chunks.
+/// A publisher's film, with its plan.
 async fn film(app: &App, publisher: AccountId) -> (TitleId, PlanId, ReleaseId) {
-    let title = TitleId::from_bytes(random::id(NOW_MS));
-    let release = ReleaseId::from_bytes(random::id(NOW_MS));
+    let account = Account {
+        id: publisher,
+        email: "studio@example.org".to_owned(),
+        name: "Studio".to_owned(),
+        roles: vec![Role::Viewer, Role::Publisher],
+        created_at_ms: NOW_MS,
+    };
+    let mut tx = app.store.write().await.unwrap();
+    assert!(account::insert(&mut tx, &account, "!").await.unwrap());
+    let (title, release) = published(app, &mut tx, publisher).await;
     let terms = Terms::Rental {
         start_within_ms: 30 * DAY_MS as u64,
         play_within_ms: 2 * DAY_MS as u64,
@@ -299,6 +369,15 @@ async fn film(app: &App, publisher: AccountId) -> (TitleId, PlanId, ReleaseId) {
     };
     let price = Money { minor: 50, currency: "USD".to_owned() };
     let plan = Plan::of_title(PlanId::from_bytes(random::id(NOW_MS)), title, price, terms, NOW_MS);
+    plan::insert(&mut tx, &plan).await.unwrap();
+    tx.commit().await.unwrap();
+    (title, plan.id, release)
+}
+
+/// A published film: ten epochs of 64 chunks, a minute each.
+async fn published(app: &App, tx: &mut Tx, publisher: AccountId) -> (TitleId, ReleaseId) {
+    let title = TitleId::from_bytes(random::id(NOW_MS));
+    let release = ReleaseId::from_bytes(random::id(NOW_MS));
     let file = File {
         file: FileIndex(0),
         name: "film.mp4".to_owned(),
@@ -308,20 +387,9 @@ async fn film(app: &App, publisher: AccountId) -> (TitleId, PlanId, ReleaseId) {
         epoch_chunks: 64,
         uploaded_bytes: 640 * 256 * 1024,
     };
-    let account = Account {
-        id: publisher,
-        email: "studio@example.org".to_owned(),
-        name: "Studio".to_owned(),
-        roles: vec![Role::Viewer, Role::Publisher],
-        created_at_ms: NOW_MS,
-    };
     let secret = app.vault.seal(&Shelf::Releases.vault_name(&release.to_string()), &RELEASE_SECRET);
-    let mut tx = app.store.write().await.unwrap();
-    assert!(account::insert(&mut tx, &account, "!").await.unwrap());
-    title::insert(&mut tx, title, publisher, "Big Buck Bunny", NOW_MS).await.unwrap();
-    plan::insert(&mut tx, &plan).await.unwrap();
-    release::insert(&mut tx, release, title, Some(&secret), &[file], NOW_MS).await.unwrap();
-    assert!(release::publish(&mut tx, release, "a.b.c", NOW_MS).await.unwrap());
-    tx.commit().await.unwrap();
-    (title, plan.id, release)
+    title::insert(tx, title, publisher, "Big Buck Bunny", NOW_MS).await.unwrap();
+    release::insert(tx, release, title, Some(&secret), &[file], NOW_MS).await.unwrap();
+    assert!(release::publish(tx, release, "a.b.c", NOW_MS).await.unwrap());
+    (title, release)
 }

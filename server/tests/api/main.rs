@@ -15,6 +15,55 @@ mod integrator;
 mod login;
 mod manners;
 mod money;
+mod policy;
+#[path = "../store/postgres.rs"]
+mod postgres;
 mod secret;
 mod storefront;
+mod subscription;
+mod terms;
 mod view;
+
+/// Runs each test over both databases.
+macro_rules! over_both {
+    ($($module:ident :: $name:ident ($config:expr);)*) => {
+        mod sqlite {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() {
+                let bench = crate::bench::Bench::with($config).await;
+                crate::$module::$name(&bench).await;
+            })*
+        }
+
+        mod postgresql {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() {
+                let bench = crate::bench::Bench::over_postgres($config).await;
+                crate::$module::$name(&bench).await;
+                bench.app.store.close().await;
+            })*
+        }
+    };
+}
+
+over_both! {
+    terms::a_purchase_is_for_ever(crate::policy::open());
+    terms::a_bundle_gives_an_entitlement_a_title(crate::policy::open());
+    terms::coupons_lower_a_price_once_an_account(crate::policy::open());
+    terms::gift_codes_give_a_plan_once(crate::policy::open());
+    terms::guests_play_what_is_free_for_them(crate::policy::open());
+    terms::a_preview_ends_with_its_last_whole_epoch(crate::policy::open());
+    terms::a_premiere_opens_at_its_millisecond(crate::policy::open());
+    terms::a_private_title_is_for_its_group(crate::policy::open());
+    terms::what_is_given_back_is_over(crate::policy::open());
+    subscription::a_month_is_renewed_until_it_is_given_up(crate::policy::open());
+    subscription::a_charge_that_fails_leaves_a_grace(crate::policy::open());
+    subscription::a_trial_is_free_once(crate::policy::open());
+    subscription::a_quota_counts_a_title_once_a_period(crate::policy::open());
+    subscription::races_take_no_title_too_many(crate::policy::open());
+    policy::devices_wait_for_their_turn(crate::policy::playing_at_once(2, "refuse"));
+    policy::the_oldest_stops(crate::policy::playing_at_once(1, "stop_oldest"));
+    policy::the_newest_stops(crate::policy::playing_at_once(2, "stop_newest"));
+    policy::races_open_no_view_too_many(crate::policy::playing_at_once(3, "refuse"));
+    policy::races_use_no_coupon_too_often(crate::policy::open());
+}

@@ -16,6 +16,9 @@ use matinee_tests::viewer::{Device, Viewer, nonce, now_s, problem};
 use reqwest::{Method, RequestBuilder};
 use serde_json::json;
 
+/// An id of nothing.
+const NOBODYS: &str = "0190d9e4-0000-7000-8000-000000000000";
+
 /// Everything the walk needs: a server with two titles, and one of each role.
 struct House {
     _deployment: Deployment,
@@ -81,6 +84,11 @@ impl House {
             .replace("{artist}", "1")
             .replace("{album}", "1")
             .replace("{genre}", "1")
+            // Of these there are none: nobody's collection is everybody else's 404.
+            .replace("{collection}", NOBODYS)
+            .replace("{group}", NOBODYS)
+            .replace("{account}", NOBODYS)
+            .replace("{plan}", NOBODYS)
             .replace("{file}", "0")
             .replace("{page}", "0");
         assert!(!path.contains('{'), "teach this test to fill in {path}");

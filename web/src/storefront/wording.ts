@@ -10,6 +10,8 @@ export function money({ minor, currency }: Money): string {
 
 const HOUR_MS = 3_600_000;
 const DAY_MS = 24 * HOUR_MS;
+/** What the server writes where there is no limit: the last second of the year 9999. */
+const NO_LIMIT_MS = 253_402_300_799_000;
 
 function span(milliseconds: number): string {
   if (milliseconds >= 2 * DAY_MS) return `${Math.round(milliseconds / DAY_MS)} days`;
@@ -17,14 +19,16 @@ function span(milliseconds: number): string {
   return duration(milliseconds);
 }
 
+function anyNumber(plan: Plan): string {
+  return plan.play_within_ms ? 'as often as you like in that time' : 'as often as you like';
+}
+
 /** `Rental: start within 30 days, then 48 hours to watch, 1 view`. */
 export function planInWords(plan: Plan): string {
   const parts = [
     plan.start_within_ms ? `start within ${span(plan.start_within_ms)}` : '',
     plan.play_within_ms ? `${span(plan.play_within_ms)} to watch once started` : '',
-    plan.views == null
-      ? 'as often as you like in that time'
-      : `${plan.views} ${plan.views === 1 ? 'view' : 'views'}`,
+    plan.views == null ? anyNumber(plan) : `${plan.views} ${plan.views === 1 ? 'view' : 'views'}`,
   ].filter((part) => part !== '');
   const kind = plan.kind === '' ? 'Plan' : `${plan.kind.charAt(0).toUpperCase()}${plan.kind.slice(1)}`;
   return `${kind}: ${parts.join(', ')}`;
@@ -41,13 +45,18 @@ export function playable(entitlement: Entitlement): boolean {
 export function entitlementInWords(entitlement: Entitlement): string {
   switch (entitlement.status) {
     case 'ready':
-      return `Ready to play. Start before ${date(entitlement.start_before_ms)}.`;
+      return entitlement.start_before_ms >= NO_LIMIT_MS
+        ? 'Ready to play.'
+        : `Ready to play. Start before ${date(entitlement.start_before_ms)}.`;
     case 'active':
       return entitlement.play_until_ms == null
         ? 'Started.'
         : `Started. Watch until ${date(entitlement.play_until_ms)}.`;
     case 'expired':
       return 'The time to watch is over.';
+    case 'returned':
+      return 'Given back.';
+    case 'cancelled':
     case 'revoked':
       return 'Withdrawn by the distributor.';
     default:

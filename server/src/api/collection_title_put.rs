@@ -1,0 +1,48 @@
+//! `PUT /v1/collections/{collection}/titles/{title}`: puts a title into a collection, or moves it to another tier.
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use matinee_protocol::id::{AccountId, CollectionId, TitleId};
+use serde::Deserialize;
+
+use super::authority::Publisher;
+use super::json::{Json, Path};
+use super::plan_terms::TIER_MAX;
+use super::problem::Problem;
+use crate::app::App;
+use crate::store::{Tx, collection, title};
+
+/// Body.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Body {
+    tier: u32,
+}
+
+/// Answers 204. Both must be the publisher's own.
+pub async fn handle(
+    State(app): State<App>,
+    Publisher(session): Publisher,
+    Path((collection, title)): Path<(CollectionId, TitleId)>,
+    body: Result<Json<Body>, Problem>,
+) -> Result<StatusCode, Problem> {
+    let mut tx = app.store.write().await?;
+    own(&mut tx, collection, session.account).await?;
+    let found = title::by_id(&mut tx, title).await?.filter(|found| found.publisher_id == session.account);
+    found.ok_or_else(|| Problem::not_found("title"))?;
+    let tier = body?.value.tier;
+    if !(1..=TIER_MAX).contains(&tier) {
+        let detail = format!("a tier is of 1 to {TIER_MAX}");
+        return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "tier_out_of_range", detail));
+    }
+    collection::put_title(&mut tx, collection, title, tier, app.clock.now_ms()).await?;
+    tx.commit().await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Refuses collections of others.
+pub async fn own(tx: &mut Tx, collection: CollectionId, account: AccountId) -> Result<(), Problem> {
+    let found = collection::by_id(tx, collection).await?;
+    let found = found.filter(|found| found.publisher_id == account);
+    found.map(drop).ok_or_else(|| Problem::not_found("collection"))
+}

@@ -1,0 +1,25 @@
+//! `DELETE /v1/collections/{collection}/titles/{title}`: takes a title out of a collection. Views that are open go on.
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use matinee_protocol::id::{CollectionId, TitleId};
+
+use super::authority::Publisher;
+use super::collection_title_put::own;
+use super::json::Path;
+use super::problem::Problem;
+use crate::app::App;
+use crate::store::collection;
+
+/// Answers 204, also if it was not in it.
+pub async fn handle(
+    State(app): State<App>,
+    Publisher(session): Publisher,
+    Path((collection, title)): Path<(CollectionId, TitleId)>,
+) -> Result<StatusCode, Problem> {
+    let mut tx = app.store.write().await?;
+    own(&mut tx, collection, session.account).await?;
+    collection::remove_title(&mut tx, collection, title).await?;
+    tx.commit().await?;
+    Ok(StatusCode::NO_CONTENT)
+}

@@ -1,0 +1,45 @@
+//! `PUT /v1/entitlements/{entitlement}/renewal`: whether the next period of a subscription is charged. Given up, it
+//! holds until what is paid for ends.
+
+use axum::Json as JsonResponse;
+use axum::extract::State;
+use matinee_protocol::id::EntitlementId;
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::authority::Session;
+use super::entitlement_status::document;
+use super::json::{Json, Path};
+use super::problem::Problem;
+use crate::app::App;
+use crate::store::{entitlement, renewal};
+
+/// Body.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Body {
+    renews: bool,
+}
+
+/// Answers with the status document; 409 `not_renewable`.
+pub async fn handle(
+    State(app): State<App>,
+    session: Session,
+    Path(id): Path<EntitlementId>,
+    Json { value: body, .. }: Json<Body>,
+) -> Result<JsonResponse<Value>, Problem> {
+    let now_ms = app.clock.now_ms();
+    let mut tx = app.store.write().await?;
+    let own = entitlement::by_id(&mut tx, id).await?.filter(|found| found.account_id == session.account);
+    let own = own.ok_or_else(|| Problem::not_found("entitlement"))?;
+    entitlement::hold(&mut tx, id).await?;
+    let changes = own.billing.is_some_and(|billing| billing.renews != body.renews);
+    if own.billing.is_none() || (changes && !renewal::set(&mut tx, id, body.renews, now_ms).await?) {
+        let detail = "only a subscription that has not ended is renewed or given up";
+        return Err(Problem::conflict("not_renewable", detail));
+    }
+    let found = entitlement::by_id(&mut tx, id).await?.ok_or_else(|| Problem::not_found("entitlement"))?;
+    let answer = document(&mut tx, &found, now_ms).await?;
+    tx.commit().await?;
+    Ok(JsonResponse(answer))
+}

@@ -1,0 +1,41 @@
+//! `POST /v1/entitlements/{entitlement}/return`: gives an entitlement back before its time; nothing is paid back for it.
+
+use axum::Json;
+use axum::extract::State;
+use matinee_protocol::id::EntitlementId;
+use serde_json::Value;
+
+use super::authority::Session;
+use super::entitlement_status::document;
+use super::json::Path;
+use super::problem::Problem;
+use crate::app::App;
+use crate::license::status::Event;
+use crate::store::{entitlement, view};
+
+const REASON: &str = "given back by its viewer";
+
+/// Answers with the status document; its views end. Giving back again changes nothing; 409 `entitlement_over` if it
+/// ended otherwise.
+pub async fn handle(
+    State(app): State<App>,
+    session: Session,
+    Path(id): Path<EntitlementId>,
+) -> Result<Json<Value>, Problem> {
+    let now_ms = app.clock.now_ms();
+    let mut tx = app.store.write().await?;
+    let own = entitlement::by_id(&mut tx, id).await?.filter(|found| found.account_id == session.account);
+    own.ok_or_else(|| Problem::not_found("entitlement"))?;
+    entitlement::apply(&mut tx, id, Event::Return, REASON, now_ms).await?;
+    let found = entitlement::by_id(&mut tx, id).await?.ok_or_else(|| Problem::not_found("entitlement"))?;
+    if found.status != crate::license::status::Status::Returned {
+        return Err(Problem::conflict("entitlement_over", "this entitlement has ended otherwise"));
+    }
+    let ended = view::revoke_all(&mut tx, id, REASON, now_ms).await?;
+    let answer = document(&mut tx, &found, now_ms).await?;
+    tx.commit().await?;
+    for view in ended {
+        app.hub.revoke_view(view, REASON);
+    }
+    Ok(Json(answer))
+}

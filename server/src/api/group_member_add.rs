@@ -1,0 +1,44 @@
+//! `POST /v1/groups/{group}/members`: adds an account to a group.
+
+use axum::Json as JsonResponse;
+use axum::extract::State;
+use axum::http::StatusCode;
+use matinee_protocol::id::{AccountId, GroupId};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::authority::Publisher;
+use super::json::{Json, Path};
+use super::problem::Problem;
+use crate::app::App;
+use crate::store::{Tx, account, group};
+
+/// Body.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Body {
+    email: String,
+}
+
+/// Answers 201 with the account, 200 if it was a member.
+pub async fn handle(
+    State(app): State<App>,
+    Publisher(session): Publisher,
+    Path(group): Path<GroupId>,
+    body: Result<Json<Body>, Problem>,
+) -> Result<(StatusCode, JsonResponse<Value>), Problem> {
+    let mut tx = app.store.write().await?;
+    own(&mut tx, group, session.account).await?;
+    let found = account::by_email(&mut tx, &body?.value.email).await?;
+    let found = found.ok_or_else(|| Problem::not_found("account"))?;
+    let new = group::add(&mut tx, group, found.id, app.clock.now_ms()).await?;
+    tx.commit().await?;
+    let status = if new { StatusCode::CREATED } else { StatusCode::OK };
+    Ok((status, JsonResponse(json!({ "member": { "account": found.id } }))))
+}
+
+/// Refuses groups of others.
+pub async fn own(tx: &mut Tx, group: GroupId, account: AccountId) -> Result<(), Problem> {
+    let found = group::by_id(tx, group).await?.filter(|found| found.publisher_id == account);
+    found.map(drop).ok_or_else(|| Problem::not_found("group"))
+}

@@ -1,0 +1,51 @@
+//! `POST /v1/titles/{title}/previews`: the free beginning of a title, as an entitlement.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use matinee_protocol::id::{EntitlementId, TitleId};
+use serde_json::{Value, json};
+
+use super::authority::Session;
+use super::json::Path;
+use super::problem::Problem;
+use crate::app::App;
+use crate::license::entitlement::Entitlement;
+use crate::license::plan::{Kind, Scope};
+use crate::random;
+use crate::store::{account, entitlement, group, right};
+
+/// Answers 201 with the entitlement, 200 with the one that the account has; 404 `not_found` where nothing is free.
+pub async fn handle(
+    State(app): State<App>,
+    session: Session,
+    Path(title): Path<TitleId>,
+) -> Result<(StatusCode, Json<Value>), Problem> {
+    let now_ms = app.clock.now_ms();
+    let mut tx = app.store.write().await?;
+    if !group::may_see(&mut tx, title, Some(session.account)).await? {
+        return Err(Problem::not_found("title"));
+    }
+    let preview_ms = right::preview_ms(&mut tx, title).await?;
+    let preview_ms = preview_ms.ok_or_else(|| Problem::not_found("preview of this title"))?;
+    // Two requests at once make one.
+    account::hold(&mut tx, session.account).await?;
+    let kept = entitlement::of_kind(&mut tx, session.account, title, Kind::Preview).await?;
+    let (status, given) = match kept {
+        // The publisher may have opened more or less of it since.
+        Some(kept) if kept.preview_ms == Some(preview_ms) => (StatusCode::OK, kept),
+        Some(kept) => {
+            entitlement::set_preview(&mut tx, kept.id, preview_ms, now_ms).await?;
+            (StatusCode::OK, Entitlement { preview_ms: Some(preview_ms), ..kept })
+        }
+        None => {
+            let id = EntitlementId::from_bytes(random::id(now_ms));
+            let granted = Entitlement::granted(id, session.account, Scope::Title(title), now_ms);
+            let given = Entitlement { kind: Kind::Preview, preview_ms: Some(preview_ms), ..granted };
+            entitlement::insert(&mut tx, &given).await?;
+            (StatusCode::CREATED, given)
+        }
+    };
+    tx.commit().await?;
+    Ok((status, Json(json!({ "entitlement": given.summary(now_ms), "preview_ms": preview_ms }))))
+}

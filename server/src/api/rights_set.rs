@@ -1,0 +1,67 @@
+//! `PUT /v1/titles/{title}/rights`: when and for whom a title may be played, and how much of it is free.
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use matinee_protocol::id::{GroupId, TitleId};
+use serde::Deserialize;
+
+use super::authority::Publisher;
+use super::group_member_add;
+use super::json::{Json, Path};
+use super::plan_terms::WINDOW_MS_MAX;
+use super::problem::Problem;
+use crate::app::App;
+use crate::license::NO_LIMIT_MS;
+use crate::store::right::{self, Rights};
+use crate::store::title;
+
+/// Body: all of it; what is absent is no limit.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Body {
+    /// From when it may be played: its premiere.
+    available_from_ms: Option<i64>,
+    /// Until when.
+    available_until_ms: Option<i64>,
+    /// The group that it is for.
+    group: Option<GroupId>,
+    /// How much of it is free, from its beginning.
+    preview_ms: Option<u64>,
+}
+
+/// Answers 204; 422 for times out of range. Views that are open feel a new end at their next license.
+pub async fn handle(
+    State(app): State<App>,
+    Publisher(session): Publisher,
+    Path(title): Path<TitleId>,
+    body: Result<Json<Body>, Problem>,
+) -> Result<StatusCode, Problem> {
+    let mut tx = app.store.write().await?;
+    let found = title::by_id(&mut tx, title).await?.filter(|found| found.publisher_id == session.account);
+    found.ok_or_else(|| Problem::not_found("title"))?;
+    let Json { value: body, .. } = body?;
+    let times = [body.available_from_ms, body.available_until_ms];
+    let ordered = times[0].zip(times[1]).is_none_or(|(from, until)| from < until);
+    let in_range = times.iter().flatten().all(|at_ms| (0..=NO_LIMIT_MS).contains(at_ms));
+    if !ordered || !in_range || body.preview_ms.is_some_and(|preview| !(1..=WINDOW_MS_MAX).contains(&preview))
+    {
+        return Err(Problem::new(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "window_out_of_range",
+            "a title opens before it closes, and its preview is of at least a millisecond",
+        ));
+    }
+    if let Some(group) = body.group {
+        group_member_add::own(&mut tx, group, session.account).await?;
+    }
+    let rights = Rights {
+        available_from_ms: body.available_from_ms,
+        available_until_ms: body.available_until_ms,
+        group: body.group,
+        preview_ms: body.preview_ms,
+        ..Rights::default()
+    };
+    right::set(&mut tx, title, &rights).await?;
+    tx.commit().await?;
+    Ok(StatusCode::NO_CONTENT)
+}

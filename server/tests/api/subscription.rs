@@ -1,0 +1,231 @@
+//! Subscriptions and quotas over a collection, renewed by the job on a clock that the test moves.
+
+use futures_util::future::join_all;
+use matinee_protocol::id::{EntitlementId, TitleId};
+use matinee_server::job::renewal;
+use serde_json::{Value, json};
+
+use crate::bench::{Bench, DAY_MS, Device, NOW_MS};
+use crate::terms::{balance, buy, entitlement_of, plan, price, status};
+
+/// NOW_MS is 18 November 2026: a month is 30 days, the next one 31.
+const MONTH_MS: i64 = 30 * DAY_MS;
+const NEXT_MONTH_MS: i64 = 31 * DAY_MS;
+
+/// A collection of the film in tier 1 and another in tier 2.
+async fn collection(bench: &Bench) -> (String, TitleId) {
+    let studio = bench.studio_login().await;
+    let made =
+        bench.post("/v1/collections", &json!({ "name": "All you can see" })).bearer(&studio).send().await;
+    let id = made.expect(201).json()["collection"]["id"].as_str().unwrap().to_owned();
+    let second = bench.another_film().await;
+    for (title, tier) in [(bench.title, 1), (second, 2)] {
+        put(bench, &id, title, tier).await;
+    }
+    (id, second)
+}
+
+async fn put(bench: &Bench, collection: &str, title: TitleId, tier: u32) {
+    let path = format!("/v1/collections/{collection}/titles/{title}");
+    let studio = bench.studio_login().await;
+    bench.call("PUT", path).json(&json!({ "tier": tier })).bearer(&studio).send().await.expect(204);
+}
+
+async fn subscribed(bench: &Bench, login: &str, body: Value) -> (EntitlementId, String, TitleId) {
+    let (collection, second) = collection(bench).await;
+    let plan = plan(bench, &format!("/v1/collections/{collection}/plans"), body).await;
+    let bought = buy(bench, login, json!({ "plan": plan })).await.expect(201);
+    (entitlement_of(&bought), collection, second)
+}
+
+async fn renew(bench: &Bench) {
+    renewal::run(&bench.app).await.unwrap();
+    bench.balance().await;
+}
+
+pub async fn a_month_is_renewed_until_it_is_given_up(bench: &Bench) {
+    let ana = bench.viewer("ana@example.org").await;
+    let body = json!({ "kind": "subscription", "price": price(300), "period": "month", "grace_ms": DAY_MS });
+    let (id, collection, second) = subscribed(bench, &ana, body).await;
+    assert_eq!(balance(bench, &ana).await, 700);
+    let device = Device::new(1);
+    let nameless = bench.open(&ana, id, &device).await.expect(422);
+    assert_eq!(nameless.code(), "title_required");
+    bench.open_title(&ana, id, bench.title, &device).await.expect(201);
+    let low = bench.open_title(&ana, id, second, &device).await.expect(403);
+    assert_eq!(low.code(), "tier_too_low");
+    let outside = bench.another_film().await;
+    let foreign = bench.open_title(&ana, id, outside, &device).await.expect(403);
+    assert_eq!(foreign.code(), "title_not_covered");
+    put(bench, &collection, second, 1).await;
+    bench.open_title(&ana, id, second, &device).await.expect(201);
+    let shown = bench.get(format!("/v1/collections/{collection}")).send().await.expect(200).json();
+    assert_eq!((shown["titles"].as_array().unwrap().len(), &shown["next"]), (2, &Value::Null));
+    assert_eq!(shown["plans"][0]["period"], "month");
+
+    bench.clock.advance_ms(MONTH_MS - 1);
+    renew(bench).await;
+    assert_eq!(balance(bench, &ana).await, 700, "a millisecond early");
+    bench.clock.advance_ms(1);
+    renew(bench).await;
+    renew(bench).await;
+    assert_eq!(balance(bench, &ana).await, 400, "once a period");
+    let now = status(bench, &ana, id).await;
+    assert_eq!(now["entitlement"]["paid_until_ms"], NOW_MS + MONTH_MS + NEXT_MONTH_MS);
+    assert_eq!(now["events"][0]["type"], "renew");
+
+    let path = format!("/v1/entitlements/{id}/renewal");
+    let set = |renews: bool| bench.call("PUT", &path).json(&json!({ "renews": renews })).bearer(&ana).send();
+    set(false).await.expect(200);
+    set(true).await.expect(200);
+    let given_up = set(false).await.expect(200).json();
+    assert_eq!(given_up["events"][0]["type"], "renewal_given_up");
+    bench.clock.advance_ms(NEXT_MONTH_MS - 1);
+    renew(bench).await;
+    bench.open_title(&ana, id, bench.title, &device).await.expect(201);
+    bench.clock.advance_ms(1);
+    renew(bench).await;
+    assert_eq!(balance(bench, &ana).await, 400, "what was given up is not charged");
+    let over = bench.open_title(&ana, id, bench.title, &device).await.expect(403);
+    assert_eq!(over.code(), "subscription_lapsed");
+    assert_eq!(status(bench, &ana, id).await["status"], "expired");
+    assert_eq!(set(true).await.expect(409).code(), "not_renewable");
+}
+
+pub async fn a_charge_that_fails_leaves_a_grace(bench: &Bench) {
+    let (ana, bob) = (bench.viewer("ana@example.org").await, bench.viewer("bob@example.org").await);
+    let body = json!({ "kind": "subscription", "price": price(600), "period": "month", "grace_ms": DAY_MS });
+    let (id, collection, _) = subscribed(bench, &ana, body).await;
+    let shown = bench.get(format!("/v1/collections/{collection}")).send().await.expect(200).json();
+    let saved =
+        entitlement_of(&buy(bench, &bob, json!({ "plan": shown["plans"][0]["id"] })).await.expect(201));
+    bench.clock.advance_ms(MONTH_MS);
+    renew(bench).await;
+    let now = status(bench, &ana, id).await;
+    assert_eq!((&now["status"], &now["events"][0]["type"]), (&json!("ready"), &json!("renewal_failed")));
+    bench.open_title(&ana, id, bench.title, &Device::new(1)).await.expect(201);
+    let amount = json!({ "amount": price(200) });
+    bench.post("/v1/wallet/top-ups", &amount).bearer(&bob).key("late").send().await.expect(201);
+    bench.clock.advance_ms(DAY_MS / 2 - 1);
+    renew(bench).await;
+    assert_eq!(balance(bench, &bob).await, 600, "not tried before its time");
+    bench.clock.advance_ms(1);
+    renew(bench).await;
+    assert_eq!(balance(bench, &bob).await, 0);
+    let paid = status(bench, &bob, saved).await;
+    assert_eq!(
+        paid["entitlement"]["paid_until_ms"],
+        NOW_MS + MONTH_MS + NEXT_MONTH_MS,
+        "no day is lost or won"
+    );
+    bench.clock.advance_ms(DAY_MS / 2 - 1);
+    renew(bench).await;
+    bench.open_title(&ana, id, bench.title, &Device::new(2)).await.expect(201);
+    bench.clock.advance_ms(1);
+    let over = bench.open_title(&ana, id, bench.title, &Device::new(3)).await.expect(403);
+    assert_eq!(over.code(), "subscription_lapsed");
+    renew(bench).await;
+    let over = status(bench, &ana, id).await;
+    assert_eq!((&over["status"], &over["events"][0]["type"]), (&json!("expired"), &json!("expire")));
+    bench.post("/v1/wallet/top-ups", &amount).bearer(&ana).key("late").send().await.expect(201);
+    renew(bench).await;
+    assert_eq!(balance(bench, &ana).await, 600, "what has lapsed is not charged");
+}
+
+pub async fn a_trial_is_free_once(bench: &Bench) {
+    let ana = bench.viewer("ana@example.org").await;
+    let (collection, _) = collection(bench).await;
+    let path = format!("/v1/collections/{collection}/plans");
+    let body =
+        json!({ "kind": "subscription", "price": price(300), "period": "year", "trial_ms": 7 * DAY_MS });
+    let plan_id = plan(bench, &path, body).await;
+    let tried = json!({ "plan": plan_id, "trial": true });
+    let bought = buy(bench, &ana, tried.clone()).await.expect(201);
+    assert_eq!(balance(bench, &ana).await, 1000);
+    let id = entitlement_of(&bought);
+    assert_eq!(bought.json()["entitlement"]["paid_until_ms"], NOW_MS + 7 * DAY_MS);
+    assert_eq!(buy(bench, &ana, tried).await.expect(403).code(), "trial_used");
+    let rental = buy(bench, &ana, json!({ "plan": bench.plan, "trial": true })).await.expect(422);
+    assert_eq!(rental.code(), "trial_not_offered");
+    bench.open_title(&ana, id, bench.title, &Device::new(1)).await.expect(201);
+    bench.clock.advance_ms(7 * DAY_MS);
+    renew(bench).await;
+    assert_eq!(balance(bench, &ana).await, 700);
+    let now = status(bench, &ana, id).await;
+    assert_eq!(
+        now["entitlement"]["paid_until_ms"],
+        NOW_MS + (7 + 365) * DAY_MS,
+        "a year from the trial's end"
+    );
+    bench.clock.advance_ms(3 * 365 * DAY_MS);
+    renew(bench).await;
+    assert_eq!(balance(bench, &ana).await, 700, "nobody pays for a year that is over");
+    assert_eq!(status(bench, &ana, id).await["status"], "expired");
+}
+
+fn two_a_month() -> Value {
+    json!({ "kind": "quota", "price": price(300), "period": "month", "quota_titles": 2, "tier": 2 })
+}
+
+pub async fn a_quota_counts_a_title_once_a_period(bench: &Bench) {
+    let ana = bench.viewer("ana@example.org").await;
+    let (id, collection, second) = subscribed(bench, &ana, two_a_month()).await;
+    let third = bench.another_film().await;
+    put(bench, &collection, third, 1).await;
+    let open = |title: TitleId, device: u8| {
+        let device = Device::new(device);
+        async move { bench.open_title(&ana_of(), id, title, &device).await }
+    };
+    let left =
+        || async { status(bench, &ana_of(), id).await["entitlement"]["titles_left"].as_i64().unwrap() };
+    assert_eq!(left().await, 2);
+    open(bench.title, 1).await.expect(201);
+    open(bench.title, 2).await.expect(201);
+    open(bench.title, 1).await.expect(200);
+    assert_eq!(left().await, 1, "again, and on another device, is the same title");
+    open(second, 1).await.expect(201);
+    assert_eq!(left().await, 0);
+    assert_eq!(open(third, 1).await.expect(403).code(), "quota_used_up");
+    open(second, 3).await.expect(201);
+    bench.clock.advance_ms(MONTH_MS - 1);
+    assert_eq!(open(third, 1).await.expect(403).code(), "quota_used_up", "a millisecond early");
+    bench.clock.advance_ms(1);
+    renew(bench).await;
+    assert_eq!(left().await, 2);
+    open(third, 1).await.expect(201);
+    open(bench.title, 4).await.expect(201);
+    assert_eq!(left().await, 0, "in the next period it counts again");
+}
+
+/// The login that [`Bench::viewer`] gives to Ana.
+fn ana_of() -> String {
+    "login-of-ana@example.org".to_owned()
+}
+
+pub async fn races_take_no_title_too_many(bench: &Bench) {
+    let ana = bench.viewer("ana@example.org").await;
+    let (id, collection, second) = subscribed(bench, &ana, two_a_month()).await;
+    let mut titles = vec![bench.title, second];
+    for _ in 0..6 {
+        let title = bench.another_film().await;
+        put(bench, &collection, title, 2).await;
+        titles.push(title);
+    }
+    let ana = ana.as_str();
+    let opens = (0..64_u8).map(|task| {
+        let title = titles[usize::from(task) % titles.len()];
+        async move { (title, bench.open_title(ana, id, title, &Device::new(task)).await) }
+    });
+    let answers = join_all(opens).await;
+    let mut opened = std::collections::BTreeSet::new();
+    for (title, answer) in &answers {
+        match answer.status.as_u16() {
+            201 => _ = opened.insert(*title),
+            _ => assert_eq!(answer.code(), "quota_used_up"),
+        }
+    }
+    assert_eq!(opened.len(), 2, "never one too many");
+    let won = answers.iter().filter(|(_, answer)| answer.status == 201).count();
+    assert_eq!(won, 16, "and none too few: every device that asked for one of the two has it");
+    assert_eq!(status(bench, ana, id).await["entitlement"]["titles_left"], 0);
+}
