@@ -111,6 +111,10 @@ section! {
         concurrent_views_at_limit: String = "refuse".to_owned(),
         /// Devices of an account; 0 is no limit. A device becomes one of them with its first view.
         devices_max: u32 = 0,
+        /// Devices that an account may remove in the days below; 0 is no limit.
+        device_swaps_max: u32 = 0,
+        /// The days in which removed devices are counted.
+        device_swap_days: u32 = 30,
     }
 }
 

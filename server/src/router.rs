@@ -128,6 +128,10 @@ routes! {
     PUT    "/v1/entitlements/{entitlement}/renewal"             Session         entitlement_renewal;
     POST   "/v1/entitlements/{entitlement}/return"              Session         entitlement_return;
 
+    GET    "/v1/devices"                                        Session         device_list;
+    PUT    "/v1/devices/{device}"                               Session         device_rename;
+    DELETE "/v1/devices/{device}"                               Session         device_remove;
+
     POST   "/v1/views"                                          SessionAndProof view_open;
     POST   "/v1/views/{view}/licenses"                          View            license_issue;
     POST   "/v1/views/{view}/renewals"                          View            view_renew;

@@ -60,7 +60,7 @@ pub async fn handle(
 
 /// Whether a title opens later, and one of the account's entitlements is to it.
 async fn awaits(tx: &mut Tx, session: &Session, title: TitleId, now_ms: i64) -> Result<bool, Problem> {
-    for held in entitlement::by_account(tx, session.account).await? {
+    for held in entitlement::to_title(tx, session.account, title).await? {
         let Some(title) = right::title(tx, title, session.account, Some(held.id)).await? else { break };
         if title.available_from_ms.is_none_or(|from| from <= now_ms) {
             break;

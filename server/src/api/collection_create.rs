@@ -9,6 +9,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::authority::Publisher;
+use super::doc::Doc;
 use super::json::Json;
 use super::problem::Problem;
 use crate::app::App;
@@ -16,10 +17,20 @@ use crate::random;
 use crate::store::collection::{self, Collection};
 
 /// Body.
-#[derive(Deserialize)]
+#[derive(Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Body {
     name: String,
+}
+
+/// How the interface's document tells of it.
+pub fn doc() -> Doc {
+    Doc::new("Makes a collection of titles that are sold together")
+        .body::<Body>()
+        .object(201, |it| {
+            it.object("collection", |it| it.field::<CollectionId>("id").field::<String>("name"))
+        })
+        .problem(422, "name_invalid")
 }
 
 /// Answers 201 with the collection.

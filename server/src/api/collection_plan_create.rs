@@ -3,18 +3,28 @@
 use axum::Json as JsonResponse;
 use axum::extract::State;
 use axum::http::StatusCode;
+use matinee_protocol::api::PlanSummary;
 use matinee_protocol::id::{CollectionId, PlanId};
 use serde_json::{Value, json};
 
 use super::authority::Publisher;
 use super::collection_title_put::own;
+use super::doc::Doc;
 use super::json::{Json, Path};
-use super::plan_terms::PlanBody;
+use super::plan_terms::{self, PlanBody};
 use super::problem::Problem;
 use crate::app::App;
 use crate::license::plan::Scope;
 use crate::random;
 use crate::store::plan;
+
+/// How the interface's document tells of it.
+pub fn doc() -> Doc {
+    Doc::new("Sells a collection")
+        .body::<PlanBody>()
+        .object(201, |it| it.field::<PlanSummary>("plan"))
+        .problems(422, plan_terms::PROBLEMS)
+}
 
 /// Answers 201 with the plan; 422 for terms out of range.
 pub async fn handle(

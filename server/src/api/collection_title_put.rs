@@ -6,6 +6,7 @@ use matinee_protocol::id::{AccountId, CollectionId, TitleId};
 use serde::Deserialize;
 
 use super::authority::Publisher;
+use super::doc::Doc;
 use super::json::{Json, Path};
 use super::plan_terms::TIER_MAX;
 use super::problem::Problem;
@@ -13,10 +14,18 @@ use crate::app::App;
 use crate::store::{Tx, collection, title};
 
 /// Body.
-#[derive(Deserialize)]
+#[derive(Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Body {
     tier: u32,
+}
+
+/// How the interface's document tells of it.
+pub fn doc() -> Doc {
+    Doc::new("Puts a title into a collection, or moves it to another tier")
+        .body::<Body>()
+        .bare(204)
+        .problem(422, "tier_out_of_range")
 }
 
 /// Answers 204. Both must be the publisher's own.

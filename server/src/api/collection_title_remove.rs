@@ -6,10 +6,16 @@ use matinee_protocol::id::{CollectionId, TitleId};
 
 use super::authority::Publisher;
 use super::collection_title_put::own;
+use super::doc::Doc;
 use super::json::Path;
 use super::problem::Problem;
 use crate::app::App;
 use crate::store::collection;
+
+/// How the interface's document tells of it.
+pub fn doc() -> Doc {
+    Doc::new("Takes a title out of a collection").bare(204)
+}
 
 /// Answers 204, also if it was not in it.
 pub async fn handle(

@@ -9,6 +9,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::authority::Operator;
+use super::doc::Doc;
 use super::json::Json;
 use super::problem::Problem;
 use crate::app::App;
@@ -19,7 +20,7 @@ use crate::store::plan;
 pub const CODE_CHARS_MAX: usize = 40;
 
 /// Body.
-#[derive(Deserialize)]
+#[derive(Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Body {
     /// What is typed in; letters, digits and dashes, of either case.
@@ -34,6 +35,16 @@ pub struct Body {
     uses_max: Option<u32>,
     /// Until when.
     expires_at_ms: Option<i64>,
+}
+
+/// How the interface's document tells of it.
+pub fn doc() -> Doc {
+    Doc::new("Makes a coupon")
+        .body::<Body>()
+        .object(201, |it| it.object("coupon", |it| it.field::<String>("code")))
+        .problem(404, "not_found")
+        .problem(409, "coupon_exists")
+        .problems(422, &["coupon_invalid", "currency_unknown"])
 }
 
 /// Answers 201 with the coupon; 409 `coupon_exists`.

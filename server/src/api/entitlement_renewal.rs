@@ -8,17 +8,26 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::authority::Session;
-use super::entitlement_status::document;
+use super::doc::Doc;
+use super::entitlement_status::{document, fields};
 use super::json::{Json, Path};
 use super::problem::Problem;
 use crate::app::App;
 use crate::store::{entitlement, renewal};
 
 /// Body.
-#[derive(Deserialize)]
+#[derive(Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Body {
     renews: bool,
+}
+
+/// How the interface's document tells of it.
+pub fn doc() -> Doc {
+    Doc::new("Says whether the next period of a subscription is charged")
+        .body::<Body>()
+        .object(200, fields)
+        .problem(409, "not_renewable")
 }
 
 /// Answers with the status document; 409 `not_renewable`.

@@ -6,7 +6,8 @@ use matinee_protocol::id::EntitlementId;
 use serde_json::Value;
 
 use super::authority::Session;
-use super::entitlement_status::document;
+use super::doc::Doc;
+use super::entitlement_status::{document, fields};
 use super::json::Path;
 use super::problem::Problem;
 use crate::app::App;
@@ -14,6 +15,14 @@ use crate::license::status::Event;
 use crate::store::{entitlement, view};
 
 const REASON: &str = "given back by its viewer";
+
+/// How the interface's document tells of it.
+pub fn doc() -> Doc {
+    Doc::new("Gives an entitlement back before its time")
+        .empty_body()
+        .object(200, fields)
+        .problem(409, "entitlement_over")
+}
 
 /// Answers with the status document; its views end. Giving back again changes nothing; 409 `entitlement_over` if it
 /// ended otherwise.

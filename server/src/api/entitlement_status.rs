@@ -3,10 +3,12 @@
 
 use axum::Json;
 use axum::extract::State;
+use matinee_protocol::api::EntitlementSummary;
 use matinee_protocol::id::EntitlementId;
 use serde_json::{Value, json};
 
 use super::authority::Session;
+use super::doc::{Doc, Fields};
 use super::json::Path;
 use super::problem::Problem;
 use crate::app::App;
@@ -15,6 +17,31 @@ use crate::license::entitlement::Entitlement;
 use crate::license::status::{Event, Status, next};
 use crate::store::account::Role;
 use crate::store::{Tx, entitlement};
+
+/// How the interface's document tells of it.
+pub fn doc() -> Doc {
+    Doc::new("Where an entitlement stands, and what happened to it").object(200, fields)
+}
+
+/// What a status document holds.
+pub fn fields(it: Fields) -> Fields {
+    it.field::<EntitlementId>("id")
+        .field::<String>("status")
+        .field::<String>("message")
+        .field::<Option<String>>("code")
+        .field::<i64>("updated_at_ms")
+        .field::<EntitlementSummary>("entitlement")
+        .object("potential_rights", |it| it.field::<i64>("end_ms"))
+        .list_of("links", |it| {
+            it.field::<String>("rel")
+                .field::<String>("method")
+                .field::<String>("href")
+                .field::<String>("type")
+        })
+        .list_of("events", |it| {
+            it.field::<String>("type").field::<Option<String>>("note").field::<i64>("at_ms")
+        })
+}
 
 /// Answers. The viewer whose it is may ask, and the operator.
 pub async fn handle(

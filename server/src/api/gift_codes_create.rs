@@ -8,6 +8,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::authority::Operator;
+use super::doc::Doc;
 use super::json::{Json, Path};
 use super::problem::Problem;
 use crate::app::App;
@@ -24,11 +25,19 @@ const CODE_GROUP_CHARS: usize = 5;
 const ALPHABET: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 
 /// Body.
-#[derive(Deserialize)]
+#[derive(Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Body {
     count: u32,
     expires_at_ms: Option<i64>,
+}
+
+/// How the interface's document tells of it.
+pub fn doc() -> Doc {
+    Doc::new("Makes codes that give a plan")
+        .body::<Body>()
+        .object(201, |it| it.field::<PlanId>("plan").list::<String>("codes"))
+        .problem(422, "count_out_of_range")
 }
 
 /// Answers 201 with the codes.

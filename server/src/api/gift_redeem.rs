@@ -4,9 +4,11 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use matinee_protocol::api::Money;
+use matinee_protocol::api::PurchaseAnswer;
 use serde::Deserialize;
 
 use super::authority::Session;
+use super::doc::Doc;
 use super::idempotent::{Begin, Key, Once};
 use super::json::Json;
 use super::problem::Problem;
@@ -16,10 +18,20 @@ use crate::store::purchase::{self, Conditions};
 use crate::store::{coupon, plan};
 
 /// Body.
-#[derive(Deserialize)]
+#[derive(Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Body {
     code: String,
+}
+
+/// How the interface's document tells of it.
+pub fn doc() -> Doc {
+    Doc::new("Takes a gift code and gives its plan")
+        .once()
+        .body::<Body>()
+        .answer::<PurchaseAnswer>(201)
+        .problem(403, "gift_code_refused")
+        .problem(409, "plan_not_sold")
 }
 
 /// Answers 201 as a purchase does, of which nothing was paid; 403 `gift_code_refused`.

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::authority::Publisher;
 use super::collection_create::name;
+use super::doc::Doc;
 use super::json::Json;
 use super::problem::Problem;
 use crate::app::App;
@@ -16,10 +17,18 @@ use crate::random;
 use crate::store::group::{self, Group};
 
 /// Body.
-#[derive(Deserialize)]
+#[derive(Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Body {
     name: String,
+}
+
+/// How the interface's document tells of it.
+pub fn doc() -> Doc {
+    Doc::new("Makes a group of viewers that private titles are for")
+        .body::<Body>()
+        .object(201, |it| it.object("group", |it| it.field::<GroupId>("id").field::<String>("name")))
+        .problem(422, "name_invalid")
 }
 
 /// Answers 201 with the group.

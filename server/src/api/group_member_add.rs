@@ -8,16 +8,26 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::authority::Publisher;
+use super::doc::{Doc, Fields};
 use super::json::{Json, Path};
 use super::problem::Problem;
 use crate::app::App;
 use crate::store::{Tx, account, group};
 
 /// Body.
-#[derive(Deserialize)]
+#[derive(Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Body {
     email: String,
+}
+
+/// How the interface's document tells of it.
+pub fn doc() -> Doc {
+    Doc::new("Adds an account to a group").body::<Body>().object(201, member).object(200, member)
+}
+
+fn member(it: Fields) -> Fields {
+    it.object("member", |it| it.field::<AccountId>("account"))
 }
 
 /// Answers 201 with the account, 200 if it was a member.

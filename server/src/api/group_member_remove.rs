@@ -5,11 +5,17 @@ use axum::http::StatusCode;
 use matinee_protocol::id::{AccountId, GroupId};
 
 use super::authority::Publisher;
+use super::doc::Doc;
 use super::group_member_add::own;
 use super::json::Path;
 use super::problem::Problem;
 use crate::app::App;
 use crate::store::group;
+
+/// How the interface's document tells of it.
+pub fn doc() -> Doc {
+    Doc::new("Removes an account from a group; its views of private titles end").bare(204)
+}
 
 /// Answers 204, also if it was no member.
 pub async fn handle(

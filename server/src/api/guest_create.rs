@@ -3,11 +3,13 @@
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
+use matinee_protocol::api::AccountSummary;
 use matinee_protocol::id::AccountId;
 use serde::Deserialize;
 
 use super::attempt::Address;
 use super::authority::refuse_foreign_origin;
+use super::doc::Doc;
 use super::json::Json;
 use super::problem::Problem;
 use super::session_create::{SignedIn, respond};
@@ -23,11 +25,20 @@ const NO_PASSWORD: &str = "!";
 const COUNTED_MS: i64 = 60 * 60 * 1000;
 
 /// Body.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Body {
     #[serde(default)]
     bearer: bool,
+}
+
+/// How the interface's document tells of it.
+pub fn doc() -> Doc {
+    Doc::new("Lets a guest in, who plays what is free without an account")
+        .body::<Body>()
+        .object(201, |it| it.field::<AccountSummary>("account").optional::<String>("session_token"))
+        .problems(403, &["guests_closed", "origin_mismatch"])
+        .problems(429, &["guests_too_many", "sign_in_too_fast"])
 }
 
 /// Answers 201 with the account, signed in; 403 `guests_closed`, 429 `guests_too_many`.

@@ -3,10 +3,12 @@
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
+use matinee_protocol::api::EntitlementSummary;
 use matinee_protocol::id::{EntitlementId, TitleId};
 use serde_json::{Value, json};
 
 use super::authority::Session;
+use super::doc::{Doc, Fields};
 use super::json::Path;
 use super::problem::Problem;
 use crate::app::App;
@@ -14,6 +16,15 @@ use crate::license::entitlement::Entitlement;
 use crate::license::plan::{Kind, Scope};
 use crate::random;
 use crate::store::{account, entitlement, group, right};
+
+/// How the interface's document tells of it.
+pub fn doc() -> Doc {
+    Doc::new("Gives the free beginning of a title").empty_body().object(201, given).object(200, given)
+}
+
+fn given(it: Fields) -> Fields {
+    it.field::<EntitlementSummary>("entitlement").field::<u64>("preview_ms")
+}
 
 /// Answers 201 with the entitlement, 200 with the one that the account has; 404 `not_found` where nothing is free.
 pub async fn handle(

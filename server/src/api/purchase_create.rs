@@ -40,7 +40,7 @@ pub fn doc() -> Doc {
         .body::<Body>()
         .answer::<PurchaseAnswer>(201)
         .problem(402, "wallet_too_low")
-        .problems(403, &["coupon_refused", "trial_used"])
+        .problems(403, &["account_required", "coupon_refused", "trial_used"])
         .problem(404, "not_found")
         .problem(409, "plan_not_sold")
         .problems(422, &["coupon_not_needed", "trial_not_offered"])

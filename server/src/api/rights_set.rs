@@ -6,6 +6,7 @@ use matinee_protocol::id::{GroupId, TitleId};
 use serde::Deserialize;
 
 use super::authority::Publisher;
+use super::doc::Doc;
 use super::group_member_add;
 use super::json::{Json, Path};
 use super::plan_terms::WINDOW_MS_MAX;
@@ -16,7 +17,7 @@ use crate::store::right::{self, Rights};
 use crate::store::title;
 
 /// Body: all of it; what is absent is no limit.
-#[derive(Deserialize)]
+#[derive(Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Body {
     /// From when it may be played: its premiere.
@@ -27,6 +28,14 @@ pub struct Body {
     group: Option<GroupId>,
     /// How much of it is free, from its beginning.
     preview_ms: Option<u64>,
+}
+
+/// How the interface's document tells of it.
+pub fn doc() -> Doc {
+    Doc::new("Says when and for whom a title may be played, and how much of it is free")
+        .body::<Body>()
+        .bare(204)
+        .problem(422, "window_out_of_range")
 }
 
 /// Answers 204; 422 for times out of range. Views that are open feel a new end at their next license.

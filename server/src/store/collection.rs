@@ -2,10 +2,8 @@
 
 use matinee_protocol::id::{AccountId, CollectionId, TitleId};
 
+use super::page::{Asked, Page, Position};
 use super::{Error, Tx, id, index};
-
-/// Titles of a collection in one listing.
-pub const TITLES_LISTED_MAX: i64 = 500;
 
 /// Titles that are sold together.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -83,20 +81,28 @@ pub async fn remove_title(tx: &mut Tx, collection: CollectionId, title: TitleId)
     Ok(removed == 1)
 }
 
-/// The titles of a collection with their tiers, by id, after one, at most [`TITLES_LISTED_MAX`].
+/// The titles of a collection with their tiers, those added last in front. Private ones are not told.
 pub async fn titles(
     tx: &mut Tx,
     collection: CollectionId,
-    after: Option<TitleId>,
-) -> Result<Vec<(TitleId, u32)>, Error> {
-    let rows: Vec<(String, i64)> = on!(tx, |db| sqlx::query_as(
-        "select c.title_id, c.tier from collection_titles c join titles t on t.id = c.title_id \
-         where c.collection_id = $1 and c.title_id > $2 and t.group_id is null order by c.title_id limit $3"
+    asked: &Asked,
+) -> Result<Page<(TitleId, u32)>, Error> {
+    let (at, after) = asked.after();
+    let rows: Vec<(String, i64, i64)> = on!(tx, |db| {
+        sqlx::query_as(
+        "select c.title_id, c.tier, c.added_at_ms from collection_titles c join titles t on t.id = c.title_id \
+         where c.collection_id = $1 and (c.added_at_ms, c.title_id) < ($3, $4) and t.group_id is null \
+         order by c.added_at_ms desc, c.title_id desc limit $2"
     )
     .bind(collection.to_string())
-    .bind(after.map(|title| title.to_string()).unwrap_or_default())
-    .bind(TITLES_LISTED_MAX)
+    .bind(asked.rows())
+    .bind(at)
+    .bind(after)
     .fetch_all(db)
-    .await)?;
-    rows.into_iter().map(|(title, tier)| Ok((id(&title)?, index(tier)?))).collect()
+    .await
+    })?;
+    let page = asked.page(rows, |(title, _, at)| Position { at: *at, id: title.clone() });
+    let row = |(title, tier, _): (String, i64, i64)| Ok((id(&title)?, index(tier)?));
+    let rows = page.rows.into_iter().map(row).collect::<Result<_, Error>>()?;
+    Ok(Page { rows, next: page.next })
 }

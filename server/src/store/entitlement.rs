@@ -13,6 +13,8 @@ use crate::license::status::{Event, Status, next};
 
 pub use crate::license::entitlement::Entitlement;
 
+/// Entitlements of an account to one title that are looked at.
+pub const TO_TITLE_MAX: i64 = 100;
 /// Events of an entitlement that are told.
 pub const EVENTS_LISTED_MAX: i64 = 100;
 
@@ -194,6 +196,22 @@ pub async fn of_kind(
     .fetch_optional(db)
     .await)?;
     row.map(Entitlement::try_from).transpose()
+}
+
+/// An account's entitlements that are open and to a title, or to a collection that holds it, whatever its tier; at most
+/// [`TO_TITLE_MAX`].
+pub async fn to_title(tx: &mut Tx, account: AccountId, title: TitleId) -> Result<Vec<Entitlement>, Error> {
+    let rows: Vec<Row> = on!(tx, |db| sqlx::query_as(
+        "select e.* from entitlements e where e.account_id = $1 and e.state in ('ready', 'active') \
+         and (e.title_id = $2 or exists (select 1 from collection_titles c \
+         where c.collection_id = e.collection_id and c.title_id = $2)) order by e.id limit $3"
+    )
+    .bind(account.to_string())
+    .bind(title.to_string())
+    .bind(TO_TITLE_MAX)
+    .fetch_all(db)
+    .await)?;
+    rows.into_iter().map(Entitlement::try_from).collect()
 }
 
 /// Opens more or less of a title to a preview.

@@ -66,4 +66,6 @@ over_both! {
     policy::the_newest_stops(crate::policy::playing_at_once(2, "stop_newest"));
     policy::races_open_no_view_too_many(crate::policy::playing_at_once(3, "refuse"));
     policy::races_use_no_coupon_too_often(crate::policy::open());
+    policy::devices_are_named_removed_and_counted(crate::policy::two_devices());
+    policy::races_add_no_device_too_many(crate::policy::two_devices());
 }

@@ -6,7 +6,7 @@ use matinee_server::job;
 use matinee_server::store::account::Role;
 use serde_json::json;
 
-use crate::bench::{Bench, Device, opening};
+use crate::bench::{Bench, DAY_MS, Device, opening};
 use crate::terms::{buy, entitlement_of, plan, price};
 
 /// No limit on devices, two guests an hour.
@@ -113,4 +113,56 @@ pub async fn races_use_no_coupon_too_often(bench: &Bench) {
     let redeemed = join_all(redeemed).await;
     assert_eq!(redeemed.iter().filter(|answer| answer.status == 201).count(), 1);
     assert!(redeemed.iter().all(|answer| answer.status == 201 || answer.code() == "gift_code_refused"));
+}
+
+pub fn two_devices() -> Config {
+    let mut config = open();
+    config.license.devices_max = 2;
+    config.license.device_swaps_max = 1;
+    config
+}
+
+pub async fn devices_are_named_removed_and_counted(bench: &Bench) {
+    let (ana, id) = bench.viewer_with_rental("ana@example.org").await;
+    let (phone, desk, tablet) = (Device::new(1), Device::new(2), Device::new(3));
+    let opened = opening(&bench.open(&ana, id, &phone).await.expect(201));
+    bench.clock.advance_ms(5);
+    bench.open(&ana, id, &desk).await.expect(201);
+    assert_eq!(bench.open(&ana, id, &tablet).await.expect(403).code(), "too_many_devices");
+    let path = |device: &Device| format!("/v1/devices/{}", device.key.public().thumbprint());
+    let name = json!({ "name": " Telephone " });
+    bench.call("PUT", path(&phone)).json(&name).bearer(&ana).send().await.expect(204);
+    bench.call("PUT", path(&tablet)).json(&name).bearer(&ana).send().await.expect(404);
+    let empty = json!({ "name": " " });
+    bench.call("PUT", path(&phone)).json(&empty).bearer(&ana).send().await.expect(422);
+    let listed = bench.get("/v1/devices").bearer(&ana).send().await.expect(200).json();
+    let names: Vec<_> = listed["devices"].as_array().unwrap().iter().map(|device| &device["name"]).collect();
+    assert_eq!(names, [&serde_json::Value::Null, &json!("Telephone")], "the one used last in front");
+    let bob = bench.login("bob@example.org", &[Role::Viewer]).await;
+    bench.call("DELETE", path(&phone)).bearer(&bob).send().await.expect(404);
+    bench.call("DELETE", path(&phone)).bearer(&ana).send().await.expect(204);
+    let over = bench.license(opened.view, &opened.view_token, &phone, 3).await.expect(403);
+    assert_eq!(over.code(), "entitlement_revoked", "its view ended with it");
+    bench.open(&ana, id, &tablet).await.expect(201);
+    assert_eq!(bench.open(&ana, id, &phone).await.expect(403).code(), "too_many_devices");
+    let second = bench.call("DELETE", path(&desk)).bearer(&ana).send().await.expect(403);
+    assert_eq!(second.code(), "device_swaps_used");
+    bench.clock.advance_ms(30 * DAY_MS - 1);
+    bench.call("DELETE", path(&desk)).bearer(&ana).send().await.expect(403);
+    bench.clock.advance_ms(1);
+    bench.call("DELETE", path(&desk)).bearer(&ana).send().await.expect(204);
+    bench.call("DELETE", path(&desk)).bearer(&ana).send().await.expect(404);
+}
+
+pub async fn races_add_no_device_too_many(bench: &Bench) {
+    let path = format!("/v1/titles/{}/plans", bench.title);
+    let own = plan(bench, &path, json!({ "kind": "purchase", "price": price(1) })).await;
+    let ana = bench.viewer("ana@example.org").await;
+    let id = entitlement_of(&buy(bench, &ana, json!({ "plan": own })).await.expect(201));
+    let ana = ana.as_str();
+    let opens = (0..64).map(|device| async move { bench.open(ana, id, &Device::new(device)).await });
+    let answers = join_all(opens).await;
+    assert_eq!(answers.iter().filter(|answer| answer.status == 201).count(), 2);
+    let refused = answers.iter().filter(|answer| answer.status == 403 && answer.code() == "too_many_devices");
+    assert_eq!(refused.count(), 62);
 }

@@ -122,6 +122,57 @@ fn a_house_is_made_and_furnished() {
 }
 
 #[test]
+fn plans_of_every_kind_are_added() {
+    let house = House::new();
+    let email = "studio@example.org";
+    house.json(&["account", "add", "--email", email, "--role", "publisher", "--password-stdin", "--json"]);
+    let title = |name: &str| {
+        id(&house.json(&["title", "add", "--name", name, "--publisher", email, "--json"]), "title")
+    };
+    let (first, second) = (title("Sintel"), title("Tears of Steel"));
+    let made = house.json(&["collection", "add", "--publisher", email, "--name", "All", "--json"]);
+    let collection = id(&made, "collection");
+    let put = ["collection", "put", "--collection", &collection, "--tier", "2", &first, &second, "--json"];
+    assert_eq!(house.json(&put), json!({ "collection": collection, "titles": 2, "tier": 2 }));
+    let one = ["--title", &first];
+    let all = ["--collection", &collection];
+    let mut plans = Vec::new();
+    for (what, kind) in [
+        (one, vec!["--purchase", "9.00USD", "--title", &second, "--name", "Both"]),
+        (one, vec!["--free", "--guests"]),
+        (one, vec!["--rental", "0.50USD", "--concurrent-views", "2"]),
+        (all, vec!["--subscription", "7.95USD", "--period", "year", "--trial", "7d", "--tier", "2"]),
+        (all, vec!["--quota", "3.00USD", "--titles", "200", "--grace", "1d"]),
+    ] {
+        let args: Vec<&str> = ["plan", "add", "--json"].into_iter().chain(what).chain(kind).collect();
+        plans.push(id(&house.json(&args), "plan"));
+    }
+    for (wrong, told) in [
+        (
+            vec!["plan", "add", "--title", &first, "--subscription", "1USD", "--period", "week"],
+            "a period is month or year",
+        ),
+        (vec!["plan", "add", "--title", &first, "--purchase", "1EUR"], "prices are in USD"),
+        (vec!["coupon", "X Y", "--percent-off", "5"], "a code has 1 to 40 letters, digits and dashes"),
+    ] {
+        assert_eq!(house.fails(&wrong), told, "{wrong:?}");
+    }
+    for wrong in [
+        vec!["plan", "add", "--title", &first],
+        vec!["plan", "add", "--title", &first, "--free", "--rental", "1USD"],
+        vec!["plan", "add", "--collection", &collection, "--quota", "1USD"],
+        vec!["plan", "add", "--free"],
+    ] {
+        assert_eq!(house.run(&wrong, "").status.code(), Some(2), "a wrong command line: {wrong:?}");
+    }
+    let coupon = ["coupon", "spring-20", "--percent-off", "20", "--plan", &plans[0], "--uses", "3", "--json"];
+    assert_eq!(house.json(&coupon), json!({ "coupon": "SPRING-20" }));
+    assert_eq!(house.fails(&coupon[..4]), "there is a coupon SPRING-20 already");
+    let gift = house.json(&["gift", "--plan", &plans[3], "--count", "3", "--lasts", "30d", "--json"]);
+    assert_eq!(gift["codes"].as_array().unwrap().len(), 3);
+}
+
+#[test]
 fn keys_rotate() {
     let house = House::new();
     let first = id(&house.json(&["key", "rotate", "view", "--json"]), "kid");

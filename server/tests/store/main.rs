@@ -16,6 +16,7 @@ mod payment;
 mod postgres;
 mod publish;
 mod race;
+mod right;
 mod schema;
 mod trail;
 mod view;
@@ -121,6 +122,9 @@ contract! {
     catalogue::what_is_put_is_found_and_changes;
     catalogue::pages_go_through_everything_once;
     catalogue::imports_are_noted;
+    right::a_view_is_counted_where_the_rule_allows_it;
+    right::a_status_moves_as_the_table_says;
+    right::a_renewal_says_what_the_rule_says;
     race::starts_never_overdraw_views;
     race::starts_on_one_device_are_one_view;
     race::purchases_never_overdraw_a_wallet;

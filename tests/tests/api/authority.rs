@@ -89,6 +89,7 @@ impl House {
             .replace("{group}", NOBODYS)
             .replace("{account}", NOBODYS)
             .replace("{plan}", NOBODYS)
+            .replace("{device}", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA")
             .replace("{file}", "0")
             .replace("{page}", "0");
         assert!(!path.contains('{'), "teach this test to fill in {path}");
