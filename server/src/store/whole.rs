@@ -12,6 +12,7 @@ pub const EXPORTED: &[(&str, &str)] = &[
     ("accounts", "select id, email, name, roles, created_at_ms from accounts where id = $1"),
     ("sessions", "select created_at_ms, expires_at_ms, agent from sessions where account_id = $1"),
     ("devices", "select * from devices where account_id = $1"),
+    ("device_removals", "select * from device_removals where account_id = $1 order by at_ms, jkt"),
     (
         "api_keys",
         "select id, name, prefix, scopes, created_at_ms, expires_at_ms, revoked_at_ms from api_keys \
