@@ -62,6 +62,7 @@ pub(super) async fn run(args: Args, mut config: Config) -> Result<(), Error> {
     let app = App::open(parts).await?;
     let jobs = tokio::spawn(job::run(app.clone(), stop.clone()));
 
+    let asked_to_stop = asked_to_stop();
     let failed = |error| Error::System("standard output".to_owned(), error);
     let mut out = std::io::stdout().lock();
     writeln!(out, "matinee listening on http://{address}").and_then(|()| out.flush()).map_err(failed)?;
@@ -74,7 +75,7 @@ pub(super) async fn run(args: Args, mut config: Config) -> Result<(), Error> {
     let serving =
         axum::serve(listener, service).with_graceful_shutdown(async move { asked.cancelled().await });
     let serving = tokio::spawn(async move { serving.await });
-    asked_to_stop().await;
+    asked_to_stop.await;
     tracing::info!("stopping");
     stop.cancel();
     if tokio::time::timeout(SHUTDOWN_GRACE, serving).await.is_err() {
@@ -138,20 +139,25 @@ fn host_of(url: &str) -> &str {
     }
 }
 
-/// Resolves when somebody asks the server to stop.
-async fn asked_to_stop() {
+/// Resolves when somebody asks the server to stop. It listens from the call on, not only once it is awaited: who was told
+/// that the server listens may ask at once.
+fn asked_to_stop() -> impl Future<Output = ()> {
     #[cfg(unix)]
-    let terminated = async {
-        match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
-            Ok(mut signal) => signal.recv().await,
-            Err(_) => std::future::pending().await,
+    let terminated = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate());
+    #[cfg(unix)]
+    let interrupted = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::interrupt());
+    async move {
+        #[cfg(unix)]
+        if let (Ok(mut terminated), Ok(mut interrupted)) = (terminated, interrupted) {
+            tokio::select! {
+                _ = terminated.recv() => {}
+                _ = interrupted.recv() => {}
+            }
+            return;
         }
-    };
-    #[cfg(not(unix))]
-    let terminated = std::future::pending::<Option<()>>();
-    tokio::select! {
-        pressed = tokio::signal::ctrl_c() => if pressed.is_err() { std::future::pending().await },
-        _ = terminated => {}
+        if tokio::signal::ctrl_c().await.is_err() {
+            std::future::pending().await
+        }
     }
 }
 
