@@ -18,7 +18,7 @@ use crate::keyring::{self, Keyring};
 use crate::license::decide::{AtLimit, Policy};
 use crate::origin::Origin;
 use crate::password::Passwords;
-use crate::payment::{cashier::Cashier, simulated::Simulated};
+use crate::payment::{Provider, cashier::Cashier, simulated::Simulated, stripe, tax};
 use crate::publish::Desk;
 use crate::random;
 use crate::secrets::ReleaseSecrets;
@@ -106,6 +106,9 @@ pub enum Error {
     /// The object store.
     #[error("origin: {0}")]
     Origin(String),
+    /// Tax rates.
+    #[error("configuration: tax: {0}")]
+    Tax(String),
 }
 
 /// What an [`App`] is made of.
@@ -133,12 +136,15 @@ impl App {
         let issuer = if config.server.issuer.is_empty() { &public_url } else { &config.server.issuer };
         let keyring = Keyring::open(&store, &vault, &*clock, issuer).await?;
         let swarm_secret = swarm_secret(&store, &vault, &*clock).await?;
+        let rates = tax::Rates::parse(&config.tax.home_country, &config.tax.rates).map_err(Error::Tax)?;
+        let provider = provider(&config, &public_url);
+        let cashier = Cashier::new(provider, Arc::clone(&clock), config.payment.check_after_s, rates);
         Ok(Self(Arc::new(State {
             passwords: Passwords::new(config.account.password_hashings_max),
             sign_ins: SignInLimits::new(config.account.sign_in_attempts_per_minute_max),
             request_limits: RequestLimits::new(config.server.requests_per_minute_max),
             in_flight: InFlight::default(),
-            cashier: Cashier::new(Box::new(Simulated), Arc::clone(&clock), config.payment.check_after_s),
+            cashier,
             catalog: Catalog::new(store.clone()),
             release_secrets: ReleaseSecrets::default(),
             seen_proofs: SeenProofs::default(),
@@ -189,6 +195,18 @@ impl App {
             upload_bytes_per_s_max: Some(section.upload_bytes_per_s_max).filter(|cap| *cap > 0),
         }
     }
+}
+
+fn provider(config: &Config, public_url: &str) -> Box<dyn Provider> {
+    if config.payment.provider != "stripe" {
+        return Box::new(Simulated);
+    }
+    let section = &config.stripe;
+    Box::new(stripe::Stripe::new(stripe::Settings {
+        api_url: section.api_url.clone(),
+        secret_key: Zeroizing::new(section.secret_key.expose().to_owned()),
+        return_url: public_url.to_owned(),
+    }))
 }
 
 async fn swarm_secret(store: &Store, vault: &Vault, clock: &dyn Clock) -> Result<Zeroizing<[u8; 32]>, Error> {

@@ -87,7 +87,7 @@ section! {
 section! {
     /// Money.
     PaymentSection {
-        /// `simulated`: every top-up succeeds and says that it is simulated.
+        /// `simulated`: every payment succeeds and says that it is simulated; or `stripe`, see below.
         provider: String = "simulated".to_owned(),
         /// The currency of wallets (ISO 4217).
         currency: String = "USD".to_owned(),
@@ -95,6 +95,29 @@ section! {
         top_up_minor_max: i64 = 100_000,
         /// After how many seconds without news of a payment the provider is asked what became of it.
         check_after_s: u32 = 60,
+    }
+}
+
+section! {
+    /// Stripe, where it is the payment provider. Its webhook endpoint is `/v1/webhooks/stripe` below the public URL.
+    StripeSection {
+        /// Its interface, without a slash at the end.
+        api_url: String = "https://api.stripe.com".to_owned(),
+        /// The secret key; better in a file named by MATINEE_STRIPE__SECRET_KEY_FILE than here.
+        secret_key: Secret = Secret::default(),
+        /// The signing secrets of the webhook endpoint: one, or two while they roll (in the environment, with a comma
+        /// between).
+        webhook_secrets: Vec<Secret> = Vec::new(),
+    }
+}
+
+section! {
+    /// Tax inside the prices.
+    TaxSection {
+        /// The country of payers who declare none (ISO 3166, for example DE); empty: no tax for them.
+        home_country: String = String::new(),
+        /// Rates in basis points, for example "DE=1900" for 19 %; a country without one has no tax.
+        rates: Vec<String> = Vec::new(),
     }
 }
 
@@ -158,6 +181,41 @@ section! {
     }
 }
 
+/// A secret out of the configuration: never shown, wiped when dropped.
+#[derive(Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(from = "String")]
+pub struct Secret(zeroize::Zeroizing<String>);
+
+impl Secret {
+    /// The secret itself.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Secret(hidden)")
+    }
+}
+
+impl From<String> for Secret {
+    fn from(text: String) -> Self {
+        Self(zeroize::Zeroizing::new(text))
+    }
+}
+
+impl Serialize for Secret {
+    fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(if self.is_empty() { "" } else { "(hidden)" })
+    }
+}
+
 /// The whole configuration.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -172,6 +230,10 @@ pub struct Config {
     pub origin: OriginSection,
     /// `[payment]`
     pub payment: PaymentSection,
+    /// `[stripe]`
+    pub stripe: StripeSection,
+    /// `[tax]`
+    pub tax: TaxSection,
     /// `[license]`
     pub license: LicenseSection,
     /// `[delivery]`
@@ -235,6 +297,8 @@ impl Config {
             .separator("__")
             .list_separator(",")
             .with_list_parse_key("delivery.ice_urls")
+            .with_list_parse_key("stripe.webhook_secrets")
+            .with_list_parse_key("tax.rates")
             .try_parsing(true)
             .source(Some(pairs));
         let read = config::Config::builder().add_source(source).add_source(environment).build()?;
@@ -246,8 +310,19 @@ impl Config {
 
     fn check(&self) -> Result<(), Error> {
         let wrong = |text: &str| Err(Error::Value(text.to_owned()));
-        if self.payment.provider != "simulated" {
-            return wrong("payment.provider must be simulated");
+        match self.payment.provider.as_str() {
+            "simulated" => {}
+            "stripe" if self.stripe.secret_key.is_empty() || self.stripe.webhook_secrets.is_empty() => {
+                return wrong("payment.provider stripe needs stripe.secret_key and stripe.webhook_secrets");
+            }
+            "stripe" if self.stripe.webhook_secrets.iter().any(Secret::is_empty) => {
+                return wrong("a secret in stripe.webhook_secrets is empty");
+            }
+            "stripe" => {}
+            _ => return wrong("payment.provider must be simulated or stripe"),
+        }
+        if self.payment.check_after_s == 0 {
+            return wrong("payment.check_after_s must be at least 1");
         }
         if iso_currency::Currency::from_code(&self.payment.currency).is_none() {
             return wrong("payment.currency must be an ISO 4217 code such as USD");
@@ -314,12 +389,14 @@ impl Config {
     pub fn example() -> String {
         let defaults = toml::Table::try_from(Self::default()).expect("the defaults are a table");
         let mut out = String::from("# Matinee's configuration. Every value here is the default.\n");
-        let sections: [(&str, Lines, Keys); 9] = [
+        let sections: [(&str, Lines, Keys); 11] = [
             ("server", Server::ABOUT, Server::KEYS),
             ("store", StoreSection::ABOUT, StoreSection::KEYS),
             ("vault", VaultSection::ABOUT, VaultSection::KEYS),
             ("origin", OriginSection::ABOUT, OriginSection::KEYS),
             ("payment", PaymentSection::ABOUT, PaymentSection::KEYS),
+            ("stripe", StripeSection::ABOUT, StripeSection::KEYS),
+            ("tax", TaxSection::ABOUT, TaxSection::KEYS),
             ("license", LicenseSection::ABOUT, LicenseSection::KEYS),
             ("delivery", DeliverySection::ABOUT, DeliverySection::KEYS),
             ("stun", StunSection::ABOUT, StunSection::KEYS),
@@ -380,6 +457,24 @@ mod tests {
         assert!(shown.contains("vault.json") && shown.contains("objects"), "{shown}");
         assert_eq!(without_password("sqlite:a.db"), "sqlite:a.db");
         assert_eq!(without_password("postgres://db/matinee"), "postgres://db/matinee");
+    }
+
+    #[test]
+    fn stripe_needs_its_secrets_and_does_not_show_them() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("key");
+        std::fs::write(&file, "sk_test_a_secret\n").unwrap();
+        let provider = ("MATINEE_PAYMENT__PROVIDER", "stripe");
+        let key = ("MATINEE_STRIPE__SECRET_KEY_FILE", file.to_str().unwrap());
+        assert!(load(&[provider]).is_err());
+        assert!(load(&[provider, key]).is_err(), "without a webhook secret anybody could forge events");
+        let config = load(&[provider, key, ("MATINEE_STRIPE__WEBHOOK_SECRETS", "whsec_1,whsec_2")]).unwrap();
+        assert_eq!(config.stripe.secret_key.expose(), "sk_test_a_secret");
+        let secrets: Vec<_> = config.stripe.webhook_secrets.iter().map(Secret::expose).collect();
+        assert_eq!(secrets, ["whsec_1", "whsec_2"]);
+        let shown = format!("{config:?} {}", toml::to_string(&config).unwrap());
+        assert!(!shown.contains("a_secret") && !shown.contains("whsec_1"), "{shown}");
+        assert!(load(&[("MATINEE_PAYMENT__PROVIDER", "barter")]).is_err());
     }
 
     #[test]

@@ -18,6 +18,7 @@ pub mod payment;
 pub mod publish;
 pub mod random;
 pub mod router;
+pub mod royalty;
 pub mod secrets;
 pub mod signaling;
 pub mod store;

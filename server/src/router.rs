@@ -173,6 +173,11 @@ routes! {
     POST   "/v1/entitlements/{entitlement}/revocation"          Operator        entitlement_revoke;
     POST   "/v1/coupons"                                        Operator        coupon_create;
     POST   "/v1/plans/{plan}/gift-codes"                        Operator        gift_codes_create;
+    POST   "/v1/purchases/{purchase}/refund"                    Operator        purchase_refund;
+    GET    "/v1/ledger/entries"                                 Operator        ledger_entries;
+    PUT    "/v1/titles/{title}/royalty-rules"                   Operator        royalty_rules;
+    GET    "/v1/royalties/{month}"                              Operator        royalty_statement;
+    POST   "/v1/webhooks/stripe"                                None            webhook_stripe;
     GET    "/v1/ledger/balance"                                 Operator        ledger_balance;
 }
 

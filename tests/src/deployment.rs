@@ -34,6 +34,7 @@ pub struct Published {
 pub struct Deployment {
     folder: TempDir,
     store: Option<String>,
+    environment: Vec<(String, String)>,
     process: Option<Running>,
     address: Option<String>,
 }
@@ -46,8 +47,13 @@ impl Deployment {
 
     /// A new, started server on the store at this URL (`None`: SQLite in its folder).
     pub async fn start_on(store: Option<String>) -> Self {
+        Self::start_with(store, Vec::new()).await
+    }
+
+    /// The same with these variables in its environment.
+    pub async fn start_with(store: Option<String>, environment: Vec<(String, String)>) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder can be made");
-        let mut deployment = Self { folder, store, process: None, address: None };
+        let mut deployment = Self { folder, store, environment, process: None, address: None };
         run_ok(deployment.command(&["init"]), "").await;
         deployment.serve().await;
         deployment
@@ -82,22 +88,39 @@ impl Deployment {
             command.arg("--store").arg(store);
         }
         command.env_remove("RUST_LOG");
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         command
     }
 
     /// Starts the server; again on the address it had.
     pub async fn serve(&mut self) {
         let listen = self.address.clone().unwrap_or_else(|| "127.0.0.1:0".to_owned());
+        let (process, address) = self.listen_on(&listen).await;
+        self.address = Some(address);
+        self.process = Some(process);
+    }
+
+    /// The running server, for a test that kills it and starts it again beside its other work.
+    pub fn take_process(&mut self) -> Running {
+        self.process.take().expect("the server runs")
+    }
+
+    /// Starts the server again on the address it had.
+    pub async fn start_process(&self) -> Running {
+        let listen = self.address.clone().expect("the server was started before");
+        self.listen_on(&listen).await.0
+    }
+
+    async fn listen_on(&self, listen: &str) -> (Running, String) {
         let mut command = self.command(&["serve"]);
-        command.args(["--listen", &listen]).env("RUST_LOG", "warn");
+        command.args(["--listen", listen]).env("RUST_LOG", "warn");
         let mut process = Running::start(command);
         let address = process
             .wait_line("readiness line", |line| {
                 line.strip_prefix("matinee listening on http://").map(|address| address.trim().to_owned())
             })
             .await;
-        self.address = Some(address);
-        self.process = Some(process);
+        (process, address)
     }
 
     /// Kills the server as a power cut would.

@@ -9,5 +9,6 @@ pub mod peer;
 #[path = "../../server/tests/store/postgres.rs"]
 pub mod postgres;
 pub mod process;
+pub mod stripe;
 pub mod viewer;
 pub mod watching;

@@ -19,7 +19,7 @@ pub(crate) enum Group {
     Postgres,
     /// A compiler for WebAssembly.
     Wasm,
-    /// Node and the packages of `web/`.
+    /// Node, the packages of `web/`, and Stripe's library that tests check events with.
     Node,
 }
 
@@ -73,6 +73,7 @@ pub(crate) fn ensure(groups: &[Group], step: &Step) -> Result<Done, Failure> {
     did.extend(missing.iter().map(|name| (*name).to_owned()));
     if groups.contains(&Group::Node) {
         did.extend(node_packages("web", step)?);
+        did.extend(node_packages("tests/stripe", step)?);
     }
     if groups.contains(&Group::Browsers) {
         did.extend(node_packages("tests/browser", step)?);

@@ -12,6 +12,7 @@ use super::idempotent::{Key, Once};
 use super::json::Json;
 use super::paying;
 use super::problem::Problem;
+use super::purchase_create::check_country;
 use crate::app::App;
 use crate::payment::cashier::Purpose;
 use crate::store::plan;
@@ -21,13 +22,15 @@ use crate::store::plan;
 #[serde(deny_unknown_fields)]
 pub struct Body {
     plan: PlanId,
+    /// Where the payer pays tax (ISO 3166-1 alpha-2); the server's home country if not given.
+    country: Option<String>,
 }
 
 /// How the interface's document tells of it.
 pub fn doc() -> Doc {
     paying::doc(Doc::new("Buys a plan with a payment of its own, past the wallet").once().body::<Body>(), 201)
         .problem(404, "not_found")
-        .problem(422, "plan_is_free")
+        .problems(422, &["plan_is_free", "country_invalid"])
 }
 
 /// Answers 201 with the payment: pending, with where the payer goes on, or succeeded, with the purchase; 422
@@ -38,6 +41,7 @@ pub async fn handle(
     key: Key,
     Json { value: body, bytes }: Json<Body>,
 ) -> Result<Response, Problem> {
+    check_country(body.country.as_deref())?;
     let plan = plan::by_id(&mut app.store.read().await?, body.plan).await?;
     let now_ms = app.clock.now_ms();
     let tx = app.store.write().await?;
@@ -48,6 +52,6 @@ pub async fn handle(
         return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "plan_is_free", detail));
     }
     let purpose =
-        Purpose { account: session.account, plan: Some(plan.id), amount: plan.price, country: None };
+        Purpose { account: session.account, plan: Some(plan.id), amount: plan.price, country: body.country };
     paying::pay(&app, begun, purpose).await
 }

@@ -13,6 +13,7 @@ use super::idempotent::{self, Begin, Key, Once};
 use super::json::Json;
 use super::problem::Problem;
 use crate::app::App;
+use crate::payment::tax::{self, Rates};
 use crate::random;
 use crate::store::Tx;
 use crate::store::account::Role;
@@ -31,6 +32,8 @@ pub struct Body {
     /// Begins with the plan's trial, for nothing; the first period is charged when it ends.
     #[serde(default)]
     trial: bool,
+    /// Where the payer pays tax (ISO 3166-1 alpha-2); the server's home country if not given.
+    country: Option<String>,
 }
 
 /// How the interface's document tells of it.
@@ -43,7 +46,7 @@ pub fn doc() -> Doc {
         .problems(403, &["account_required", "coupon_refused", "trial_used"])
         .problem(404, "not_found")
         .problem(409, "plan_not_sold")
-        .problems(422, &["coupon_not_needed", "trial_not_offered"])
+        .problems(422, &["coupon_not_needed", "trial_not_offered", "country_invalid"])
 }
 
 /// Answers 201 with the purchase and what it gave; 402 `wallet_too_low`, 403 `coupon_refused`, `trial_used`. Debit,
@@ -54,10 +57,11 @@ pub async fn handle(
     key: Key,
     Json { value: body, bytes }: Json<Body>,
 ) -> Result<Response, Problem> {
+    check_country(body.country.as_deref())?;
     let now_ms = app.clock.now_ms();
     // A plan never changes: it is read outside the transaction, of which SQLite runs one at a time.
     let mut tx = app.store.read().await?;
-    let drafted = draft(&mut tx, &session, &body, now_ms).await;
+    let drafted = draft(&mut tx, app.cashier.rates(), &session, &body, now_ms).await;
     drop(tx);
     let tx = app.store.write().await?;
     let foreseen = drafted.as_ref().ok().map(|(_, _, _, kept)| kept.clone());
@@ -89,6 +93,15 @@ pub fn settled(settled: Settled) -> Result<(), Problem> {
     }
 }
 
+/// Refuses what is no country code.
+pub fn check_country(country: Option<&str>) -> Result<(), Problem> {
+    if country.is_none_or(tax::is_country) {
+        return Ok(());
+    }
+    let detail = "a country is two capital letters (ISO 3166-1), for example DE";
+    Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "country_invalid", detail))
+}
+
 fn coupon_refused() -> Problem {
     let detail =
         "this coupon is unknown, used up, over, not for this plan, or was used by this account before";
@@ -98,6 +111,7 @@ fn coupon_refused() -> Problem {
 /// What the purchase would be, and its answer.
 async fn draft(
     tx: &mut Tx,
+    rates: &Rates,
     session: &Session,
     body: &Body,
     now_ms: i64,
@@ -124,7 +138,9 @@ async fn draft(
         Some(code) => Some(lowered(tx, &plan, code).await?),
         None => None,
     };
-    let conditions = Conditions { amount, coupon: body.coupon.as_deref().map(canonical), trial: body.trial };
+    let tax = rates.line(amount.as_ref().unwrap_or(&plan.price), body.country.as_deref());
+    let coupon = body.coupon.as_deref().map(canonical);
+    let conditions = Conditions { amount, coupon, trial: body.trial, tax };
     let (sale, answer) = sale(session.account, &plan, conditions, now_ms)?;
     let kept = idempotent::kept(StatusCode::CREATED, &answer)?;
     Ok((plan, sale, answer, kept))

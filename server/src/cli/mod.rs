@@ -15,8 +15,10 @@ mod key;
 mod ledger;
 mod plan;
 pub mod publish;
+mod refund;
 mod report;
 mod revoke;
+mod royalty;
 mod serve;
 mod title;
 
@@ -91,6 +93,11 @@ enum Command {
     Grant(grant::Args),
     /// Takes an entitlement back and ends its views.
     Revoke(revoke::Args),
+    /// Gives money back and ends what it had bought.
+    Refund(refund::Args),
+    /// Who earns what of titles.
+    #[command(subcommand)]
+    Royalty(royalty::Command),
     /// Signing keys and vault keys.
     #[command(subcommand)]
     Key(key::Command),
@@ -214,6 +221,8 @@ async fn run(cli: Cli) -> Result<(), Error> {
         Command::Gift(args) => coupon::gift(args, &config).await,
         Command::Grant(args) => grant::run(&args, &config).await,
         Command::Revoke(args) => revoke::run(&args, &config).await,
+        Command::Refund(args) => refund::run(&args, &config).await,
+        Command::Royalty(command) => royalty::run(command, &config).await,
         Command::Key(command) => key::run(command, &config).await,
         Command::Ledger(command) => ledger::run(command, &config).await,
         Command::Report(command) => report::run(command, &config).await,

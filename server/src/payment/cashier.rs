@@ -3,16 +3,19 @@
 use std::sync::Arc;
 
 use matinee_protocol::api::Money;
-use matinee_protocol::id::{AccountId, EntitlementId, PaymentId, PlanId, PurchaseId};
+use matinee_protocol::id::{AccountId, EntitlementId, PaymentId, PlanId, PurchaseId, ViewId};
 
-use super::{Charge, Error, Provider, Standing};
+use super::tax::Rates;
+use super::{Charge, Error, Event, Notice, Provider, Returned, Reversal, Standing, back};
 use crate::clock::Clock;
 use crate::license::plan::Scope;
 use crate::random;
+use crate::store::dispute::Told;
 use crate::store::payment::{self, Payment, State};
 use crate::store::plan::{self, Plan};
 use crate::store::purchase::{self, Conditions, Settled};
-use crate::store::{self, Tx};
+use crate::store::refund::{self, Refund};
+use crate::store::{self, Store, Tx, event};
 
 /// How long a provider remembers the id under which it was asked. After it, a payment of which it said nothing is
 /// given up: asking again could charge again.
@@ -61,6 +64,7 @@ pub struct Cashier {
     provider: Box<dyn Provider>,
     clock: Arc<dyn Clock>,
     check_after_ms: i64,
+    rates: Rates,
 }
 
 impl std::fmt::Debug for Cashier {
@@ -71,8 +75,13 @@ impl std::fmt::Debug for Cashier {
 
 impl Cashier {
     /// A cashier at this provider. A payment of which nothing was heard for `check_after_s` is asked about.
-    pub fn new(provider: Box<dyn Provider>, clock: Arc<dyn Clock>, check_after_s: u32) -> Self {
-        Self { provider, clock, check_after_ms: i64::from(check_after_s) * 1000 }
+    pub fn new(provider: Box<dyn Provider>, clock: Arc<dyn Clock>, check_after_s: u32, rates: Rates) -> Self {
+        Self { provider, clock, check_after_ms: i64::from(check_after_s) * 1000, rates }
+    }
+
+    /// The tax rates.
+    pub fn rates(&self) -> &Rates {
+        &self.rates
     }
 
     /// Whom it asks.
@@ -155,7 +164,9 @@ impl Cashier {
         let Some(plan) = plan::by_id(tx, plan).await? else { return Ok(()) };
         let id = PurchaseId::from_bytes(random::id(now_ms));
         let fresh = || EntitlementId::from_bytes(random::id(now_ms));
-        let sale = purchase::draft(payment.account_id, &plan, id, fresh, Conditions::default(), now_ms);
+        let tax = self.rates.line(&plan.price, payment.country.as_deref());
+        let conditions = Conditions { tax, ..Conditions::default() };
+        let sale = purchase::draft(payment.account_id, &plan, id, fresh, conditions, now_ms);
         let Some(sale) = sale else { return Ok(()) };
         if purchase::settle(tx, &plan, &sale).await? == Settled::Yes {
             payment::note_purchase(tx, payment.id, sale.summary.id).await?;
@@ -163,9 +174,122 @@ impl Cashier {
         Ok(())
     }
 
-    /// When an open payment that was just asked about is due again.
-    pub fn due_again_ms(&self, payment: &Payment) -> i64 {
-        let doublings = u32::try_from(payment.checks).unwrap_or(u32::MAX).min(20);
+    /// Asks the provider to send a pending refund back, or how it stands. Not to be called with a transaction open.
+    pub async fn send_back(&self, pending: &Refund, payment: &Payment) -> Result<Returned, Error> {
+        if payment.provider != self.provider.name() {
+            let name = &payment.provider;
+            return Err(Error::Refused(format!("refunds of the provider {name} are not made any more")));
+        }
+        let Some(charge) = payment.charge_reference.clone() else { return Ok(Returned::Failed(None)) };
+        let reversal = Reversal {
+            refund: pending.id.clone(),
+            charge,
+            amount: pending.amount.clone(),
+            reference: pending.provider_reference.clone(),
+        };
+        self.provider.refund(&reversal).await
+    }
+
+    /// Takes in what the provider tells. Told again, late or in another order, it changes nothing twice. Gives the views
+    /// that ended, whose members are to be told, with the reason.
+    pub async fn take_in(
+        &self,
+        store: &Store,
+        event: &Event,
+    ) -> Result<(Vec<ViewId>, &'static str), Failure> {
+        let mut tx = store.read().await?;
+        let known = event::is_known(&mut tx, self.provider.name(), &event.id).await?;
+        drop(tx);
+        if known {
+            return Ok((Vec::new(), ""));
+        }
+        let concerns = match &event.notice {
+            Notice::Nothing => None,
+            Notice::Payment { payment, .. } => Some(*payment),
+            Notice::Refund { charge, .. } | Notice::Dispute { charge, .. } => {
+                self.payment_of(store, charge).await?
+            }
+        };
+        let now_ms = self.clock.now_ms();
+        let mut tx = store.write().await?;
+        if !event::take_in(&mut tx, self.provider.name(), &event.id, &event.kind, now_ms).await? {
+            return Ok((Vec::new(), ""));
+        }
+        // Read again under the event's own lock: what was booked meanwhile counts.
+        let payment = match concerns {
+            Some(payment) => payment::by_id(&mut tx, payment).await?,
+            None => None,
+        };
+        let payment = payment.filter(|payment| payment.provider == self.provider.name());
+        let ended = match payment {
+            Some(payment) => self.apply(&mut tx, &event.notice, &payment, now_ms).await?,
+            None => Vec::new(),
+        };
+        tx.commit().await?;
+        let reason = if matches!(event.notice, Notice::Dispute { .. }) { back::DISPUTED } else { "refunded" };
+        Ok((ended, reason))
+    }
+
+    /// Whose money a provider names; books it first if the news of that has not come yet.
+    async fn payment_of(&self, store: &Store, charge: &str) -> Result<Option<PaymentId>, Failure> {
+        let found = payment::by_charge(&mut store.read().await?, self.provider.name(), charge).await?;
+        if let Some(found) = found {
+            return Ok(Some(found.id));
+        }
+        let Some(id) = self.provider.payment_of(charge).await? else { return Ok(None) };
+        let Some(found) = payment::by_id(&mut store.read().await?, id).await? else { return Ok(None) };
+        if matches!(found.state, State::Created | State::Pending | State::Failed) {
+            let standing = self.ask(&found, "").await?;
+            let mut tx = store.write().await?;
+            self.book(&mut tx, &found, &standing).await?;
+            tx.commit().await?;
+        }
+        Ok(Some(id))
+    }
+
+    async fn apply(
+        &self,
+        tx: &mut Tx,
+        notice: &Notice,
+        payment: &Payment,
+        now_ms: i64,
+    ) -> Result<Vec<ViewId>, Failure> {
+        match notice {
+            Notice::Nothing => Ok(Vec::new()),
+            Notice::Payment { standing, .. } => {
+                self.book(tx, payment, standing).await?;
+                Ok(Vec::new())
+            }
+            Notice::Refund { reference, refund, amount, returned, .. } => {
+                let ours = match refund {
+                    Some(refund) => refund::by_id(tx, refund).await?,
+                    None => None,
+                };
+                if let Some(ours) = ours {
+                    back::settle(tx, &ours, returned, now_ms).await?;
+                    return Ok(Vec::new());
+                }
+                if !matches!(returned, Returned::Succeeded(_)) {
+                    return Ok(Vec::new());
+                }
+                Ok(back::refunded_by_hand(tx, payment, reference, amount, now_ms).await?)
+            }
+            Notice::Dispute { reference, amount, state, .. } => {
+                let told = Told {
+                    provider: self.provider.name(),
+                    reference,
+                    payment: payment.id,
+                    amount,
+                    state: *state,
+                };
+                Ok(back::disputed(tx, payment, told, now_ms).await?)
+            }
+        }
+    }
+
+    /// When something that was just asked about so often is due again.
+    pub fn due_again_ms(&self, checks: i64) -> i64 {
+        let doublings = u32::try_from(checks).unwrap_or(u32::MAX).min(20);
         let wait_ms = self.check_after_ms.max(1000).saturating_mul(1 << doublings);
         self.clock.now_ms().saturating_add(wait_ms.min(CHECK_EVERY_MS_MAX))
     }

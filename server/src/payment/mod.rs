@@ -2,16 +2,21 @@
 //!
 //! A payment is a row before its provider is asked, and the provider is asked outside any transaction, under the
 //! payment's id: asking again never charges again, so asking again is also how one learns what became of it.
-//! [`cashier`] drives payments through their states.
+//! [`cashier`] drives payments through their states; [`back`] moves money back.
 
+pub mod back;
 pub mod cashier;
 pub mod simulated;
+pub mod stripe;
+pub mod tax;
 
 use std::future::Future;
 use std::pin::Pin;
 
 use matinee_protocol::api::Money;
 use matinee_protocol::id::{AccountId, PaymentId};
+
+use crate::store::dispute;
 
 /// Why a provider gave no answer to go by.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -94,6 +99,55 @@ pub enum Returned {
     Failed(Option<String>),
 }
 
+/// What a provider tells of its own accord.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Event {
+    /// The provider's name for it; one is taken in once.
+    pub id: String,
+    /// The provider's word for what happened.
+    pub kind: String,
+    /// What it means here.
+    pub notice: Notice,
+}
+
+/// What an event means.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Notice {
+    /// A payment stands so.
+    Payment {
+        /// Which.
+        payment: PaymentId,
+        /// How.
+        standing: Standing,
+    },
+    /// Money was sent back, asked for by us or by hand at the provider.
+    Refund {
+        /// The provider's own name for the refund.
+        reference: String,
+        /// Our refund, if it was asked for by us.
+        refund: Option<String>,
+        /// The provider's name of the money.
+        charge: String,
+        /// How much of it.
+        amount: Money,
+        /// How it stands.
+        returned: Returned,
+    },
+    /// The payer's bank takes money back, or gives it again.
+    Dispute {
+        /// The provider's own name for the dispute.
+        reference: String,
+        /// The provider's name of the money.
+        charge: String,
+        /// How much of it.
+        amount: Money,
+        /// How it stands.
+        state: dispute::State,
+    },
+    /// Nothing that concerns this server.
+    Nothing,
+}
+
 /// The future that a [`Provider`] gives.
 pub type Asking<'a, T> = Pin<Box<dyn Future<Output = Result<T, Error>> + Send + 'a>>;
 
@@ -112,4 +166,10 @@ pub trait Provider: Send + Sync + 'static {
 
     /// Sends money back, or tells how the refund made under the same id stands. Asked twice, it refunds once.
     fn refund<'a>(&'a self, reversal: &'a Reversal) -> Asking<'a, Returned>;
+
+    /// Whose money it is that an event names before the payment was booked; none if it is not ours.
+    fn payment_of<'a>(&'a self, charge: &'a str) -> Asking<'a, Option<PaymentId>> {
+        let _ = charge;
+        Box::pin(async { Ok(None) })
+    }
 }

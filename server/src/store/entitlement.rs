@@ -1,7 +1,7 @@
 //! Entitlements. The statement that counts a view carries the whole guard: however many starts race, a quota is never
 //! overdrawn.
 
-use matinee_protocol::id::{AccountId, EntitlementId, TitleId};
+use matinee_protocol::id::{AccountId, EntitlementId, PurchaseId, TitleId};
 
 use super::page::{Asked, Page, Position};
 use super::plan::collection_of;
@@ -401,4 +401,14 @@ pub async fn revoke(
     now_ms: i64,
 ) -> Result<bool, Error> {
     apply(tx, entitlement, Event::Revoke, reason, now_ms).await
+}
+
+/// What a purchase gave.
+pub async fn by_purchase(tx: &mut Tx, purchase: PurchaseId) -> Result<Vec<EntitlementId>, Error> {
+    let rows: Vec<(String,)> =
+        on!(tx, |db| sqlx::query_as("select id from entitlements where purchase_id = $1 order by id")
+            .bind(purchase.to_string())
+            .fetch_all(db)
+            .await)?;
+    rows.iter().map(|(entitlement,)| id(entitlement)).collect()
 }

@@ -5,6 +5,18 @@ use super::{Error, Tx};
 /// How long an event is remembered: providers send one again for days, operators by hand for a month.
 pub const KEPT_MS: i64 = 90 * 24 * 60 * 60 * 1000;
 
+/// Whether an event was taken in.
+pub async fn is_known(tx: &mut Tx, provider: &str, event: &str) -> Result<bool, Error> {
+    let row: Option<(i64,)> = on!(tx, |db| sqlx::query_as(
+        "select at_ms from payment_events where provider = $1 and event_id = $2"
+    )
+    .bind(provider)
+    .bind(event)
+    .fetch_optional(db)
+    .await)?;
+    Ok(row.is_some())
+}
+
 /// Takes an event in. False if it was taken in before.
 pub async fn take_in(
     tx: &mut Tx,

@@ -3,7 +3,7 @@
 //! *Invariants:* the entries of a journal sum to zero; so does everything; an account's balance is the sum of its
 //! entries. A wallet never goes below zero: the guard is inside the statement that debits it.
 //!
-//! Accounts are locked in the order provider, wallet, sales, so that PostgreSQL finds no cycle.
+//! Accounts are locked in the order of [`KINDS`], so that PostgreSQL finds no cycle.
 
 use matinee_protocol::api::Money;
 use matinee_protocol::id::{AccountId, PlanId, TitleId};
@@ -15,12 +15,18 @@ use super::{Error, Tx};
 pub enum Holder {
     /// What a payment provider has brought in; it goes below zero, for that is where money comes from.
     Provider(String),
+    /// What is on its way back through a payment provider.
+    Returning(String),
     /// What an account can spend.
     Wallet(AccountId),
+    /// What an account owes: it goes below zero where money was taken back that is spent.
+    Debt(AccountId),
     /// What a title has earned.
     Sales(TitleId),
     /// What a plan over several titles has earned.
     PlanSales(PlanId),
+    /// What is owed to a country's tax office.
+    Tax(String),
 }
 
 impl Holder {
@@ -28,14 +34,13 @@ impl Holder {
     pub fn name(&self, currency: &str) -> String {
         match self {
             Self::Provider(provider) => format!("provider/{provider}/{currency}"),
+            Self::Returning(provider) => format!("returning/{provider}/{currency}"),
             Self::Wallet(account) => format!("wallet/{account}/{currency}"),
+            Self::Debt(account) => format!("debt/{account}/{currency}"),
             Self::Sales(title) => format!("sales/{title}/{currency}"),
             Self::PlanSales(plan) => format!("plan-sales/{plan}/{currency}"),
+            Self::Tax(country) => format!("tax/{country}/{currency}"),
         }
-    }
-
-    fn may_owe(&self) -> bool {
-        matches!(self, Self::Provider(_))
     }
 }
 
@@ -44,9 +49,9 @@ impl Holder {
 pub struct Journal<'a> {
     /// Its id.
     pub id: &'a str,
-    /// `top_up` or `purchase`.
+    /// `top_up`, `purchase`, `refund`, `refund_sent`, `refund_failed`, `dispute` or `dispute_won`.
     pub kind: &'a str,
-    /// The payment or purchase.
+    /// The payment, purchase, refund or dispute.
     pub reference: &'a str,
     /// When.
     pub at_ms: i64,
@@ -65,17 +70,64 @@ pub async fn transfer(
     if amount.minor <= 0 || from == to {
         return Err(Error::Corrupt("amount to transfer"));
     }
-    let (payer, payee) = (from.name(&amount.currency), to.name(&amount.currency));
-    let paid = if from.may_owe() {
-        add(tx, &payer, -amount.minor, &amount.currency).await?;
-        true
-    } else {
-        debit(tx, &payer, amount.minor).await?
-    };
-    if !paid {
-        return Ok(false);
+    let entries = vec![(from.clone(), -amount.minor), (to.clone(), amount.minor)];
+    post(tx, journal, entries, &amount.currency).await
+}
+
+/// Posts a journal of several entries, which must sum to zero; those of nothing are left out. False, with nothing
+/// changed, if a holder that may not owe has too little.
+pub async fn post(
+    tx: &mut Tx,
+    journal: Journal<'_>,
+    entries: Vec<(Holder, i64)>,
+    currency: &str,
+) -> Result<bool, Error> {
+    let named = entries.into_iter().map(|(holder, minor)| (holder.name(currency), minor)).collect();
+    post_named(tx, journal, named, currency).await
+}
+
+/// What comes first in a ledger account's name, in the order in which accounts are locked, and whether it may owe.
+const KINDS: [(&str, bool); 7] = [
+    ("provider/", true),
+    ("returning/", false),
+    ("wallet/", false),
+    ("debt/", true),
+    ("sales/", false),
+    ("plan-sales/", false),
+    ("tax/", false),
+];
+
+fn rank(name: &str) -> usize {
+    KINDS.iter().position(|(kind, _)| name.starts_with(kind)).unwrap_or(KINDS.len())
+}
+
+fn may_owe(name: &str) -> bool {
+    KINDS.iter().any(|(kind, may_owe)| *may_owe && name.starts_with(kind))
+}
+
+async fn post_named(
+    tx: &mut Tx,
+    journal: Journal<'_>,
+    entries: Vec<(String, i64)>,
+    currency: &str,
+) -> Result<bool, Error> {
+    let mut entries: Vec<_> = entries.into_iter().filter(|(_, minor)| *minor != 0).collect();
+    entries.sort_unstable_by(|(one, _), (two, _)| (rank(one), one).cmp(&(rank(two), two)));
+    let sum: i128 = entries.iter().map(|(_, minor)| i128::from(*minor)).sum();
+    let doubled = entries.windows(2).any(|pair| pair[0].0 == pair[1].0);
+    if sum != 0 || entries.is_empty() || doubled {
+        return Err(Error::Corrupt("journal to post"));
     }
-    add(tx, &payee, amount.minor, &amount.currency).await?;
+    for (at, (name, minor)) in entries.iter().enumerate() {
+        if *minor > 0 || may_owe(name) {
+            add(tx, name, *minor, currency).await?;
+        } else if !debit(tx, name, minor.saturating_neg()).await? {
+            for (name, minor) in entries.iter().take(at) {
+                add(tx, name, minor.saturating_neg(), currency).await?;
+            }
+            return Ok(false);
+        }
+    }
     on!(tx, |db| sqlx::query("insert into journals (id, kind, reference, at_ms) values ($1, $2, $3, $4)")
         .bind(journal.id)
         .bind(journal.kind)
@@ -84,18 +136,96 @@ pub async fn transfer(
         .execute(db)
         .await
         .map(drop))?;
+    for pair in entries.chunks(2) {
+        // Nearly every journal has two entries: one statement.
+        if let [one, two] = pair {
+            insert_two(tx, journal.id, one, two).await?;
+        } else {
+            insert_one(tx, journal.id, &pair[0]).await?;
+        }
+    }
+    Ok(true)
+}
+
+/// What a journal credited: account and minor units, by name.
+pub async fn credits(tx: &mut Tx, journal: &str) -> Result<Vec<(String, i64)>, Error> {
+    Ok(on!(tx, |db| {
+        sqlx::query_as(
+        "select account, amount_minor from ledger_entries where journal_id = $1 and amount_minor > 0 order by account"
+    )
+    .bind(journal)
+    .fetch_all(db)
+    .await
+    })?)
+}
+
+/// Takes back, from everyone whom `credits` went to and in proportion, what lies between `before` and `after` of their
+/// sum, and gives it to a holder. However a sum is taken back, part by part, in the end each has given exactly what it
+/// got.
+pub async fn take_back(
+    tx: &mut Tx,
+    journal: Journal<'_>,
+    credits: &[(String, i64)],
+    (before, after): (i64, i64),
+    to: &Holder,
+    currency: &str,
+) -> Result<bool, Error> {
+    let amounts: Vec<i64> = credits.iter().map(|(_, minor)| *minor).collect();
+    let (was, is) = (proportion(&amounts, before), proportion(&amounts, after));
+    let mut entries: Vec<(String, i64)> = credits
+        .iter()
+        .zip(was.iter().zip(&is))
+        .map(|((name, _), (was, is))| (name.clone(), was - is))
+        .collect();
+    entries.push((to.name(currency), after - before));
+    post_named(tx, journal, entries, currency).await
+}
+
+/// Divides the first `part` of the sum of some amounts in their proportion: the shares sum to it exactly.
+fn proportion(amounts: &[i64], part: i64) -> Vec<i64> {
+    let whole: i128 = amounts.iter().map(|amount| i128::from(*amount)).sum::<i128>().max(1);
+    let (mut sum, mut given) = (0, 0);
+    let share = |amount: &i64| {
+        sum += i128::from(*amount);
+        let until = i64::try_from(sum * i128::from(part) / whole).unwrap_or(i64::MAX);
+        let share = until - given;
+        given = until;
+        share
+    };
+    amounts.iter().map(share).collect()
+}
+
+async fn insert_two(
+    tx: &mut Tx,
+    journal: &str,
+    one: &(String, i64),
+    two: &(String, i64),
+) -> Result<(), Error> {
     on!(tx, |db| sqlx::query(
         "insert into ledger_entries (journal_id, account, amount_minor) values ($1, $2, $3), ($1, $4, $5)"
     )
-    .bind(journal.id)
-    .bind(&payer)
-    .bind(-amount.minor)
-    .bind(&payee)
-    .bind(amount.minor)
+    .bind(journal)
+    .bind(&one.0)
+    .bind(one.1)
+    .bind(&two.0)
+    .bind(two.1)
     .execute(db)
     .await
     .map(drop))?;
-    Ok(true)
+    Ok(())
+}
+
+async fn insert_one(tx: &mut Tx, journal: &str, entry: &(String, i64)) -> Result<(), Error> {
+    on!(tx, |db| sqlx::query(
+        "insert into ledger_entries (journal_id, account, amount_minor) values ($1, $2, $3)"
+    )
+    .bind(journal)
+    .bind(&entry.0)
+    .bind(entry.1)
+    .execute(db)
+    .await
+    .map(drop))?;
+    Ok(())
 }
 
 async fn debit(tx: &mut Tx, name: &str, minor: i64) -> Result<bool, Error> {
@@ -126,6 +256,17 @@ async fn add(tx: &mut Tx, name: &str, minor: i64, currency: &str) -> Result<(), 
     Ok(())
 }
 
+/// Locks an account until the transaction ends: where several journals are posted in one, the first to be locked is not
+/// always in the first.
+pub async fn hold(tx: &mut Tx, holder: &Holder, currency: &str) -> Result<(), Error> {
+    on!(tx, |db| sqlx::query("update ledger_accounts set balance_minor = balance_minor where name = $1")
+        .bind(holder.name(currency))
+        .execute(db)
+        .await
+        .map(drop))?;
+    Ok(())
+}
+
 /// What an account can spend.
 pub async fn wallet(tx: &mut Tx, account: AccountId, currency: &str) -> Result<Money, Error> {
     let row: Option<(i64,)> =
@@ -134,6 +275,16 @@ pub async fn wallet(tx: &mut Tx, account: AccountId, currency: &str) -> Result<M
             .fetch_optional(db)
             .await)?;
     Ok(Money { minor: row.map_or(0, |(minor,)| minor), currency: currency.to_owned() })
+}
+
+/// What an account owes, in minor units; never below zero.
+pub async fn debt(tx: &mut Tx, account: AccountId, currency: &str) -> Result<i64, Error> {
+    let row: Option<(i64,)> =
+        on!(tx, |db| sqlx::query_as("select balance_minor from ledger_accounts where name = $1")
+            .bind(Holder::Debt(account).name(currency))
+            .fetch_optional(db)
+            .await)?;
+    Ok(row.map_or(0, |(minor,)| minor.saturating_neg()).max(0))
 }
 
 /// Every ledger account with its balance, by name: name, minor units, currency.
@@ -156,7 +307,7 @@ pub struct Check {
     pub unbalanced_journals: Vec<String>,
     /// Accounts whose balance is not the sum of their entries.
     pub wrong_balances: Vec<String>,
-    /// Wallets and sales below zero.
+    /// Accounts below zero that may not be.
     pub overdrawn: Vec<String>,
 }
 
@@ -184,7 +335,8 @@ pub async fn check(tx: &mut Tx) -> Result<Check, Error> {
         "select journal_id from ledger_entries group by journal_id having sum(amount_minor) <> 0 order by journal_id",
         "select a.name from ledger_accounts a left join ledger_entries e on e.account = a.name \
          group by a.name, a.balance_minor having coalesce(sum(e.amount_minor), 0) <> a.balance_minor order by a.name",
-        "select name from ledger_accounts where balance_minor < 0 and name not like 'provider/%' order by name",
+        "select name from ledger_accounts where balance_minor < 0 and name not like 'provider/%' \
+         and name not like 'debt/%' order by name",
     ] {
         let rows: Vec<(String,)> = on!(tx, |db| sqlx::query_as(sql).fetch_all(db).await)?;
         found.push(rows.into_iter().map(|(name,)| name).collect::<Vec<_>>());
@@ -197,4 +349,34 @@ pub async fn check(tx: &mut Tx) -> Result<Check, Error> {
         wrong_balances: found.next().unwrap_or_default(),
         overdrawn: found.next().unwrap_or_default(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn parts_of_a_price_add_up(
+            amounts in proptest::collection::vec(1..=1_000_000_i64, 1..5),
+            cuts in proptest::collection::vec(any::<u32>(), 0..6),
+        ) {
+            let price: i64 = amounts.iter().sum();
+            let mut points: Vec<i64> = cuts.into_iter().map(|cut| i64::from(cut) % price).collect();
+            points.sort_unstable();
+            points.push(price);
+            let mut given = vec![0; amounts.len()];
+            let mut before = 0;
+            for point in points {
+                let (was, is) = (proportion(&amounts, before), proportion(&amounts, point));
+                let parts: Vec<i64> = is.iter().zip(&was).map(|(is, was)| is - was).collect();
+                prop_assert_eq!(parts.iter().sum::<i64>(), point - before);
+                given.iter_mut().zip(parts).for_each(|(given, part)| *given += part);
+                before = point;
+            }
+            prop_assert_eq!(given, amounts);
+        }
+    }
 }

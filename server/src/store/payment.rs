@@ -8,7 +8,8 @@
 //! | created | pending | the provider waits for the payer |
 //! | created, pending, failed | succeeded | the money is in, however late; it is booked in the same transaction |
 //! | created, pending | failed | no money will come |
-//! | succeeded | refunded | all of it was sent back |
+//! | succeeded | refunded | all of it was sent back, or is set aside for it |
+//! | refunded | succeeded | what was set aside could not be sent |
 //! | succeeded | disputed | the payer's bank took it back |
 //! | disputed | succeeded | the bank gave it again |
 
@@ -356,5 +357,56 @@ pub async fn note_purchase(tx: &mut Tx, payment: PaymentId, purchase: PurchaseId
         .execute(db)
         .await
         .map(drop))?;
+    Ok(())
+}
+
+/// Sets an amount aside as sent back, before anybody is asked to send it. False if less than that is left.
+pub async fn add_refunded(tx: &mut Tx, payment: PaymentId, minor: i64, now_ms: i64) -> Result<bool, Error> {
+    let changed = on!(tx, |db| {
+        sqlx::query(
+        "update payments set refunded_minor = refunded_minor + $1, changed_at_ms = $2, \
+         state = case when refunded_minor + $1 = amount_minor and state = 'succeeded' then 'refunded' else state end \
+         where id = $3 and state in ('succeeded', 'disputed') and refunded_minor + $1 <= amount_minor"
+    )
+    .bind(minor)
+    .bind(now_ms)
+    .bind(payment.to_string())
+    .execute(db)
+    .await?
+    .rows_affected()
+    });
+    Ok(changed == 1)
+}
+
+/// An amount set aside could not be sent back.
+pub async fn take_refunded(tx: &mut Tx, payment: PaymentId, minor: i64, now_ms: i64) -> Result<(), Error> {
+    on!(tx, |db| sqlx::query(
+        "update payments set refunded_minor = refunded_minor - $1, changed_at_ms = $2, \
+         state = case when state = 'refunded' then 'succeeded' else state end \
+         where id = $3 and refunded_minor >= $1"
+    )
+    .bind(minor)
+    .bind(now_ms)
+    .bind(payment.to_string())
+    .execute(db)
+    .await
+    .map(drop))?;
+    Ok(())
+}
+
+/// The payer's bank takes the money back (`true`), or gives it again.
+pub async fn dispute(tx: &mut Tx, payment: PaymentId, disputed: bool, now_ms: i64) -> Result<(), Error> {
+    let (from, to) =
+        if disputed { (State::Succeeded, State::Disputed) } else { (State::Disputed, State::Succeeded) };
+    on!(tx, |db| sqlx::query(
+        "update payments set state = $1, changed_at_ms = $2 where id = $3 and state = $4"
+    )
+    .bind(to.text())
+    .bind(now_ms)
+    .bind(payment.to_string())
+    .bind(from.text())
+    .execute(db)
+    .await
+    .map(drop))?;
     Ok(())
 }

@@ -7,8 +7,39 @@ use super::coupon::{self, Redeemed};
 use super::entitlement::{self, Entitlement};
 use super::ledger::{self, Holder, Journal};
 use super::plan::Plan;
-use super::{Error, Tx, unsigned};
+use super::{Error, Tx, id, unsigned};
 use crate::license::plan::Scope;
+
+/// Purchases that one lost payment takes back.
+const PURCHASES_TAKEN_BACK_MAX: i64 = 10_000;
+
+/// The tax inside a price, as it was on the day of the purchase.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TaxLine {
+    /// Whose tax it is (ISO 3166-1 alpha-2).
+    pub country: String,
+    /// The rate, in basis points of the net price.
+    pub rate_basis_points: u32,
+    /// The price without it, in minor units.
+    pub net_minor: i64,
+    /// The tax, in minor units.
+    pub tax_minor: i64,
+}
+
+/// A purchase that was made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Purchase {
+    /// Its id; also its journal's.
+    pub id: PurchaseId,
+    /// Whose it is.
+    pub account_id: AccountId,
+    /// The price's currency.
+    pub currency: String,
+    /// How much of it was taken back.
+    pub refunded_minor: i64,
+    /// When it was made.
+    pub created_at_ms: i64,
+}
 
 /// A purchase with what it gives, not yet settled.
 #[derive(Debug, Clone)]
@@ -21,6 +52,8 @@ pub struct Sale {
     pub coupon: Option<String>,
     /// Whether it begins with the plan's trial.
     pub trial: bool,
+    /// The tax inside what is paid.
+    pub tax: Option<TaxLine>,
 }
 
 impl Sale {
@@ -52,6 +85,8 @@ pub struct Conditions {
     pub coupon: Option<String>,
     /// Whether it begins with the plan's trial, for nothing.
     pub trial: bool,
+    /// The tax inside what is paid.
+    pub tax: Option<TaxLine>,
 }
 
 /// What buying a plan would be. `fresh` makes the ids of its entitlements. None if the plan gives nothing, or for longer
@@ -64,7 +99,7 @@ pub fn draft(
     conditions: Conditions,
     now_ms: i64,
 ) -> Option<Sale> {
-    let Conditions { amount, coupon, trial } = conditions;
+    let Conditions { amount, coupon, trial, tax } = conditions;
     let nothing = Money { minor: 0, currency: plan.price.currency.clone() };
     let amount = if trial { nothing } else { amount.unwrap_or_else(|| plan.price.clone()) };
     let bought = |scope: &Scope| {
@@ -76,7 +111,7 @@ pub fn draft(
         return None;
     }
     let summary = PurchaseSummary { id: purchase, plan: plan.id, amount, created_at_ms: unsigned(now_ms) };
-    Some(Sale { summary, entitlements, coupon, trial })
+    Some(Sale { summary, entitlements, coupon, trial, tax: tax.filter(|_| !trial) })
 }
 
 /// Whose sales a plan's money is: those of the one title, or the plan's own where it is for several.
@@ -107,7 +142,11 @@ pub async fn settle(tx: &mut Tx, plan: &Plan, sale: &Sale) -> Result<Settled, Er
     if !free {
         // The journal carries the purchase's own id: there is exactly one.
         let journal = Journal { id: &reference, kind: "purchase", reference: &reference, at_ms };
-        if !ledger::transfer(tx, journal, &Holder::Wallet(account), &seller(plan), amount).await? {
+        let tax_minor = sale.tax.as_ref().map_or(0, |line| line.tax_minor);
+        let mut entries =
+            vec![(Holder::Wallet(account), -amount.minor), (seller(plan), amount.minor - tax_minor)];
+        entries.extend(sale.tax.as_ref().map(|line| (Holder::Tax(line.country.clone()), line.tax_minor)));
+        if !ledger::post(tx, journal, entries, &amount.currency).await? {
             return Ok(Settled::WalletTooLow);
         }
     }
@@ -128,8 +167,94 @@ pub async fn settle(tx: &mut Tx, plan: &Plan, sale: &Sale) -> Result<Settled, Er
     .await
     .map(drop)
     })?;
+    if let Some(line) = sale.tax.as_ref().filter(|_| !free) {
+        insert_tax(tx, &reference, line, &amount.currency).await?;
+    }
     for entitlement in &sale.entitlements {
         entitlement::insert(tx, entitlement).await?;
     }
     Ok(Settled::Yes)
+}
+
+async fn insert_tax(tx: &mut Tx, purchase: &str, line: &TaxLine, currency: &str) -> Result<(), Error> {
+    on!(tx, |db| {
+        sqlx::query(
+        "insert into tax_lines (purchase_id, line, country, rate_basis_points, net_minor, tax_minor, currency) \
+         values ($1, 0, $2, $3, $4, $5, $6)"
+    )
+    .bind(purchase)
+    .bind(&line.country)
+    .bind(i64::from(line.rate_basis_points))
+    .bind(line.net_minor)
+    .bind(line.tax_minor)
+    .bind(currency)
+    .execute(db)
+    .await
+    .map(drop)
+    })?;
+    Ok(())
+}
+
+type Row = (String, String, String, i64, i64);
+
+fn read(row: Row) -> Result<Purchase, Error> {
+    let (purchase, account, currency, refunded_minor, created_at_ms) = row;
+    let (id, account_id) = (id(&purchase)?, id(&account)?);
+    Ok(Purchase { id, account_id, currency, refunded_minor, created_at_ms })
+}
+
+/// The purchase with this id.
+pub async fn by_id(tx: &mut Tx, purchase: PurchaseId) -> Result<Option<Purchase>, Error> {
+    let row: Option<Row> = on!(tx, |db| sqlx::query_as(
+        "select id, account_id, currency, refunded_minor, created_at_ms from purchases where id = $1"
+    )
+    .bind(purchase.to_string())
+    .fetch_optional(db)
+    .await)?;
+    row.map(read).transpose()
+}
+
+/// Purchases of an account out of the wallet since then of which not all was taken back, newest first, at most
+/// [`PURCHASES_TAKEN_BACK_MAX`]. Those with a payment of their own are not among them.
+pub async fn out_of_wallet_since(
+    tx: &mut Tx,
+    account: AccountId,
+    currency: &str,
+    since_ms: i64,
+) -> Result<Vec<Purchase>, Error> {
+    let rows: Vec<Row> = on!(tx, |db| {
+        sqlx::query_as(
+        "select id, account_id, currency, refunded_minor, created_at_ms from purchases where account_id = $1 \
+         and currency = $2 and created_at_ms >= $3 and refunded_minor < price_minor \
+         and not exists (select 1 from payments p where p.purchase_id = purchases.id) \
+         order by created_at_ms desc, id desc limit $4"
+    )
+    .bind(account.to_string())
+    .bind(currency)
+    .bind(since_ms)
+    .bind(PURCHASES_TAKEN_BACK_MAX)
+    .fetch_all(db)
+    .await
+    })?;
+    rows.into_iter().map(read).collect()
+}
+
+/// Notes that an amount of a purchase is taken back. None, with nothing changed, if that is more than is left of
+/// `paid_minor`; otherwise how much is taken back now in all.
+pub async fn add_refunded(
+    tx: &mut Tx,
+    purchase: PurchaseId,
+    minor: i64,
+    paid_minor: i64,
+) -> Result<Option<i64>, Error> {
+    let row: Option<(i64,)> = on!(tx, |db| sqlx::query_as(
+        "update purchases set refunded_minor = refunded_minor + $1 \
+         where id = $2 and refunded_minor + $1 <= $3 returning refunded_minor"
+    )
+    .bind(minor)
+    .bind(purchase.to_string())
+    .bind(paid_minor)
+    .fetch_optional(db)
+    .await)?;
+    Ok(row.map(|(refunded_minor,)| refunded_minor))
 }

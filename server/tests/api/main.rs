@@ -18,6 +18,7 @@ mod money;
 mod policy;
 #[path = "../store/postgres.rs"]
 mod postgres;
+mod refund;
 mod secret;
 mod storefront;
 mod subscription;

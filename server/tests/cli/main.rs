@@ -277,3 +277,29 @@ fn the_server_says_where_it_listens_and_stops_when_asked() {
     out.read_to_string(&mut rest).unwrap();
     assert_eq!(rest, "", "one line on standard output, no more");
 }
+
+#[test]
+fn reports_of_an_empty_house() {
+    let house = House::new();
+    let text = |words: &[&str]| {
+        let output = house.run(words, "");
+        assert!(output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let heading = "at_ms,journal,kind,reference,account,amount_minor,currency\n";
+    assert_eq!(text(&["report", "ledger"]), heading);
+    assert_eq!(text(&["report", "ledger", "--format", "json"]), "{\"entries\":[]}\n");
+    let statement = json!({ "currency": "USD", "revenue_minor": 0, "house_minor": 0, "lines": [] });
+    let report = text(&["report", "royalties", "--month", "2026-10", "--format", "json"]);
+    assert_eq!(serde_json::from_str::<Value>(&report).unwrap(), json!({ "statement": statement }));
+    let wrong = house.run(&["report", "royalties", "--month", "2026-13"], "");
+    assert_eq!(wrong.status.code(), Some(2), "a wrong command line");
+    let nothing = "0190d9e4-0000-7000-8000-000000000000";
+    assert_eq!(house.fails(&["refund", nothing]), format!("there is no purchase {nothing}"));
+    let set = ["royalty", "set", "--title", nothing, "--holder", "Studio=5000,0.10USD"];
+    assert_eq!(house.fails(&set), format!("there is no title {nothing}"));
+    let too_much = ["royalty", "set", "--title", nothing, "--holder", "a=9000", "--holder", "b=9000"];
+    assert!(house.fails(&too_much).contains("18000 basis points"));
+    let euros = ["royalty", "set", "--title", nothing, "--holder", "a=9000,1EUR"];
+    assert_eq!(house.fails(&euros), "minimums are in USD");
+}

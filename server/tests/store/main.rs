@@ -8,6 +8,7 @@
 
 mod account;
 mod batch;
+mod books;
 mod catalogue;
 mod fixture;
 mod key;
@@ -104,6 +105,8 @@ contract! {
     ledger::a_dropped_transaction_leaves_nothing;
     ledger::idempotency_keys_answer_again;
     ledger::a_foreseen_answer_is_kept_at_once;
+    books::a_journal_that_cannot_be_posted_changes_nothing;
+    books::use_is_counted_out_of_the_key_releases;
     payment::a_payment_moves_through_its_states;
     payment::late_money_is_booked_once;
     payment::what_is_due_is_taken_up_once;

@@ -33,6 +33,7 @@ struct House {
     carry: (Viewer, Opening),
     entitlement: String,
     payment: String,
+    purchase: String,
 }
 
 impl House {
@@ -49,6 +50,10 @@ impl House {
         let entitlement = viewer.buy(&published).await;
         let opening = viewer.open(&entitlement).await;
         let payment = viewer.top_up(1).await;
+        let plan = json!({ "plan": published.plan });
+        let bought = viewer.post("/v1/purchases", &nonce(), &plan).await;
+        let bought: serde_json::Value = bought.json().await.unwrap();
+        let purchase = bought["purchase"]["id"].as_str().unwrap().to_owned();
         let other_opening = other_viewer.rent(&other).await;
         let carrier = Viewer::sign_in(&url, "carrier@example.com").await;
         let carry = open_carry(&carrier, &published.release).await;
@@ -64,6 +69,7 @@ impl House {
             carry: (carrier, carry),
             entitlement,
             payment,
+            purchase,
             _deployment: deployment,
         }
     }
@@ -90,6 +96,8 @@ impl House {
             .replace("{account}", NOBODYS)
             .replace("{plan}", NOBODYS)
             .replace("{device}", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA")
+            .replace("{purchase}", &self.purchase)
+            .replace("{month}", "2026-10")
             .replace("{file}", "0")
             .replace("{page}", "0");
         assert!(!path.contains('{'), "teach this test to fill in {path}");

@@ -3,4 +3,8 @@
 #![expect(clippy::unwrap_used, reason = "a failed step is a failed test")]
 
 mod authority;
+mod books;
+mod crash;
 mod money;
+mod payment;
+mod stripe_library;

@@ -9,6 +9,12 @@ export interface Money {
   currency: string;
 }
 
+/** A payment into the wallet: done, or to be gone on with on the provider's own page. */
+export interface TopUp {
+  wallet: Money;
+  payment: { id: string; provider: string; state: string; checkout_url?: string };
+}
+
 export interface Account {
   id: string;
   email: string;
@@ -186,9 +192,13 @@ export class Client {
     await this.call({ method: 'DELETE', path: '/v1/sessions/current' });
   }
 
-  async topUp(amount: Money, idempotency_key: string): Promise<Money> {
-    const call: Call = { method: 'POST', path: '/v1/wallet/top-ups', body: { amount }, idempotency_key };
-    return (await this.call<{ wallet: Money }>(call)).wallet;
+  async topUp(amount: Money, idempotency_key: string): Promise<TopUp> {
+    return this.call<TopUp>({
+      method: 'POST',
+      path: '/v1/wallet/top-ups',
+      body: { amount },
+      idempotency_key,
+    });
   }
 
   async titles(): Promise<Title[]> {

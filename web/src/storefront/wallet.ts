@@ -37,17 +37,21 @@ export class WalletPage extends Page {
     const fields = new FormData(event.currentTarget as HTMLFormElement);
     const amount = { minor: Number(fields.get('amount')), currency: wallet.currency };
     this.done = '';
-    const went = await this.attempt(async () => {
+    await this.attempt(async () => {
       try {
-        setWallet(await client.topUp(amount, this.key.for(String(amount.minor))));
+        const { wallet, payment } = await client.topUp(amount, this.key.for(String(amount.minor)));
         this.key.answered();
+        setWallet(wallet);
+        // The provider's own page takes the payment, and sends the payer back here.
+        if (payment.checkout_url !== undefined) location.assign(payment.checkout_url);
+        else
+          this.done = `${money(amount)} added${payment.provider === 'simulated' ? ' by a simulated payment' : ''}.`;
       } catch (cause) {
         // Refused is an answer too: the next attempt is another payment.
         if (cause instanceof ApiError && !cause.passing) this.key.answered();
         throw cause;
       }
     });
-    if (went) this.done = `${money(amount)} added by a simulated payment.`;
   }
 
   protected override render(): TemplateResult {
@@ -59,7 +63,10 @@ export class WalletPage extends Page {
     return html`
       <p class="balance" id="balance">${money(wallet)}</p>
       <h2>Top up</h2>
-      <p class="note"><strong>Simulated payment.</strong> No card is asked for and no real money moves.</p>
+      <p class="note">
+        No card is asked for here: a payment provider's own page takes the payment. Where none is set up, the payment is
+        <strong>simulated</strong> and no real money moves.
+      </p>
       <form id="top-up" @submit=${this.submit}>
         <label>
           Amount
@@ -70,7 +77,7 @@ export class WalletPage extends Page {
           </select>
         </label>
         <div class="actions">
-          <button type="submit" ?disabled=${this.busy}>Top up (simulated payment)</button>
+          <button type="submit" ?disabled=${this.busy}>Top up</button>
         </div>
       </form>
       <p role="status" id="topped-up">${this.done}</p>

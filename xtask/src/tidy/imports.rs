@@ -38,7 +38,7 @@ const MAY_HOLD_APP: [&str; 5] = ["cli", "router", "job", "storefront", "api"];
 const PEER: [&[&str]; 4] = [&["cli"], &["opened"], &["gateway", "net"], &["storage"]];
 
 /// What neither the wire, nor the engine, nor the rules may touch: time, randomness, files, sockets, tasks.
-const PURE: [&str; 3] = ["protocol/src/", "engine/src/", "server/src/license/"];
+const PURE: [&str; 4] = ["protocol/src/", "engine/src/", "server/src/license/", "server/src/royalty/"];
 const IMPURE: [&str; 12] = [
     "std::time::SystemTime",
     "std::time::Instant",

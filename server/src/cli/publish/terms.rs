@@ -29,6 +29,16 @@ pub(crate) fn money(text: &str) -> Result<Money, String> {
     Ok(Money { minor, currency: code })
 }
 
+/// An amount with its point, without its currency.
+pub(crate) fn shown(money: &Money) -> String {
+    let currency = iso_currency::Currency::from_code(&money.currency);
+    let digits = usize::from(currency.and_then(|currency| currency.exponent()).unwrap_or(0));
+    let sign = if money.minor < 0 { "-" } else { "" };
+    let text = format!("{:0>width$}", money.minor.unsigned_abs(), width = digits + 1);
+    let (whole, part) = text.split_at(text.len() - digits);
+    if part.is_empty() { format!("{sign}{whole}") } else { format!("{sign}{whole}.{part}") }
+}
+
 /// Reads a time such as `45s`, `90m`, `48h` or `30d`, in milliseconds.
 ///
 /// # Errors
@@ -67,6 +77,16 @@ mod tests {
         {
             assert!(money(wrong).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn amounts_are_shown_as_they_are_read() {
+        let shown = |minor, code: &str| shown(&Money { minor, currency: code.to_owned() });
+        assert_eq!(shown(50, "USD"), "0.50");
+        assert_eq!(shown(-1205, "USD"), "-12.05");
+        assert_eq!(shown(300, "JPY"), "300");
+        assert_eq!(shown(5, "KWD"), "0.005");
+        assert_eq!(shown(0, "JPY"), "0");
     }
 
     #[test]

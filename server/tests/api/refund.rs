@@ -1,0 +1,114 @@
+//! Refunds and taxes, in process.
+
+use matinee_server::config::{Config, TaxSection};
+use matinee_server::store::account::Role;
+use serde_json::{Value, json};
+
+use crate::bench::{Bench, Device, opening};
+
+/// A bench whose prices hold 19 % tax, and 8.1 % for payers in Switzerland.
+async fn taxed() -> Bench {
+    let rates = vec!["DE=1900".to_owned(), "CH=810".to_owned()];
+    let tax = TaxSection { home_country: "DE".to_owned(), rates };
+    Bench::with(Config { tax, ..Config::default() }).await
+}
+
+async fn buy(bench: &Bench, login: &str, key: &str, extra: Value) -> Value {
+    let mut body = json!({ "plan": bench.plan });
+    if let Value::Object(extra) = extra {
+        body.as_object_mut().unwrap().extend(extra);
+    }
+    bench.post("/v1/purchases", &body).bearer(login).key(key).send().await.expect(201).json()
+}
+
+/// Every ledger account but the wallets and the provider, by name.
+async fn booked(bench: &Bench, operator: &str) -> Vec<(String, i64)> {
+    bench.balance().await;
+    let ledger = bench.get("/v1/ledger/balance").bearer(operator).send().await.expect(200).json();
+    let accounts = ledger["accounts"].as_array().unwrap().iter();
+    let accounts =
+        accounts.map(|one| (one["name"].as_str().unwrap().to_owned(), one["minor"].as_i64().unwrap()));
+    accounts.filter(|(name, _)| name.starts_with("sales/") || name.starts_with("tax/")).collect()
+}
+
+#[tokio::test]
+async fn tax_is_kept_apart_and_goes_back_with_the_price() {
+    let bench = taxed().await;
+    let viewer = bench.login("ana@example.org", &[Role::Viewer]).await;
+    let operator = bench.login("op@example.org", &[Role::Operator]).await;
+    let money = json!({ "amount": { "minor": 200, "currency": "USD" } });
+    bench.post("/v1/wallet/top-ups", &money).bearer(&viewer).key("k").send().await.expect(201);
+    let home = buy(&bench, &viewer, "a", json!({})).await;
+    buy(&bench, &viewer, "b", json!({ "country": "CH" })).await;
+    buy(&bench, &viewer, "c", json!({ "country": "FR" })).await;
+    let sales = format!("sales/{}/USD", bench.title);
+    let table = |net: i64, de: i64| {
+        vec![(sales.clone(), net), ("tax/CH/USD".to_owned(), 4), ("tax/DE/USD".to_owned(), de)]
+    };
+    assert_eq!(booked(&bench, &operator).await, table(42 + 46 + 50, 8));
+    for country in ["ch", "CHE", ""] {
+        let body = json!({ "plan": bench.plan, "country": country });
+        let refused = bench.post("/v1/purchases", &body).bearer(&viewer).key("d").send().await.expect(422);
+        assert_eq!(refused.code(), "country_invalid");
+    }
+    // In three parts: what each country's office and the sales give back is what they got.
+    let path = format!("/v1/purchases/{}/refund", home["purchase"]["id"].as_str().unwrap());
+    for (part, left, tax) in [(17, 33, 5), (16, 17, 2), (17, 0, 0)] {
+        let body = json!({ "reason": "a scratch", "amount_minor": part });
+        let key = part.to_string() + &left.to_string();
+        let made = bench.post(&path, &body).bearer(&operator).key(&key).send().await.expect(201).json();
+        assert_eq!(made["refund"]["state"], "succeeded");
+        assert_eq!(booked(&bench, &operator).await, table(left - tax + 96, tax));
+    }
+    let wallet = bench.get("/v1/account").bearer(&viewer).send().await.expect(200).json();
+    assert_eq!(wallet["account"]["wallet"]["minor"], 100);
+}
+
+#[tokio::test]
+async fn a_refund_ends_the_view_unless_it_is_a_part_that_is_kept() {
+    let bench = Bench::new().await;
+    let (viewer, bought) = bench.viewer_with_rental("ana@example.org").await;
+    let operator = bench.login("op@example.org", &[Role::Operator]).await;
+    let phone = Device::new(1);
+    let view = opening(&bench.open(&viewer, bought, &phone).await.expect(201));
+    let purchase: String = {
+        let mut tx = bench.app.store.read().await.unwrap();
+        let given = matinee_server::store::entitlement::by_id(&mut tx, bought).await.unwrap().unwrap();
+        given.purchase_id.unwrap().to_string()
+    };
+    let path = format!("/v1/purchases/{purchase}/refund");
+    let call = |body: Value, key: &str| bench.post(&path, &body).bearer(&operator).key(key).send();
+    let keep = json!({ "reason": "blurred", "amount_minor": 10, "keep": true });
+    let made = call(keep.clone(), "keep").await.expect(201);
+    let again = call(keep, "keep").await.expect(201);
+    assert_eq!((again.header("idempotency-replayed"), &again.bytes), ("true", &made.bytes));
+    bench.license(view.view, &view.view_token, &phone, 0).await.expect(200);
+    for (body, code) in [
+        (json!({ "reason": "x", "keep": true }), "refund_keeps_all"),
+        (json!({ "reason": "x", "amount_minor": 40, "keep": true }), "refund_keeps_all"),
+        (json!({ "reason": "x", "amount_minor": 41 }), "refund_out_of_range"),
+        (json!({ "reason": "x", "amount_minor": 0 }), "refund_out_of_range"),
+        (json!({ "reason": "x", "amount_minor": -5 }), "refund_out_of_range"),
+        (json!({ "reason": "x", "to": "payer" }), "refund_not_by_payer"),
+        (json!({ "reason": "x".repeat(3000) }), "reason_too_long"),
+    ] {
+        let refused = call(body.clone(), "no").await.expect(422);
+        assert_eq!(refused.code(), code, "{body}");
+    }
+    let none =
+        bench.post("/v1/purchases/0190d9e4-0000-7000-8000-000000000000/refund", &json!({ "reason": "x" }));
+    none.bearer(&operator).key("none").send().await.expect(404);
+    let whole = call(json!({ "reason": "sorry" }), "whole").await.expect(201).json();
+    assert_eq!(
+        whole,
+        json!({ "refund": {
+            "id": whole["refund"]["id"], "purchase": purchase, "amount": { "minor": 40, "currency": "USD" },
+            "to": "wallet", "state": "succeeded", "reason": "sorry", "created_at_ms": crate::bench::NOW_MS,
+        } })
+    );
+    let ended = bench.license(view.view, &view.view_token, &phone, 1).await.expect(403);
+    assert_eq!(ended.code(), "entitlement_revoked");
+    let wallet = bench.get("/v1/account").bearer(&viewer).send().await.expect(200).json();
+    assert_eq!(wallet["account"]["wallet"]["minor"], 1000);
+    bench.balance().await;
+}

@@ -1,0 +1,184 @@
+//! The stand-in's HTTP side: authentication, `Idempotency-Key`, errors, and the hosted page.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use axum::body::Bytes;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{Html, IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use serde_json::{Value, json};
+
+use super::book::{Book, Form};
+use super::{At, Desk, SECRET_KEY};
+
+/// An error of the interface.
+#[derive(Debug)]
+pub(super) struct Wrong {
+    status: StatusCode,
+    kind: &'static str,
+    message: String,
+}
+
+impl Wrong {
+    pub(super) fn request(message: String) -> Self {
+        Self { status: StatusCode::BAD_REQUEST, kind: "invalid_request_error", message }
+    }
+
+    fn parts(self) -> (StatusCode, Value) {
+        (self.status, json!({ "error": { "type": self.kind, "message": self.message } }))
+    }
+}
+
+/// What a key stands for: the form it came with, and what was answered.
+type Keys = Arc<Mutex<HashMap<String, (Form, Option<(StatusCode, Value)>)>>>;
+
+#[derive(Clone)]
+struct Web {
+    desk: Arc<Desk>,
+    keys: Keys,
+}
+
+pub(super) fn router(desk: Arc<Desk>) -> Router {
+    Router::new()
+        .route("/v1/checkout/sessions", post(session))
+        .route("/v1/checkout/sessions/{id}", get(session_show))
+        .route("/v1/payment_intents/{id}", get(intent_show))
+        .route("/v1/refunds", post(refund))
+        .route("/v1/refunds/{id}", get(refund_show))
+        .route("/pay/{id}", get(page).post(paid))
+        .with_state(Web { desk, keys: Keys::default() })
+}
+
+fn allowed(headers: &HeaderMap, book: &Book) -> Result<(), Wrong> {
+    if book.down {
+        let message = "Something went wrong on our end.".to_owned();
+        return Err(Wrong { status: StatusCode::INTERNAL_SERVER_ERROR, kind: "api_error", message });
+    }
+    let given = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    if given != Some(&format!("Bearer {SECRET_KEY}")) {
+        let message = "Invalid API Key provided".to_owned();
+        return Err(Wrong { status: StatusCode::UNAUTHORIZED, kind: "invalid_request_error", message });
+    }
+    if !headers.contains_key("stripe-version") {
+        return Err(Wrong::request("this stand-in wants the version named".to_owned()));
+    }
+    Ok(())
+}
+
+/// Marks a key as being worked on, until it is answered or the request is cut off.
+struct Working {
+    keys: Keys,
+    key: String,
+    answered: bool,
+}
+
+impl Drop for Working {
+    fn drop(&mut self) {
+        if !self.answered {
+            self.keys.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.key);
+        }
+    }
+}
+
+async fn once(
+    web: Web,
+    path: &'static str,
+    headers: HeaderMap,
+    body: Bytes,
+    work: fn(&mut Book, &Form) -> Result<Value, Wrong>,
+) -> Response {
+    if let Err(wrong) = allowed(&headers, &web.desk.lock()) {
+        let (status, answer) = wrong.parts();
+        return (status, Json(answer)).into_response();
+    }
+    let form: Form = url_decoded(&body);
+    let key = headers.get("idempotency-key").and_then(|value| value.to_str().ok()).unwrap_or("").to_owned();
+    assert!(!key.is_empty(), "a POST to {path} without an Idempotency-Key");
+    let seen = web.keys.lock().unwrap_or_else(PoisonError::into_inner).get(&key).cloned();
+    match seen {
+        Some((before, _)) if before != form => {
+            let message = "Keys for idempotent requests can only be used with the same parameters".to_owned();
+            let wrong = Wrong { status: StatusCode::BAD_REQUEST, kind: "idempotency_error", message };
+            let (status, answer) = wrong.parts();
+            return (status, Json(answer)).into_response();
+        }
+        Some((_, Some((status, answer)))) => {
+            return (status, [("idempotent-replayed", "true")], Json(answer)).into_response();
+        }
+        Some((_, None)) => {
+            let message = "There is currently another in-progress request using this key".to_owned();
+            let wrong = Wrong { status: StatusCode::CONFLICT, kind: "idempotency_error", message };
+            let (status, answer) = wrong.parts();
+            return (status, Json(answer)).into_response();
+        }
+        None => {}
+    }
+    web.keys.lock().unwrap_or_else(PoisonError::into_inner).insert(key.clone(), (form.clone(), None));
+    let mut working = Working { keys: Arc::clone(&web.keys), key: key.clone(), answered: false };
+    web.desk.hold(path, At::Arrival).await;
+    let made = work(&mut web.desk.lock(), &form);
+    let (status, answer) = made.map_or_else(Wrong::parts, |answer| (StatusCode::OK, answer));
+    let kept = (form, Some((status, answer.clone())));
+    web.keys.lock().unwrap_or_else(PoisonError::into_inner).insert(key, kept);
+    working.answered = true;
+    web.desk.hold(path, At::Answer).await;
+    (status, Json(answer)).into_response()
+}
+
+fn url_decoded(body: &[u8]) -> Form {
+    form_urlencoded::parse(body).map(|(name, value)| (name.into_owned(), value.into_owned())).collect()
+}
+
+async fn session(State(web): State<Web>, headers: HeaderMap, body: Bytes) -> Response {
+    once(web, "/v1/checkout/sessions", headers, body, Book::session).await
+}
+
+async fn refund(State(web): State<Web>, headers: HeaderMap, body: Bytes) -> Response {
+    once(web, "/v1/refunds", headers, body, Book::refund).await
+}
+
+fn shown(headers: &HeaderMap, book: &Book, found: Option<&Value>) -> Response {
+    let found = allowed(headers, book).and_then(|()| {
+        let message = "No such object".to_owned();
+        let missing = Wrong { status: StatusCode::NOT_FOUND, kind: "invalid_request_error", message };
+        found.cloned().ok_or(missing)
+    });
+    let (status, answer) = found.map_or_else(Wrong::parts, |found| (StatusCode::OK, found));
+    (status, Json(answer)).into_response()
+}
+
+async fn session_show(State(web): State<Web>, headers: HeaderMap, Path(id): Path<String>) -> Response {
+    let book = web.desk.lock();
+    shown(&headers, &book, book.sessions.get(&id))
+}
+
+async fn intent_show(State(web): State<Web>, headers: HeaderMap, Path(id): Path<String>) -> Response {
+    let book = web.desk.lock();
+    shown(&headers, &book, book.intents.get(&id))
+}
+
+async fn refund_show(State(web): State<Web>, headers: HeaderMap, Path(id): Path<String>) -> Response {
+    let book = web.desk.lock();
+    shown(&headers, &book, book.refunds.get(&id))
+}
+
+async fn page(State(web): State<Web>, Path(id): Path<String>) -> Response {
+    let book = web.desk.lock();
+    match book.sessions.get(&id).filter(|session| session["status"] == "open") {
+        None => StatusCode::GONE.into_response(),
+        Some(session) => {
+            let amount = format!("{} {}", session["amount_total"], session["currency"]);
+            Html(format!("<form method=\"post\"><button>Pay {amount}</button></form>")).into_response()
+        }
+    }
+}
+
+async fn paid(State(web): State<Web>, Path(id): Path<String>) -> Response {
+    if web.desk.lock().pay(&id, true) {
+        return Html("paid").into_response();
+    }
+    StatusCode::GONE.into_response()
+}
