@@ -104,8 +104,6 @@ impl Swarm {
             reader.map(|reader| Window { file: reader.file, first: reader.first, end: reader.end }),
         );
         self.drop_unwanted();
-        // Deadlines moved: what seemed too late to be asked of a peer may not be.
-        self.peers.values_mut().for_each(|peer| peer.dry_at = None);
         self.dirty = true;
     }
 
