@@ -1,7 +1,8 @@
 //! Periods that are paid for: calendar months and years in UTC, counted from the day it began, so that what began on
 //! the 31st ends on the last day of a shorter month and on the 31st again after it.
 
-use chrono::{DateTime, Months};
+use jiff::tz::TimeZone;
+use jiff::{Span, Timestamp};
 
 /// A stretch that is paid for at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -36,9 +37,9 @@ impl Period {
     /// When the first `periods` periods since `anchor_ms` are over, in Unix milliseconds. None beyond what a calendar
     /// holds.
     pub fn end_ms(self, anchor_ms: i64, periods: u32) -> Option<i64> {
-        let anchor = DateTime::from_timestamp_millis(anchor_ms)?;
-        let months = self.months().checked_mul(periods)?;
-        Some(anchor.checked_add_months(Months::new(months))?.timestamp_millis())
+        let anchor = Timestamp::from_millisecond(anchor_ms).ok()?.to_zoned(TimeZone::UTC);
+        let months = Span::new().try_months(self.months().checked_mul(periods)?).ok()?;
+        Some(anchor.checked_add(months).ok()?.timestamp().as_millisecond())
     }
 }
 
@@ -49,7 +50,7 @@ mod tests {
     use super::*;
 
     fn ms(text: &str) -> i64 {
-        DateTime::parse_from_rfc3339(text).unwrap().timestamp_millis()
+        text.parse::<Timestamp>().unwrap().as_millisecond()
     }
 
     #[test]
