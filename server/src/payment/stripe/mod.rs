@@ -9,6 +9,7 @@ pub mod signature;
 
 use std::time::Duration;
 
+use backon::{ExponentialBuilder, Retryable as _};
 use matinee_protocol::id::PaymentId;
 use reqwest::{Method, StatusCode};
 use serde::Deserialize;
@@ -20,8 +21,8 @@ use object::{Intent, Refund, Session, VERSION};
 
 /// How long one request may take.
 const REQUEST_S_MAX: u64 = 20;
-/// How often one is sent before the answer is given up.
-const ATTEMPTS_MAX: u32 = 3;
+/// How often one is sent again before the answer is given up.
+const REPETITIONS_MAX: usize = 2;
 /// How long the first repetition waits; each further one twice as long.
 const REPEAT_AFTER_MS: u64 = 250;
 /// Bytes of an answer.
@@ -85,18 +86,14 @@ impl Stripe {
         key: Option<&str>,
         form: &Form<'_>,
     ) -> Result<Answer<T>, Error> {
-        let mut wait = Duration::from_millis(REPEAT_AFTER_MS);
-        let mut attempt = 1;
-        loop {
-            match self.send_once(method.clone(), path, key, form).await {
-                Err(Error::Unreachable(_)) if attempt < ATTEMPTS_MAX => {
-                    tokio::time::sleep(wait).await;
-                    wait *= 2;
-                    attempt += 1;
-                }
-                other => return other,
-            }
-        }
+        let pace = ExponentialBuilder::default()
+            .with_min_delay(Duration::from_millis(REPEAT_AFTER_MS))
+            .with_factor(2.0)
+            .with_max_times(REPETITIONS_MAX);
+        (|| self.send_once(method.clone(), path, key, form))
+            .retry(pace)
+            .when(|error| matches!(error, Error::Unreachable(_)))
+            .await
     }
 
     async fn send_once<T: DeserializeOwned>(
