@@ -1,17 +1,23 @@
-//! Published releases, kept in memory for a moment: what every view and license asks for and what never changes.
+//! Published releases and plans, kept in memory for a moment: what every purchase, view and license asks for and what
+//! never changes.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use matinee_protocol::id::{FileIndex, ReleaseId};
+use matinee_protocol::id::{FileIndex, PlanId, ReleaseId};
 
+use crate::store::plan::{self, Plan};
 use crate::store::release::{self, File, Release, State};
 use crate::store::{self, Store};
 
 /// Releases that are kept.
 const RELEASES_KEPT_MAX: u64 = 1024;
-/// How long one is kept: no longer than a rotation of the vault key, which re-wraps its secret, takes to be noticed.
-const RELEASES_KEPT_S: u64 = 10;
+/// How long either is kept: no longer than a rotation of the vault key, which re-wraps a release's secret, takes to be
+/// noticed.
+const KEPT_S: u64 = 10;
+
+/// Plans that are kept.
+const PLANS_KEPT_MAX: u64 = 4096;
 
 /// A published release and its files.
 #[derive(Debug)]
@@ -29,20 +35,34 @@ impl Published {
     }
 }
 
-/// A bounded cache of published releases.
+/// A bounded cache of published releases and plans.
 #[derive(Debug, Clone)]
 pub struct Catalog {
     store: Store,
     kept: moka::sync::Cache<ReleaseId, Arc<Published>>,
+    plans: moka::sync::Cache<PlanId, Arc<Plan>>,
 }
 
 impl Catalog {
     /// A catalog over this database.
     pub fn new(store: Store) -> Self {
-        let lifetime = Duration::from_secs(RELEASES_KEPT_S);
+        let lifetime = Duration::from_secs(KEPT_S);
         let kept =
             moka::sync::Cache::builder().max_capacity(RELEASES_KEPT_MAX).time_to_live(lifetime).build();
-        Self { store, kept }
+        let plans = moka::sync::Cache::builder().max_capacity(PLANS_KEPT_MAX).time_to_live(lifetime).build();
+        Self { store, kept, plans }
+    }
+
+    /// The plan with this id. Takes a connection of its own, as [`Catalog::published`] does.
+    pub async fn plan(&self, id: PlanId) -> Result<Option<Arc<Plan>>, store::Error> {
+        if let Some(kept) = self.plans.get(&id) {
+            return Ok(Some(kept));
+        }
+        let found = plan::by_id(&mut self.store.read().await?, id).await?.map(Arc::new);
+        if let Some(plan) = &found {
+            self.plans.insert(id, Arc::clone(plan));
+        }
+        Ok(found)
     }
 
     /// The published release with this id. Takes a connection of its own: a caller that holds one already could wait

@@ -1,5 +1,7 @@
 //! `POST /v1/purchases`: buys a plan out of the wallet.
 
+use std::sync::Arc;
+
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
@@ -13,13 +15,13 @@ use super::idempotent::{self, Begin, Key, Once};
 use super::json::Json;
 use super::problem::Problem;
 use crate::app::App;
-use crate::payment::tax::{self, Rates};
+use crate::payment::tax;
 use crate::random;
 use crate::store::Tx;
 use crate::store::account::Role;
 use crate::store::coupon::{self, canonical};
 use crate::store::idempotency::Kept;
-use crate::store::plan::{self, Plan};
+use crate::store::plan::Plan;
 use crate::store::purchase::{self, Conditions, Sale, Settled};
 
 /// Body.
@@ -60,9 +62,7 @@ pub async fn handle(
     check_country(body.country.as_deref())?;
     let now_ms = app.clock.now_ms();
     // A plan never changes: it is read outside the transaction, of which SQLite runs one at a time.
-    let mut tx = app.store.read().await?;
-    let drafted = draft(&mut tx, app.cashier.rates(), &session, &body, now_ms).await;
-    drop(tx);
+    let drafted = draft(&app, &session, &body, now_ms).await;
     let tx = app.store.write().await?;
     let foreseen = drafted.as_ref().ok().map(|(_, _, _, kept)| kept.clone());
     let named = (session.account, "purchase", key);
@@ -110,13 +110,12 @@ fn coupon_refused() -> Problem {
 
 /// What the purchase would be, and its answer.
 async fn draft(
-    tx: &mut Tx,
-    rates: &Rates,
+    app: &App,
     session: &Session,
     body: &Body,
     now_ms: i64,
-) -> Result<(Plan, Sale, PurchaseAnswer, Kept), Problem> {
-    let plan = plan::by_id(tx, body.plan).await?.ok_or_else(|| Problem::not_found("plan"))?;
+) -> Result<(Arc<Plan>, Sale, PurchaseAnswer, Kept), Problem> {
+    let plan = app.catalog.plan(body.plan).await?.ok_or_else(|| Problem::not_found("plan"))?;
     if session.has(Role::Guest) && !plan.terms.guests() {
         return Err(Problem::forbidden(
             "account_required",
@@ -135,10 +134,10 @@ async fn draft(
         return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "coupon_not_needed", detail));
     }
     let amount = match &body.coupon {
-        Some(code) => Some(lowered(tx, &plan, code).await?),
+        Some(code) => Some(lowered(&mut app.store.read().await?, &plan, code).await?),
         None => None,
     };
-    let tax = rates.line(amount.as_ref().unwrap_or(&plan.price), body.country.as_deref());
+    let tax = app.cashier.rates().line(amount.as_ref().unwrap_or(&plan.price), body.country.as_deref());
     let coupon = body.coupon.as_deref().map(canonical);
     let conditions = Conditions { amount, coupon, trial: body.trial, tax };
     let (sale, answer) = sale(session.account, &plan, conditions, now_ms)?;

@@ -172,11 +172,10 @@ async fn look_up(
         let detail = "this entitlement is to a collection: say which title";
         Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "title_required", detail)
     })?;
-    let title = right::title(tx, wanted, session.account, Some(found.id)).await?;
-    let title = title.ok_or_else(|| Problem::not_found("title"))?;
+    let title = right::title_and_newest(tx, wanted, session.account, Some(found.id)).await?;
+    let (title, newest) = title.ok_or_else(|| Problem::not_found("title"))?;
     // A title that the right is not to says nothing else about itself.
     decide::belongs(&found, &title)?;
-    let newest = release::latest_published_id(tx, wanted).await?;
     Ok((found, title, newest))
 }
 

@@ -7,12 +7,15 @@ use std::time::Duration;
 
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::sqlite::{
+    SqliteArguments, SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous,
+};
 use sqlx::{PgConnection, PgPool, Postgres, QueryBuilder, Sqlite, SqliteConnection, SqlitePool, Transaction};
 
 use super::Error;
 use super::catalogue::{After, POPULARITY_MAX, ROWS_A_STATEMENT_MAX};
 use super::writer::{Turn, Writer};
+use crate::random;
 
 /// Readers beside SQLite's one writer.
 const SQLITE_READERS_MAX: u32 = 8;
@@ -54,22 +57,20 @@ pub enum SqliteLink {
     Plain(PoolConnection<Sqlite>),
 }
 
-impl Deref for SqliteLink {
-    type Target = SqliteConnection;
-
-    fn deref(&self) -> &SqliteConnection {
+impl SqliteLink {
+    /// The connection, once it has done everything that was put off.
+    pub async fn settled(&mut self) -> Result<&mut SqliteConnection, sqlx::Error> {
         match self {
-            Self::Turn(turn) => turn,
-            Self::Plain(connection) => connection,
+            Self::Turn(turn) => turn.settled().await,
+            Self::Plain(connection) => Ok(connection),
         }
     }
-}
 
-impl DerefMut for SqliteLink {
-    fn deref_mut(&mut self) -> &mut SqliteConnection {
+    /// Puts a statement off, and gives where its values go. Only a transaction can.
+    pub(super) async fn later(&mut self, sql: &str) -> Result<&mut SqliteArguments, Error> {
         match self {
-            Self::Turn(turn) => turn,
-            Self::Plain(connection) => connection,
+            Self::Turn(turn) => Ok(turn.later(sql).await?),
+            Self::Plain(_) => Err(Error::Corrupt("a write outside of a transaction")),
         }
     }
 }
@@ -211,7 +212,7 @@ impl Store {
     pub async fn snapshot(&self) -> Result<Tx, Error> {
         let mut tx = self.read().await?;
         match &mut tx {
-            Tx::Sqlite(link) => sqlx::query("begin").execute(&mut **link).await.map(drop)?,
+            Tx::Sqlite(link) => sqlx::query("begin").execute(link.settled().await?).await.map(drop)?,
             Tx::Postgres(link) => {
                 let begin = "begin isolation level repeatable read read only";
                 sqlx::query(begin).execute(&mut **link).await.map(drop)?;
@@ -267,6 +268,25 @@ pub(super) fn statement<C: sqlx::Connection>(_: &C, sql: &str) -> QueryBuilder<C
     QueryBuilder::new(sql)
 }
 
+/// Rows that a balance which many credit at once is divided into: no fewer than connections.
+const SHARES: u32 = POSTGRES_CONNECTIONS_MAX;
+
+/// Adds to one of the shares of a balance. False on SQLite, which has one writer and needs none: a balance's own row
+/// stands there for all of it. On PostgreSQL whoever credits a row holds it until the disk has the commit, so that a
+/// single row would take no more credits than the disk takes waits.
+pub(super) async fn add_to_share(tx: &mut Tx, name: &str, minor: i64, currency: &str) -> Result<bool, Error> {
+    let Tx::Postgres(link) = tx else { return Ok(false) };
+    let sql = "with known as (insert into ledger_accounts (name, currency, balance_minor) values ($1, $2, 0) \
+               on conflict (name) do nothing) \
+               insert into ledger_shares (account, share, balance_minor) values ($1, $3, $4) \
+               on conflict (account, share) \
+               do update set balance_minor = ledger_shares.balance_minor + excluded.balance_minor";
+    let query = sqlx::query(sql).bind(name).bind(currency);
+    let share = u32::from_le_bytes(random::bytes()) % SHARES;
+    query.bind(i64::from(share)).bind(minor).execute(&mut **link).await?;
+    Ok(true)
+}
+
 /// Bits of a row of the search index that are the track's number.
 const SEARCH_ID_BITS: u32 = 31;
 
@@ -287,7 +307,7 @@ pub(super) async fn search_tracks(tx: &mut Tx, words: &[String], limit: i64) -> 
             let quoted: Vec<String> = words.iter().map(|word| format!("\"{word}\"")).collect();
             let sql = "select rowid from tracks_search where tracks_search match $1 order by rowid limit $2";
             let query = sqlx::query_as(sql).bind(format!("{} *", quoted.join(" "))).bind(limit);
-            let rows: Vec<(i64,)> = query.fetch_all(&mut **link).await?;
+            let rows: Vec<(i64,)> = query.fetch_all(link.settled().await?).await?;
             let mask = (1 << SEARCH_ID_BITS) - 1;
             rows.into_iter()
                 .map(|(row,)| i32::try_from(row & mask).map_err(|_| Error::Corrupt("row")))
@@ -312,9 +332,10 @@ pub(super) async fn index_tracks(
     now: &mut [(After, &str)],
 ) -> Result<(), Error> {
     let Tx::Sqlite(link) = tx else { return Ok(()) };
+    let db = link.settled().await?;
     for track in before {
         let query = sqlx::query("delete from tracks_search where rowid = $1").bind(search_row(track));
-        query.execute(&mut **link).await?;
+        query.execute(&mut *db).await?;
     }
     now.sort_unstable_by_key(|(track, _)| search_row(track));
     for part in now.chunks(ROWS_A_STATEMENT_MAX) {
@@ -322,7 +343,7 @@ pub(super) async fn index_tracks(
         query.push_values(part, |mut row, (track, words)| {
             row.push_bind(search_row(track)).push_bind(*words);
         });
-        query.build().persistent(part.len() == ROWS_A_STATEMENT_MAX).execute(&mut **link).await?;
+        query.build().persistent(part.len() == ROWS_A_STATEMENT_MAX).execute(&mut *db).await?;
     }
     Ok(())
 }
@@ -333,8 +354,9 @@ pub(super) async fn settle_index(tx: &mut Tx) -> Result<(), Error> {
     match tx {
         Tx::Sqlite(link) => {
             let merge = "insert into tracks_search (tracks_search) values ('optimize')";
-            sqlx::query(merge).execute(&mut **link).await?;
-            sqlx::query("analyze").execute(&mut **link).await?;
+            let db = link.settled().await?;
+            sqlx::query(merge).execute(&mut *db).await?;
+            sqlx::query("analyze").execute(&mut *db).await?;
         }
         Tx::Postgres(link) => {
             sqlx::query("analyze tracks").execute(&mut **link).await?;

@@ -6,16 +6,14 @@ use super::{Error, Tx, id};
 
 /// Notes that an account used a device.
 pub async fn seen(tx: &mut Tx, account: AccountId, device: Thumbprint, now_ms: i64) -> Result<(), Error> {
-    on!(tx, |db| sqlx::query(
+    later!(
+        tx,
         "insert into devices (account_id, jkt, first_seen_at_ms, last_seen_at_ms) values ($1, $2, $3, $3) \
-         on conflict (account_id, jkt) do update set last_seen_at_ms = excluded.last_seen_at_ms"
-    )
-    .bind(account.to_string())
-    .bind(device.to_string())
-    .bind(now_ms)
-    .execute(db)
-    .await
-    .map(drop))?;
+         on conflict (account_id, jkt) do update set last_seen_at_ms = excluded.last_seen_at_ms",
+        account.to_string(),
+        device.to_string(),
+        now_ms,
+    );
     Ok(())
 }
 

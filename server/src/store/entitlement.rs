@@ -108,46 +108,42 @@ impl TryFrom<Row> for Entitlement {
 pub async fn insert(tx: &mut Tx, entitlement: &Entitlement) -> Result<(), Error> {
     let collection = entitlement.scope.collection();
     let billing = entitlement.billing;
-    on!(tx, |db| {
-        sqlx::query(
+    later!(
+        tx,
         "insert into entitlements (id, account_id, title_id, plan_id, purchase_id, state, start_by_ms, \
          play_within_ms, play_until_ms, views_left, views_used, created_at_ms, kind, collection_id, tier, \
          valid_until_ms, period, anchor_ms, period_index, period_end_ms, grace_ms, renews, renew_at_ms, \
          quota_titles, quota_used, preview_ms, concurrent_views, offline_ms, updated_at_ms) \
          values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, \
-         $22, $20, $23, $24, $25, $26, $27, $12)"
-    )
-    .bind(entitlement.id.to_string())
-    .bind(entitlement.account_id.to_string())
-    .bind(entitlement.scope.title().map(|title| title.to_string()))
-    .bind(entitlement.plan_id.map(|plan| plan.to_string()))
-    .bind(entitlement.purchase_id.map(|purchase| purchase.to_string()))
-    .bind(entitlement.status.text())
-    .bind(entitlement.start_by_ms)
-    .bind(entitlement.play_within_ms)
-    .bind(entitlement.play_until_ms)
-    .bind(entitlement.views_left.map(i64::from))
-    .bind(i64::from(entitlement.views_used))
-    .bind(entitlement.created_at_ms)
-    .bind(entitlement.kind.text())
-    .bind(collection.map(|(collection, _)| collection.to_string()))
-    .bind(collection.map(|(_, tier)| i64::from(tier)))
-    .bind(entitlement.valid_until_ms)
-    .bind(billing.map(|billing| billing.period.text()))
-    .bind(billing.map(|billing| billing.anchor_ms))
-    .bind(billing.map_or(0, |billing| i64::from(billing.index)))
-    .bind(billing.map(|billing| billing.end_ms))
-    .bind(billing.map(|billing| billing.grace_ms))
-    .bind(billing.is_some_and(|billing| billing.renews))
-    .bind(entitlement.quota.map(|quota| i64::from(quota.titles)))
-    .bind(entitlement.quota.map_or(0, |quota| i64::from(quota.used)))
-    .bind(entitlement.preview_ms.map(signed))
-    .bind(entitlement.concurrent_views.map(i64::from))
-    .bind(entitlement.offline_ms.map(signed))
-    .execute(db)
-    .await
-    .map(drop)
-    })?;
+         $22, $20, $23, $24, $25, $26, $27, $12)",
+        entitlement.id.to_string(),
+        entitlement.account_id.to_string(),
+        entitlement.scope.title().map(|title| title.to_string()),
+        entitlement.plan_id.map(|plan| plan.to_string()),
+        entitlement.purchase_id.map(|purchase| purchase.to_string()),
+        entitlement.status.text(),
+        entitlement.start_by_ms,
+        entitlement.play_within_ms,
+        entitlement.play_until_ms,
+        entitlement.views_left.map(i64::from),
+        i64::from(entitlement.views_used),
+        entitlement.created_at_ms,
+        entitlement.kind.text(),
+        collection.map(|(collection, _)| collection.to_string()),
+        collection.map(|(_, tier)| i64::from(tier)),
+        entitlement.valid_until_ms,
+        billing.map(|billing| billing.period.text()),
+        billing.map(|billing| billing.anchor_ms),
+        billing.map_or(0, |billing| i64::from(billing.index)),
+        billing.map(|billing| billing.end_ms),
+        billing.map(|billing| billing.grace_ms),
+        billing.is_some_and(|billing| billing.renews),
+        entitlement.quota.map(|quota| i64::from(quota.titles)),
+        entitlement.quota.map_or(0, |quota| i64::from(quota.used)),
+        entitlement.preview_ms.map(signed),
+        entitlement.concurrent_views.map(i64::from),
+        entitlement.offline_ms.map(signed),
+    );
     Ok(())
 }
 
@@ -351,19 +347,15 @@ pub async fn record(
     note: &str,
     now_ms: i64,
 ) -> Result<(), Error> {
-    on!(tx, |db| {
-        sqlx::query(
+    later!(
+        tx,
         "insert into entitlement_events (entitlement_id, position, event, note, at_ms) \
-         select $1, coalesce(max(position), 0) + 1, $2, $3, $4 from entitlement_events where entitlement_id = $1"
-    )
-    .bind(entitlement.to_string())
-    .bind(event)
-    .bind(Some(note).filter(|note| !note.is_empty()))
-    .bind(now_ms)
-    .execute(db)
-    .await
-    .map(drop)
-    })?;
+         select $1, coalesce(max(position), 0) + 1, $2, $3, $4 from entitlement_events where entitlement_id = $1",
+        entitlement.to_string(),
+        event,
+        Some(note).filter(|note| !note.is_empty()),
+        now_ms,
+    );
     Ok(())
 }
 

@@ -14,19 +14,17 @@ pub async fn insert(
     now_ms: i64,
 ) -> Result<(), Error> {
     for range in ranges {
-        on!(tx, |db| sqlx::query(
+        later!(
+            tx,
             "insert into key_releases (license_id, view_id, file, first_epoch, epochs, at_ms) \
-             values ($1, $2, $3, $4, $5, $6)"
-        )
-        .bind(license.to_string())
-        .bind(view.to_string())
-        .bind(i64::from(range.file.get()))
-        .bind(i64::from(range.first.get()))
-        .bind(i64::from(range.count))
-        .bind(now_ms)
-        .execute(db)
-        .await
-        .map(drop))?;
+             values ($1, $2, $3, $4, $5, $6)",
+            license.to_string(),
+            view.to_string(),
+            i64::from(range.file.get()),
+            i64::from(range.first.get()),
+            i64::from(range.count),
+            now_ms,
+        );
     }
     Ok(())
 }

@@ -8,7 +8,7 @@
 use matinee_protocol::api::Money;
 use matinee_protocol::id::{AccountId, PlanId, TitleId};
 
-use super::{Error, Tx};
+use super::{Error, Tx, backend};
 
 /// Whose money an account of the ledger counts.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -86,23 +86,40 @@ pub async fn post(
     post_named(tx, journal, named, currency).await
 }
 
-/// What comes first in a ledger account's name, in the order in which accounts are locked, and whether it may owe.
-const KINDS: [(&str, bool); 7] = [
-    ("provider/", true),
-    ("returning/", false),
-    ("wallet/", false),
-    ("debt/", true),
-    ("sales/", false),
-    ("plan-sales/", false),
-    ("tax/", false),
+/// What accounts whose names begin alike have in common.
+struct Kind {
+    begins: &'static str,
+    /// Whether it may go below zero.
+    may_owe: bool,
+    /// Whether many move its money at once.
+    busy: bool,
+}
+
+const fn kind(begins: &'static str, may_owe: bool, busy: bool) -> Kind {
+    Kind { begins, may_owe, busy }
+}
+
+/// In the order in which accounts are locked.
+const KINDS: [Kind; 7] = [
+    kind("provider/", true, true),
+    kind("returning/", false, false),
+    kind("wallet/", false, false),
+    kind("debt/", true, false),
+    kind("sales/", false, true),
+    kind("plan-sales/", false, true),
+    kind("tax/", false, true),
 ];
 
 fn rank(name: &str) -> usize {
-    KINDS.iter().position(|(kind, _)| name.starts_with(kind)).unwrap_or(KINDS.len())
+    KINDS.iter().position(|kind| name.starts_with(kind.begins)).unwrap_or(KINDS.len())
 }
 
 fn may_owe(name: &str) -> bool {
-    KINDS.iter().any(|(kind, may_owe)| *may_owe && name.starts_with(kind))
+    KINDS.get(rank(name)).is_some_and(|kind| kind.may_owe)
+}
+
+fn busy(name: &str) -> bool {
+    KINDS.get(rank(name)).is_some_and(|kind| kind.busy)
 }
 
 async fn post_named(
@@ -128,14 +145,14 @@ async fn post_named(
             return Ok(false);
         }
     }
-    on!(tx, |db| sqlx::query("insert into journals (id, kind, reference, at_ms) values ($1, $2, $3, $4)")
-        .bind(journal.id)
-        .bind(journal.kind)
-        .bind(journal.reference)
-        .bind(journal.at_ms)
-        .execute(db)
-        .await
-        .map(drop))?;
+    later!(
+        tx,
+        "insert into journals (id, kind, reference, at_ms) values ($1, $2, $3, $4)",
+        journal.id,
+        journal.kind,
+        journal.reference,
+        journal.at_ms,
+    );
     for pair in entries.chunks(2) {
         // Nearly every journal has two entries: one statement.
         if let [one, two] = pair {
@@ -201,58 +218,54 @@ async fn insert_two(
     one: &(String, i64),
     two: &(String, i64),
 ) -> Result<(), Error> {
-    on!(tx, |db| sqlx::query(
-        "insert into ledger_entries (journal_id, account, amount_minor) values ($1, $2, $3), ($1, $4, $5)"
-    )
-    .bind(journal)
-    .bind(&one.0)
-    .bind(one.1)
-    .bind(&two.0)
-    .bind(two.1)
-    .execute(db)
-    .await
-    .map(drop))?;
+    later!(
+        tx,
+        "insert into ledger_entries (journal_id, account, amount_minor) values ($1, $2, $3), ($1, $4, $5)",
+        journal,
+        &one.0,
+        one.1,
+        &two.0,
+        two.1,
+    );
     Ok(())
 }
 
 async fn insert_one(tx: &mut Tx, journal: &str, entry: &(String, i64)) -> Result<(), Error> {
-    on!(tx, |db| sqlx::query(
-        "insert into ledger_entries (journal_id, account, amount_minor) values ($1, $2, $3)"
-    )
-    .bind(journal)
-    .bind(&entry.0)
-    .bind(entry.1)
-    .execute(db)
-    .await
-    .map(drop))?;
+    later!(
+        tx,
+        "insert into ledger_entries (journal_id, account, amount_minor) values ($1, $2, $3)",
+        journal,
+        &entry.0,
+        entry.1,
+    );
     Ok(())
 }
 
+/// Takes money from an account that has it. Those who take wait for each other; who credits a share meanwhile only makes
+/// it more.
 async fn debit(tx: &mut Tx, name: &str, minor: i64) -> Result<bool, Error> {
-    let changed = on!(tx, |db| {
-        sqlx::query(
+    let sql = if busy(name) {
+        "update ledger_accounts set balance_minor = balance_minor - $1 where name = $2 and balance_minor + \
+         coalesce((select sum(s.balance_minor) from ledger_shares s where s.account = $2), 0) >= $1"
+    } else {
         "update ledger_accounts set balance_minor = balance_minor - $1 where name = $2 and balance_minor >= $1"
-    )
-    .bind(minor)
-    .bind(name)
-    .execute(db)
-    .await?
-    .rows_affected()
-    });
+    };
+    let changed = on!(tx, |db| sqlx::query(sql).bind(minor).bind(name).execute(db).await?.rows_affected());
     Ok(changed == 1)
 }
 
 async fn add(tx: &mut Tx, name: &str, minor: i64, currency: &str) -> Result<(), Error> {
-    on!(tx, |db| sqlx::query(
+    if busy(name) && backend::add_to_share(tx, name, minor, currency).await? {
+        return Ok(());
+    }
+    later!(
+        tx,
         "insert into ledger_accounts (name, currency, balance_minor) values ($1, $2, $3) on conflict (name) \
-         do update set balance_minor = ledger_accounts.balance_minor + excluded.balance_minor"
-    )
-    .bind(name)
-    .bind(currency)
-    .bind(minor)
-    .execute(db)
-    .await
-    .map(drop))?;
+         do update set balance_minor = ledger_accounts.balance_minor + excluded.balance_minor",
+        name,
+        currency,
+        minor,
+    );
     Ok(())
 }
 
@@ -290,7 +303,7 @@ pub async fn debt(tx: &mut Tx, account: AccountId, currency: &str) -> Result<i64
 /// Every ledger account with its balance, by name: name, minor units, currency.
 pub async fn balances(tx: &mut Tx) -> Result<Vec<(String, i64, String)>, Error> {
     Ok(on!(tx, |db| sqlx::query_as(
-        "select name, balance_minor, currency from ledger_accounts order by name"
+        "select name, balance_minor, currency from ledger_balances order by name"
     )
     .fetch_all(db)
     .await)?)
@@ -333,9 +346,9 @@ pub async fn check(tx: &mut Tx) -> Result<Check, Error> {
     let mut found = Vec::new();
     for sql in [
         "select journal_id from ledger_entries group by journal_id having sum(amount_minor) <> 0 order by journal_id",
-        "select a.name from ledger_accounts a left join ledger_entries e on e.account = a.name \
+        "select a.name from ledger_balances a left join ledger_entries e on e.account = a.name \
          group by a.name, a.balance_minor having coalesce(sum(e.amount_minor), 0) <> a.balance_minor order by a.name",
-        "select name from ledger_accounts where balance_minor < 0 and name not like 'provider/%' \
+        "select name from ledger_balances where balance_minor < 0 and name not like 'provider/%' \
          and name not like 'debt/%' order by name",
     ] {
         let rows: Vec<(String,)> = on!(tx, |db| sqlx::query_as(sql).fetch_all(db).await)?;

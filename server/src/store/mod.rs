@@ -8,12 +8,28 @@ macro_rules! on {
     ($tx:expr, |$conn:ident| $body:expr) => {
         match $tx {
             $crate::store::Tx::Sqlite(link) => {
-                let $conn = &mut **link;
+                let $conn = link.settled().await?;
                 $body
             }
             $crate::store::Tx::Postgres(link) => {
                 let $conn = &mut **link;
                 $body
+            }
+        }
+    };
+}
+
+/// Writes what no answer is waited for: an error may come with a later statement or the commit instead, and then undoes
+/// the transaction. On SQLite it is put off until then, see [`later`].
+macro_rules! later {
+    ($tx:expr, $sql:expr, $($value:expr),+ $(,)?) => {
+        match $tx {
+            $crate::store::Tx::Sqlite(link) => {
+                let values = link.later($sql).await?;
+                $(sqlx::Arguments::add(values, $value).map_err(sqlx::Error::Encode)?;)+
+            }
+            $crate::store::Tx::Postgres(link) => {
+                sqlx::query($sql)$(.bind($value))+.execute(&mut **link).await?;
             }
         }
     };
@@ -36,6 +52,7 @@ pub mod event;
 pub mod group;
 pub mod idempotency;
 pub mod key_release;
+mod later;
 pub mod ledger;
 pub mod page;
 pub mod payment;

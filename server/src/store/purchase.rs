@@ -150,23 +150,19 @@ pub async fn settle(tx: &mut Tx, plan: &Plan, sale: &Sale) -> Result<Settled, Er
             return Ok(Settled::WalletTooLow);
         }
     }
-    on!(tx, |db| {
-        sqlx::query(
+    later!(
+        tx,
         "insert into purchases (id, account_id, plan_id, price_minor, currency, journal_id, created_at_ms, coupon) \
-         values ($1, $2, $3, $4, $5, $6, $7, $8)"
-    )
-    .bind(&reference)
-    .bind(account.to_string())
-    .bind(plan.id.to_string())
-    .bind(amount.minor)
-    .bind(&amount.currency)
-    .bind((!free).then_some(reference.as_str()))
-    .bind(at_ms)
-    .bind(sale.coupon.as_deref())
-    .execute(db)
-    .await
-    .map(drop)
-    })?;
+         values ($1, $2, $3, $4, $5, $6, $7, $8)",
+        &reference,
+        account.to_string(),
+        plan.id.to_string(),
+        amount.minor,
+        &amount.currency,
+        (!free).then_some(reference.as_str()),
+        at_ms,
+        sale.coupon.as_deref(),
+    );
     if let Some(line) = sale.tax.as_ref().filter(|_| !free) {
         insert_tax(tx, &reference, line, &amount.currency).await?;
     }
@@ -177,21 +173,17 @@ pub async fn settle(tx: &mut Tx, plan: &Plan, sale: &Sale) -> Result<Settled, Er
 }
 
 async fn insert_tax(tx: &mut Tx, purchase: &str, line: &TaxLine, currency: &str) -> Result<(), Error> {
-    on!(tx, |db| {
-        sqlx::query(
+    later!(
+        tx,
         "insert into tax_lines (purchase_id, line, country, rate_basis_points, net_minor, tax_minor, currency) \
-         values ($1, 0, $2, $3, $4, $5, $6)"
-    )
-    .bind(purchase)
-    .bind(&line.country)
-    .bind(i64::from(line.rate_basis_points))
-    .bind(line.net_minor)
-    .bind(line.tax_minor)
-    .bind(currency)
-    .execute(db)
-    .await
-    .map(drop)
-    })?;
+         values ($1, 0, $2, $3, $4, $5, $6)",
+        purchase,
+        &line.country,
+        i64::from(line.rate_basis_points),
+        line.net_minor,
+        line.tax_minor,
+        currency,
+    );
     Ok(())
 }
 

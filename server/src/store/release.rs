@@ -167,18 +167,6 @@ pub async fn latest_published(tx: &mut Tx, title: TitleId) -> Result<Option<Rele
     row.map(Release::try_from).transpose()
 }
 
-/// The id of the newest published release of a title.
-pub async fn latest_published_id(tx: &mut Tx, title: TitleId) -> Result<Option<ReleaseId>, Error> {
-    let row: Option<(String,)> = on!(tx, |db| sqlx::query_as(
-        "select id from releases where title_id = $1 and state = 'published' \
-         order by published_at_ms desc, id desc limit 1"
-    )
-    .bind(title.to_string())
-    .fetch_optional(db)
-    .await)?;
-    row.map(|(release,)| id(&release)).transpose()
-}
-
 /// Published releases by id, from after this one on, at most `limit`.
 pub async fn published(tx: &mut Tx, after: Option<ReleaseId>, limit: i64) -> Result<Vec<ReleaseId>, Error> {
     let rows: Vec<(String,)> = on!(tx, |db| sqlx::query_as(

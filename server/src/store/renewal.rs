@@ -2,11 +2,15 @@
 //!
 //! Each is one transaction that holds the entitlement's row first, so that two servers charge a period once.
 
-use matinee_protocol::id::EntitlementId;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use super::entitlement::{self, Entitlement};
+use matinee_protocol::id::{EntitlementId, PlanId};
+
+use super::entitlement::{self, Entitlement, Row};
 use super::ledger::{self, Holder, Journal};
-use super::{Error, Tx, id, plan, purchase};
+use super::plan::{self, Plan};
+use super::{Error, Tx, id, purchase};
 use crate::license::entitlement::Billing;
 use crate::license::status::Event;
 
@@ -43,17 +47,34 @@ pub async fn due(tx: &mut Tx, now_ms: i64) -> Result<Vec<EntitlementId>, Error> 
     rows.iter().map(|(entitlement,)| id(entitlement)).collect()
 }
 
+/// Plans read in one pass: they never change, and many subscribers have the same.
+#[derive(Debug, Default)]
+pub struct Plans(Mutex<HashMap<PlanId, Arc<Plan>>>);
+
+impl Plans {
+    async fn get(&self, tx: &mut Tx, id: PlanId) -> Result<Arc<Plan>, Error> {
+        let read = |plans: &Self| plans.0.lock().unwrap_or_else(PoisonError::into_inner).get(&id).cloned();
+        if let Some(plan) = read(self) {
+            return Ok(plan);
+        }
+        let found = plan::by_id(tx, id).await?.ok_or(Error::Corrupt("entitlement without its plan"))?;
+        let found = Arc::new(found);
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(id, Arc::clone(&found));
+        Ok(found)
+    }
+}
+
 /// Charges the next period of one entitlement, if it is due.
-pub async fn renew(tx: &mut Tx, entitlement: EntitlementId, now_ms: i64) -> Result<Renewed, Error> {
-    entitlement::hold(tx, entitlement).await?;
-    let (Some(found), Some(due_at_ms)) =
-        (entitlement::by_id(tx, entitlement).await?, renew_at(tx, entitlement).await?)
-    else {
+pub async fn renew(
+    tx: &mut Tx,
+    entitlement: EntitlementId,
+    plans: &Plans,
+    now_ms: i64,
+) -> Result<Renewed, Error> {
+    let Some((found, due_at_ms)) = hold_due(tx, entitlement, now_ms).await? else {
         return Ok(Renewed::NotDue);
     };
-    let Some(billing) = found.billing.filter(|billing| billing.renews && due_at_ms <= now_ms) else {
-        return Ok(Renewed::NotDue);
-    };
+    let Some(billing) = found.billing else { return Ok(Renewed::NotDue) };
     // The first charge is always tried: a server that was down charges late, not never.
     let first = due_at_ms <= billing.end_ms;
     let next = found.renewed().zip(found.plan_id);
@@ -61,7 +82,7 @@ pub async fn renew(tx: &mut Tx, entitlement: EntitlementId, now_ms: i64) -> Resu
     let next = next.filter(|(next, _)| next.billing.is_some_and(|billing| billing.end_ms > now_ms));
     let next = next.filter(|_| first || now_ms < billing.valid_until_ms());
     if let Some((next, plan_id)) = &next {
-        let plan = plan::by_id(tx, *plan_id).await?.ok_or(Error::Corrupt("entitlement without its plan"))?;
+        let plan = plans.get(tx, *plan_id).await?;
         let index = next.billing.map_or(0, |billing| billing.index);
         // The journal carries the period: there is exactly one.
         let (journal, reference) = (format!("{entitlement}/{index}"), entitlement.to_string());
@@ -82,31 +103,45 @@ pub async fn renew(tx: &mut Tx, entitlement: EntitlementId, now_ms: i64) -> Resu
     Ok(Renewed::Lapsed)
 }
 
-async fn renew_at(tx: &mut Tx, entitlement: EntitlementId) -> Result<Option<i64>, Error> {
-    let row: Option<(Option<i64>,)> = on!(tx, |db| sqlx::query_as(
-        "select renew_at_ms from entitlements where id = $1 and renews and state in ('ready', 'active')"
-    )
-    .bind(entitlement.to_string())
-    .fetch_optional(db)
-    .await)?;
-    Ok(row.and_then(|(at_ms,)| at_ms))
+#[derive(sqlx::FromRow)]
+struct Due {
+    #[sqlx(flatten)]
+    entitlement: Row,
+    renew_at_ms: i64,
+}
+
+/// Holds an entitlement's row until the transaction ends, if a charge is due. Gives it and since when it is.
+async fn hold_due(
+    tx: &mut Tx,
+    entitlement: EntitlementId,
+    now_ms: i64,
+) -> Result<Option<(Entitlement, i64)>, Error> {
+    let row: Option<Due> = on!(tx, |db| {
+        sqlx::query_as(
+            "update entitlements set state = state where id = $1 and renews and renew_at_ms <= $2 \
+             and state in ('ready', 'active') returning *",
+        )
+        .bind(entitlement.to_string())
+        .bind(now_ms)
+        .fetch_optional(db)
+        .await
+    })?;
+    row.map(|row| Ok((row.entitlement.try_into()?, row.renew_at_ms))).transpose()
 }
 
 async fn write(tx: &mut Tx, next: &Entitlement, now_ms: i64) -> Result<(), Error> {
     let billing = next.billing.ok_or(Error::Corrupt("billing"))?;
-    on!(tx, |db| sqlx::query(
+    later!(
+        tx,
         "update entitlements set state = $1, period_index = $2, period_end_ms = $3, renew_at_ms = $3, \
-         valid_until_ms = $4, quota_used = 0, updated_at_ms = $5 where id = $6"
-    )
-    .bind(next.status.text())
-    .bind(i64::from(billing.index))
-    .bind(billing.end_ms)
-    .bind(next.valid_until_ms)
-    .bind(now_ms)
-    .bind(next.id.to_string())
-    .execute(db)
-    .await
-    .map(drop))?;
+         valid_until_ms = $4, quota_used = 0, updated_at_ms = $5 where id = $6",
+        next.status.text(),
+        i64::from(billing.index),
+        billing.end_ms,
+        next.valid_until_ms,
+        now_ms,
+        next.id.to_string(),
+    );
     Ok(())
 }
 

@@ -2,7 +2,7 @@
 
 use std::str::FromStr as _;
 
-use matinee_protocol::id::{AccountId, EntitlementId, GroupId, TitleId};
+use matinee_protocol::id::{AccountId, EntitlementId, GroupId, ReleaseId, TitleId};
 
 use super::{Error, Tx, signed, unsigned};
 use crate::license::decide::{Audience, Title};
@@ -19,6 +19,7 @@ struct Row {
     member: bool,
     tier: Option<i64>,
     counted: bool,
+    newest: Option<String>,
 }
 
 /// A title as the rules see it, for an account and, where given, one of its entitlements: whether its collection holds
@@ -29,12 +30,24 @@ pub async fn title(
     account: AccountId,
     entitlement: Option<EntitlementId>,
 ) -> Result<Option<Title>, Error> {
+    Ok(title_and_newest(tx, title, account, entitlement).await?.map(|(title, _)| title))
+}
+
+/// The same with the newest published release of it.
+pub async fn title_and_newest(
+    tx: &mut Tx,
+    title: TitleId,
+    account: AccountId,
+    entitlement: Option<EntitlementId>,
+) -> Result<Option<(Title, Option<ReleaseId>)>, Error> {
     let row: Option<Row> = on!(tx, |db| {
         sqlx::query_as(
         "select t.available_from_ms, t.available_until_ms, t.country_rule, t.countries, t.unknown_country_allowed, \
          t.group_id is not null as private, \
          exists (select 1 from viewer_group_members m where m.group_id = t.group_id and m.account_id = $2) as member, \
-         c.tier, q.entitlement_id is not null as counted from titles t \
+         c.tier, q.entitlement_id is not null as counted, \
+         (select r.id from releases r where r.title_id = t.id and r.state = 'published' \
+         order by r.published_at_ms desc, r.id desc limit 1) as newest from titles t \
          left join entitlements e on e.id = $3 \
          left join collection_titles c on c.collection_id = e.collection_id and c.title_id = t.id \
          left join quota_uses q on q.entitlement_id = e.id and q.period_index = e.period_index and q.title_id = t.id \
@@ -47,7 +60,8 @@ pub async fn title(
     .await
     })?;
     let Some(row) = row else { return Ok(None) };
-    Ok(Some(Title {
+    let newest = row.newest.as_deref().map(super::id).transpose()?;
+    let title = Title {
         id: title,
         available_from_ms: row.available_from_ms,
         available_until_ms: row.available_until_ms,
@@ -59,7 +73,8 @@ pub async fn title(
         },
         tier: row.tier.map(super::index).transpose()?,
         counted: row.counted,
-    }))
+    };
+    Ok(Some((title, newest)))
 }
 
 fn countries(rule: Option<String>, list: Option<String>, unknown: Option<bool>) -> Result<Countries, Error> {

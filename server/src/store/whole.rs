@@ -79,7 +79,8 @@ pub async fn export(tx: &mut Tx, account: AccountId) -> Result<Map<String, Value
         let mut rows = Vec::new();
         match tx {
             Tx::Sqlite(link) => {
-                for row in sqlx::query(*sql).bind(&account).fetch_all(&mut **link).await? {
+                let db = link.settled().await?;
+                for row in sqlx::query(*sql).bind(&account).fetch_all(db).await? {
                     rows.push(object!(row));
                 }
             }

@@ -18,15 +18,19 @@
 //! Any `await` below may be the last of a request that was given up. [`Stage`] therefore says at every moment what the
 //! connection may hold, and the next turn starts from there.
 
-use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use sqlx::pool::PoolConnection;
+use sqlx::sqlite::SqliteArguments;
 use sqlx::{Executor as _, Sqlite, SqliteConnection, SqlitePool};
 use tokio::sync::{Mutex, Notify, OwnedMutexGuard, oneshot};
 
 use super::Error;
+use super::later::Later;
+
+/// Keeps a turn and makes the savepoint of the next.
+const NEXT: &str = "release turn; savepoint turn";
 
 /// What the connection holds beside the turns that were kept before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,6 +43,8 @@ enum Stage {
     Kept,
     /// Statements that stay, and perhaps a new savepoint that holds nothing.
     Moving,
+    /// The next turn's savepoint, which holds nothing.
+    Ready,
 }
 
 #[derive(Debug)]
@@ -73,6 +79,9 @@ pub struct Writer(Arc<Shared>);
 #[derive(Debug)]
 pub struct Turn {
     batch: Option<OwnedMutexGuard<Batch>>,
+    later: Later,
+    /// What was put off failed or was given up half-way: nothing of this turn may stay.
+    broken: bool,
     wake: Arc<Notify>,
 }
 
@@ -96,7 +105,12 @@ impl Writer {
         let waited = tokio::time::timeout(self.0.acquire, Arc::clone(&self.0.batch).lock_owned()).await;
         let batch = waited.map_err(|_| sqlx::Error::PoolTimedOut)?;
         // From here on, whoever gives up wakes the committer.
-        let mut turn = Turn { batch: Some(batch), wake: Arc::clone(&self.0.wake) };
+        let mut turn = Turn {
+            batch: Some(batch),
+            later: Later::default(),
+            broken: false,
+            wake: Arc::clone(&self.0.wake),
+        };
         let batch = turn.batch();
         if batch.connection.is_some() && batch.stage != Stage::Opening {
             match batch.next().await {
@@ -125,12 +139,46 @@ impl Turn {
         self.batch.as_mut().expect("a turn has its batch until it ends")
     }
 
+    /// The connection, once it has done everything that was put off.
+    pub(super) async fn settled(&mut self) -> Result<&mut SqliteConnection, sqlx::Error> {
+        if !self.later.is_empty() || self.broken {
+            self.send("").await?;
+        }
+        Ok(self.batch().connection())
+    }
+
+    /// Puts a statement off, and gives where its values go.
+    pub(super) async fn later(&mut self, sql: &str) -> Result<&mut SqliteArguments, sqlx::Error> {
+        if self.later.is_full() {
+            self.settled().await?;
+        }
+        Ok(self.later.push(sql))
+    }
+
+    /// Sends what was put off, and `last` after it.
+    async fn send(&mut self, last: &'static str) -> Result<(), sqlx::Error> {
+        if std::mem::replace(&mut self.broken, true) {
+            return Err(sqlx::Error::Protocol("a statement of this transaction failed".to_owned()));
+        }
+        let later = std::mem::take(&mut self.later);
+        later.send(self.batch().connection(), last).await?;
+        self.broken = false;
+        Ok(())
+    }
+
     /// Keeps what was written and waits until it is durable.
     pub(super) async fn commit(mut self) -> Result<(), Error> {
+        let mut kept = Stage::Kept;
+        if !self.later.is_empty() || self.broken {
+            // The next turn's savepoint comes with it. Whoever gives up here does not hear whether this turn is kept: a
+            // rollback to the savepoint then undoes all of it, or, of the next one, nothing.
+            self.send(NEXT).await?;
+            kept = Stage::Ready;
+        }
         let (told, durable) = oneshot::channel();
         let mut batch = self.batch.take().expect("a turn has its batch until it ends");
         batch.kept.push(told);
-        batch.stage = Stage::Kept;
+        batch.stage = kept;
         drop(batch);
         self.wake.notify_one();
         match durable.await {
@@ -149,22 +197,11 @@ impl Drop for Turn {
     }
 }
 
-impl Deref for Turn {
-    type Target = SqliteConnection;
-
-    fn deref(&self) -> &SqliteConnection {
-        let batch = self.batch.as_ref().expect("a turn has its batch until it ends");
-        batch.connection.as_ref().expect("a turn has a connection")
-    }
-}
-
-impl DerefMut for Turn {
-    fn deref_mut(&mut self) -> &mut SqliteConnection {
-        self.batch().connection.as_mut().expect("a turn has a connection")
-    }
-}
-
 impl Batch {
+    fn connection(&mut self) -> &mut SqliteConnection {
+        self.connection.as_mut().expect("a batch under way has a connection")
+    }
+
     /// Begins a transaction of the database with its first savepoint.
     async fn open(&mut self, pool: &SqlitePool) -> Result<(), sqlx::Error> {
         if self.connection.is_none() {
@@ -188,8 +225,9 @@ impl Batch {
             Stage::Undecided => self.run("rollback to turn").await,
             Stage::Kept => {
                 self.stage = Stage::Moving;
-                self.run("release turn; savepoint turn").await
+                self.run(NEXT).await
             }
+            Stage::Ready => Ok(()),
             Stage::Opening | Stage::Moving => self.run("savepoint turn").await,
         }
     }
@@ -202,7 +240,7 @@ impl Batch {
         let sql = match self.stage {
             _ if self.kept.is_empty() => "rollback",
             Stage::Undecided => "rollback to turn; commit",
-            Stage::Opening | Stage::Kept | Stage::Moving => "commit",
+            Stage::Opening | Stage::Kept | Stage::Moving | Stage::Ready => "commit",
         };
         match self.run(sql).await {
             Ok(()) => {
@@ -229,8 +267,7 @@ impl Batch {
     }
 
     async fn run(&mut self, sql: &'static str) -> Result<(), sqlx::Error> {
-        let connection = self.connection.as_mut().expect("a batch under way has a connection");
-        connection.execute(sqlx::query(sql)).await.map(drop)
+        self.connection().execute(sqlx::query(sql)).await.map(drop)
     }
 }
 

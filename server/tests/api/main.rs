@@ -55,6 +55,7 @@ over_both! {
     terms::guests_play_what_is_free_for_them(crate::policy::open());
     terms::a_preview_ends_with_its_last_whole_epoch(crate::policy::open());
     terms::a_premiere_opens_at_its_millisecond(crate::policy::open());
+    terms::what_may_be_played_may_be_placed_before(crate::policy::open());
     terms::a_private_title_is_for_its_group(crate::policy::open());
     terms::what_is_given_back_is_over(crate::policy::open());
     subscription::a_month_is_renewed_until_it_is_given_up(crate::policy::open());

@@ -4,7 +4,7 @@ use matinee_protocol::id::{FileIndex, PlanId, ReleaseId, TitleId, ViewId};
 use matinee_server::store::account::Role;
 use matinee_server::store::page::Asked;
 use matinee_server::store::release::{self, State};
-use matinee_server::store::{carry, plan, receipt, report, title, upload};
+use matinee_server::store::{carry, plan, receipt, report, right, title, upload};
 
 use crate::Database;
 use crate::fixture::{self, NOW_MS, fresh};
@@ -37,7 +37,8 @@ pub async fn titles_plans_and_releases(database: &Database) {
         .unwrap();
     let latest = release::latest_published(&mut tx, fixture::title_of(&plan)).await.unwrap().unwrap();
     assert_eq!((latest.id, latest.state, latest.sealed), (first, State::Published, true));
-    assert_eq!(release::latest_published_id(&mut tx, fixture::title_of(&plan)).await.unwrap(), Some(first));
+    let seen = right::title_and_newest(&mut tx, fixture::title_of(&plan), publisher, None).await.unwrap();
+    assert_eq!(seen.unwrap().1, Some(first));
     assert_eq!(latest.published_at_ms, Some(NOW_MS + 1));
     assert_eq!(latest.secret.unwrap().key_id, "vault-a");
     assert_eq!(release::manifest(&mut tx, first).await.unwrap().as_deref(), Some("a.b.c"));

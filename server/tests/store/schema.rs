@@ -41,7 +41,8 @@ async fn postgres_tables(database: &Database) -> Tables {
           join information_schema.table_constraints p on p.constraint_name = k.constraint_name \
           and p.table_name = k.table_name and p.constraint_type = 'PRIMARY KEY' \
           where k.table_name = c.table_name and k.column_name = c.column_name) \
-         from information_schema.columns c where c.table_schema = 'public' and c.table_name not like '\\_sqlx%'",
+         from information_schema.columns c where c.table_schema = 'public' and c.table_name not like '\\_sqlx%' \
+         and c.table_name not in (select v.table_name from information_schema.views v where v.table_schema = 'public')",
     )
     .fetch_all(pool)
     .await

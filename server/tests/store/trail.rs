@@ -23,7 +23,10 @@ fn act(subject: &str) -> Act<'static> {
 /// Runs a statement by hand, and says what the database said.
 async fn by_hand(database: &Database, sql: &'static str) -> Result<u64, sqlx::Error> {
     match &mut database.write().await {
-        Tx::Sqlite(link) => sqlx::query(sql).execute(&mut **link).await.map(|done| done.rows_affected()),
+        Tx::Sqlite(link) => {
+            let db = link.settled().await.unwrap();
+            sqlx::query(sql).execute(db).await.map(|done| done.rows_affected())
+        }
         Tx::Postgres(link) => sqlx::query(sql).execute(&mut **link).await.map(|done| done.rows_affected()),
     }
 }

@@ -10,6 +10,7 @@ mod connect;
 mod license;
 mod progress;
 mod publish;
+mod renew;
 mod start;
 mod table;
 mod transfer;
@@ -28,6 +29,7 @@ async fn main() -> ExitCode {
         Some("start") => start::measure(number(1, 11) as usize).await,
         Some("connect") => connect::measure(number(1, 7) as usize).await,
         Some("catalogue") => catalogue::measure(number(1, 4_000_000) as usize).await,
+        Some("renew") => renew::measure(&words[1..]).await,
         Some("license") => license::measure(&words[1..]).await,
         _ => {
             println!("measure publish [MIB] [RUNS]    sealing and storing a file, beside the bare ciphers");
@@ -44,6 +46,10 @@ async fn main() -> ExitCode {
             println!("measure license [VIEWERS] [--store sqlite|postgres]");
             println!(
                 "                                each buys, opens a view and gets a license; then the audit"
+            );
+            println!("measure renew [SUBSCRIBERS] [--store sqlite|postgres]");
+            println!(
+                "                                all subscriptions fall due at once; then all viewers' tokens"
             );
             return ExitCode::from(2);
         }

@@ -2,8 +2,8 @@
 //! HTTP from a server on durable storage; one in ten sends the purchase twice under its key. Then the server is killed
 //! and the books are audited: who was charged, who was not, and whether the ledger sums to zero.
 
-mod audit;
-mod viewers;
+pub(crate) mod audit;
+pub(crate) mod viewers;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -31,7 +31,7 @@ use crate::wire::{Answer, Wire};
 /// Viewers where none are asked for.
 const VIEWERS_DEFAULT: usize = 200_000;
 /// Viewers under way at once.
-const CONNECTIONS: usize = 64;
+pub(crate) const CONNECTIONS: usize = 64;
 /// Every so many viewers send the purchase twice: once more after the answer, or twice at the same time.
 const REPEATED_EVERY: usize = 10;
 /// Every so many licenses are kept and opened afterwards.
@@ -51,7 +51,7 @@ struct Seen {
 }
 
 pub(crate) async fn measure(words: &[String]) -> Value {
-    let (count, kind) = asked(words);
+    let (count, kind) = asked(words, VIEWERS_DEFAULT);
     let cluster = (kind == "postgres").then(|| Cluster::start(&[]));
     let address = match &cluster {
         Some(cluster) => Some(cluster.database().await),
@@ -100,9 +100,9 @@ pub(crate) async fn measure(words: &[String]) -> Value {
     })
 }
 
-/// `[VIEWERS] [--store sqlite|postgres]`
-fn asked(words: &[String]) -> (usize, &'static str) {
-    let mut asked = (VIEWERS_DEFAULT, "sqlite");
+/// `[NUMBER] [--store sqlite|postgres]`
+pub(crate) fn asked(words: &[String], default: usize) -> (usize, &'static str) {
+    let mut asked = (default, "sqlite");
     let mut words = words.iter();
     while let Some(word) = words.next() {
         match word.as_str() {
@@ -111,7 +111,7 @@ fn asked(words: &[String]) -> (usize, &'static str) {
                 Some("postgres") => asked.1 = "postgres",
                 other => panic!("--store is sqlite or postgres, not {other:?}"),
             },
-            number => asked.0 = number.parse().expect("a number of viewers"),
+            number => asked.0 = number.parse().expect("a number"),
         }
     }
     asked
@@ -252,7 +252,7 @@ impl Seen {
     }
 }
 
-fn ms(time: Duration) -> f64 {
+pub(crate) fn ms(time: Duration) -> f64 {
     time.as_secs_f64() * 1e3
 }
 
@@ -260,6 +260,6 @@ fn per_viewer(cpu_s: f64, count: usize) -> String {
     format!("{:.2} ms each", cpu_s * 1e3 / count as f64)
 }
 
-fn quantiles(sorted: &[f64]) -> Vec<String> {
+pub(crate) fn quantiles(sorted: &[f64]) -> Vec<String> {
     [0.5, 0.99, 1.0].map(|share| format!("{:.1} ms", quantile(sorted, share))).to_vec()
 }

@@ -9,6 +9,7 @@ use matinee_server::store::account::{self, Account, Role};
 use matinee_server::store::payment::{self, Payment};
 use matinee_server::store::{Store, session};
 use matinee_tests::deployment::PRICE_MINOR;
+use matinee_tests::viewer::now_s;
 
 use crate::progress;
 
@@ -51,17 +52,19 @@ pub(crate) fn devices(count: usize) -> Vec<Viewer> {
     made
 }
 
-fn login(number: usize) -> String {
+pub(crate) fn login(number: usize) -> String {
     format!("login-of-viewer-{number:08}")
 }
 
 /// An id whose time is `now_ms`, as the server makes them.
-fn id(now_ms: i64) -> [u8; 16] {
+pub(crate) fn id(now_ms: i64) -> [u8; 16] {
     matinee_server::random::id(now_ms)
 }
 
-/// Opens every account, signs it in and puts the price of one rental into its wallet.
-pub(crate) async fn open_accounts(store: &Store, count: usize, now_ms: i64) {
+/// Opens every account, signs it in and puts the price of one rental into its wallet. Gives their ids.
+pub(crate) async fn open_accounts(store: &Store, count: usize, now_ms: i64) -> Vec<AccountId> {
+    let logins_until_ms = i64::try_from(now_s()).expect("now") * 1000 + DAY_MS;
+    let mut opened = Vec::with_capacity(count);
     let bar = progress::bar("accounts with a login and a wallet", count);
     for first in (0..count).step_by(BATCH) {
         let mut tx = store.write().await.expect("the store is there");
@@ -76,7 +79,7 @@ pub(crate) async fn open_accounts(store: &Store, count: usize, now_ms: i64) {
             // No password has this hash: they sign in by the logins below.
             assert!(account::insert(&mut tx, &account, "!").await.expect("an account is opened"), "once");
             let hash = session::hash(&login(number));
-            session::insert(&mut tx, &hash, account.id, now_ms, now_ms + DAY_MS)
+            session::insert(&mut tx, &hash, account.id, now_ms, logins_until_ms)
                 .await
                 .expect("a login is kept");
             let amount = Money { minor: PRICE_MINOR, currency: "USD".to_owned() };
@@ -86,9 +89,11 @@ pub(crate) async fn open_accounts(store: &Store, count: usize, now_ms: i64) {
             let reference = payment.id.to_string();
             let credited = payment::succeed(&mut tx, &payment, &reference, &reference, now_ms).await;
             assert!(credited.expect("money is credited"), "once");
+            opened.push(account.id);
             bar.inc(1);
         }
         tx.commit().await.expect("the store commits");
     }
     bar.finish_and_clear();
+    opened
 }

@@ -1,0 +1,87 @@
+//! Statements that are put off until the next whose answer is waited for.
+//!
+//! A statement to SQLite is handed to the connection's own thread and its answer is handed back: two switches of
+//! threads, which cost more than the statement itself. What only writes, and may only fail as a whole transaction does,
+//! needs no answer of its own. Several of those are sent as one text, in their order.
+
+use std::fmt::Write as _;
+
+use sqlx::sqlite::SqliteArguments;
+use sqlx::{Arguments as _, AssertSqlSafe, Executor as _, SqliteConnection};
+
+/// Statements that are put off at most: every mixture of them is a text of its own to be kept prepared.
+const STATEMENTS_MAX: usize = 16;
+
+/// Statements put off, as one text with its values.
+#[derive(Debug, Default)]
+pub(super) struct Later {
+    sql: String,
+    statements: usize,
+    values: SqliteArguments,
+}
+
+impl Later {
+    /// Whether there is nothing to send.
+    pub(super) fn is_empty(&self) -> bool {
+        self.statements == 0
+    }
+
+    /// Whether they should be sent before there are more.
+    pub(super) fn is_full(&self) -> bool {
+        self.statements >= STATEMENTS_MAX
+    }
+
+    /// Adds a statement and gives where its values go: `$1` is the next of them.
+    pub(super) fn push(&mut self, sql: &str) -> &mut SqliteArguments {
+        let before = self.values.len();
+        if !self.is_empty() {
+            self.sql.push_str("; ");
+        }
+        append_numbered(&mut self.sql, sql, before);
+        self.statements += 1;
+        &mut self.values
+    }
+
+    /// Sends them, and `last` after them.
+    pub(super) async fn send(
+        self,
+        connection: &mut SqliteConnection,
+        last: &'static str,
+    ) -> Result<(), sqlx::Error> {
+        let mut sql = self.sql;
+        if !last.is_empty() {
+            sql.push_str("; ");
+            sql.push_str(last);
+        }
+        // Made of statements that this program is written with.
+        let query = sqlx::query_with(AssertSqlSafe(sql), self.values);
+        connection.execute(query).await.map(drop)
+    }
+}
+
+/// Appends a statement with the numbers of its values counted from `before` on. A dollar sign is a value's number
+/// everywhere in it.
+fn append_numbered(text: &mut String, sql: &str, before: usize) {
+    let mut parts = sql.split('$');
+    text.push_str(parts.next().unwrap_or_default());
+    for part in parts {
+        let digits = part.bytes().take_while(u8::is_ascii_digit).count();
+        let (number, rest) = part.split_at(digits);
+        let number: usize = number.parse().unwrap_or_default();
+        write!(text, "${}{rest}", number + before).ok();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::append_numbered;
+
+    #[test]
+    fn values_are_counted_on() {
+        let mut text = String::new();
+        append_numbered(&mut text, "insert into a values ($1, $2, $1)", 0);
+        text.push_str("; ");
+        append_numbered(&mut text, "update b set c = $2 where d = $10", 2);
+        assert_eq!(text, "insert into a values ($1, $2, $1); update b set c = $4 where d = $12");
+    }
+}
