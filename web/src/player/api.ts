@@ -78,7 +78,7 @@ export interface IceServer {
   credential?: string;
 }
 
-/** The answer to opening a view. */
+/** The answer to opening a view or a carry. */
 export interface Opening {
   view: string;
   release: string;
@@ -236,6 +236,12 @@ export class Client {
   openView(device: Device, entitlement: string, idempotency_key: string): Promise<Opening> {
     const body = { entitlement, agreement_key: device.agreementPublic };
     return this.call({ method: 'POST', path: '/v1/views', body, idempotency_key, possession: { device } });
+  }
+
+  /** Makes this device a member of the swarm of a release that it may play; opens nothing and counts nothing. */
+  openCarry(device: Device, release: string): Promise<Opening> {
+    const path = `/v1/releases/${release}/carries`;
+    return this.call({ method: 'POST', path, body: {}, possession: { device } });
   }
 
   async license(possession: Possession, view: string, file: number, epoch: number): Promise<License> {

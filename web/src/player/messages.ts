@@ -36,7 +36,7 @@ export type ReadAnswer =
 /** On the port of a read, from the service worker. */
 export type ReadCall = { kind: 'pull' } | { kind: 'cancel' };
 
-/** What the engine needs to begin. */
+/** What the engine needs to begin, or to go on with as a view what it began without one. */
 export interface Start {
   kind: 'start';
   server: string;
@@ -56,6 +56,10 @@ export interface Start {
   upload_bytes_per_s_max: number | null;
   /** Devices that sent wrong data in earlier runs, by thumbprint. */
   banned: string[];
+  /** False before there is a view: what it will begin with is made ready, and no key is asked for. */
+  viewing: boolean;
+  /** The license that came with the opening. */
+  license: License | null;
 }
 
 /** Page to engine worker. */

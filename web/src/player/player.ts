@@ -5,10 +5,11 @@ import type { Shown } from './engine/readers.ts';
 import { addressOf, own } from './gateway.ts';
 import type { EngineStats, FileFacts, FromEngine, ToEngine } from './messages.ts';
 import { type Expected, type Prepared, take } from './prepare.ts';
-import { ban, banned } from './reputation.ts';
+import { ban } from './reputation.ts';
 import { Backoff, pause } from './retry.ts';
 import { Connections } from './rtc.ts';
 import { Signaling } from './signaling.ts';
+import { startMessage } from './start.ts';
 import { View, type ViewEvents } from './view.ts';
 
 /** `opening` until the release can be read, `playable` from then on, `over` when the view has ended, `failed` with words. */
@@ -158,23 +159,8 @@ export class Player {
   private startEngine(device: Device, view: View): void {
     const { opening } = view;
     this.show({ view: opening.view, release: opening.release });
-    this.tell({
-      kind: 'start',
-      server: this.client.server,
-      device,
-      release: opening.release,
-      file: this.snapshot.file ?? 0,
-      swarm: opening.swarm,
-      issuer: opening.issuer,
-      jwks: this.jwks,
-      token: view.currentToken,
-      clock_offset_ms: this.client.clock.offset,
-      peers: opening.delivery.peers,
-      cache: true,
-      upload_bytes_per_s_max: opening.delivery.upload_bytes_per_s_max,
-      banned: banned(),
-    });
-    if (opening.license) this.tell({ kind: 'license', license: opening.license });
+    const beginning = { device, opening, token: view.currentToken, jwks: this.jwks };
+    this.tell(startMessage(this.client, { ...beginning, file: this.snapshot.file ?? 0 }, true));
     this.own(opening.release);
   }
 

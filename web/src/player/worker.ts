@@ -2,6 +2,7 @@
 import init from '../../wasm/pkg/matinee_web.js';
 import engine from '../../wasm/pkg/matinee_web_bg.wasm?url';
 import { ApiError, type License } from './api.ts';
+import type { Bytes } from './bytes.ts';
 import type { KeyPair } from './device.ts';
 import { Channels } from './engine/channels.ts';
 import type { Driver } from './engine/driver.ts';
@@ -34,12 +35,44 @@ function post(message: FromEngine): void {
   self.postMessage(message);
 }
 
-async function begin(start: Start): Promise<Driver> {
+/** Begins to play, or, before there is a view, to make ready what it will begin with. */
+function start(data: Start): void {
+  holder.token = data.token;
+  agreement = data.device.agreement;
+  // Opened at once, though the engine may still be on its way.
+  const keys = data.license === null ? undefined : openLicense(agreement, data.license);
+  keys?.catch(() => undefined);
+  const begun = release === data.release ? launching : launching?.then(ended);
+  release = data.release;
+  launching = begun === undefined ? begin(data, keys) : goOn(begun, data, keys);
+  // What fails without a view, the view begins again.
+  launching.catch(data.viewing ? failed : () => undefined);
+  for (const { request, port } of early.splice(0)) read(request, port);
+}
+
+async function begin(data: Start, keys: Promise<Bytes> | undefined): Promise<Driver> {
   await loaded;
-  driver = await launch(start, holder, channels, post);
+  driver = await launch(data, holder, channels, post);
   // It may have been renewed while the manifest was on its way.
   if (driver.currentToken !== holder.token) await driver.renew(holder.token);
+  if (data.license !== null && keys !== undefined) void driver.license(data.license, keys);
   return driver;
+}
+
+/** Gives a view what was begun for it; what was begun for something else, or failed, is begun anew. */
+async function goOn(
+  begun: Promise<Driver | undefined>,
+  data: Start,
+  keys: Promise<Bytes> | undefined,
+): Promise<Driver> {
+  const running = await begun.catch(() => undefined);
+  if (running === undefined) return begin(data, keys);
+  await running.view(data, keys);
+  return running;
+}
+
+function ended(other: Driver): undefined {
+  other.stop();
 }
 
 function failed(cause: unknown): void {
@@ -49,15 +82,7 @@ function failed(cause: unknown): void {
 }
 
 self.onmessage = ({ data }: MessageEvent<ToEngine>): void => {
-  if (data.kind === 'start') {
-    holder.token = data.token;
-    launching = begin(data);
-    launching.catch(failed);
-    release = data.release;
-    agreement = data.device.agreement;
-    for (const { request, port } of early.splice(0)) read(request, port);
-    return;
-  }
+  if (data.kind === 'start') return start(data);
   if (data.kind === 'license') return license(data.license);
   if (data.kind === 'token') holder.token = data.token;
   // In this very task: a channel's messages are lost on whoever listens later.

@@ -5,15 +5,16 @@ import { Client, type License } from '../api.ts';
 import type { Bytes } from '../bytes.ts';
 import { sign } from '../device.ts';
 import type { ServerClock } from '../dpop.ts';
+import { CHUNK_BYTES } from '../limit.ts';
 import type { EngineStats, FileFacts, FromEngine, Start } from '../messages.ts';
 import { runs } from '../range.ts';
 import { pause } from '../retry.ts';
 import type { Channels } from './channels.ts';
 import { EpochKeys } from './keys.ts';
-import type { Origin } from './origin.ts';
+import { type Origin, START_CHUNKS } from './origin.ts';
 import type { EngineFigures, ManifestFacts, Output } from './outputs.ts';
 import type { Source } from './read.ts';
-import { Readers, type Shown } from './readers.ts';
+import { READERS_MAX, Readers, type Shown } from './readers.ts';
 import { ReceiptBook } from './receipts.ts';
 import type { Store } from './store.ts';
 import { Transfers } from './transfers.ts';
@@ -28,6 +29,9 @@ const HELLO_AGAIN_MS = 1_500;
 const PLAYHEAD_MS = 1_000;
 /** Rechecking the cache may hold up the start this long; the rest is done beside playing. */
 const RECHECK_MS_MAX = 400;
+
+/** The playhead of what is made ready before anybody reads; readers have the numbers below. */
+const READY_READER = READERS_MAX;
 
 /** Everything a driver is made of. */
 export interface Parts {
@@ -57,6 +61,10 @@ export class Driver implements Source {
   private wakeup: ReturnType<typeof setTimeout> | undefined;
   private pumping = false;
   private token: string;
+  /** Whether there is a view, which can ask for keys. */
+  private viewing: boolean;
+  /** Epochs whose keys were wanted before there was one. */
+  private readonly unasked: { file: number; epoch: number }[] = [];
   /** Chunks whose bytes were counted, wherever they came from: each counts once. */
   private readonly counted = new Set<number>();
   private bytes_from_cache = 0;
@@ -67,8 +75,9 @@ export class Driver implements Source {
     const { engine, facts, post, start } = parts;
     this.engine = engine;
     this.token = start.token;
+    this.viewing = start.viewing;
     this.readers = new Readers((file) => facts.files[file]);
-    this.keys = new EpochKeys(engine, (file, epoch) => post({ kind: 'license wanted', file, epoch }));
+    this.keys = new EpochKeys(engine, (file, epoch) => this.askForKey(file, epoch));
     const client = new Client(start.server, parts.clock);
     this.receipts = new ReceiptBook((receipts) =>
       client.receipts({ device: start.device, token: this.token }, receipts),
@@ -92,7 +101,6 @@ export class Driver implements Source {
 
   /** Rechecks what the cache holds, then gets to work. */
   async begin(): Promise<void> {
-    const { files, title, publisher } = this.parts.facts;
     const right = (file: number, chunks: number[]): void => {
       const held = runs(chunks, chunks.length).flatMap(({ first, count }) => [first, count]);
       this.tell((now) => this.engine.held(now, file, Uint32Array.from(held)));
@@ -107,10 +115,24 @@ export class Driver implements Source {
       setInterval(() => void this.receipts.handIn(), RECEIPTS_MS),
     );
     this.pump();
-    this.parts.post({ kind: 'ready', title, publisher, files });
+    if (this.viewing) this.ready();
+    else this.makeReady(this.parts.start.file);
   }
 
   // What the page says.
+
+  /** There is a view now, of what was made ready. `opened` are the keys that came with it. */
+  async view(start: Start, opened: Promise<Bytes> | undefined): Promise<void> {
+    void this.renew(start.token);
+    if (start.jwks !== this.parts.start.jwks) this.keysChanged(start.jwks);
+    this.viewing = true;
+    this.ready();
+    if (start.license !== null && opened !== undefined) await this.license(start.license, opened);
+    for (const { file, epoch } of this.unasked.splice(0)) {
+      if (!this.engine.has_key(file, epoch)) this.askForKey(file, epoch);
+    }
+    this.tell((now) => this.engine.playhead_gone(now, READY_READER));
+  }
 
   /** `opened` are its keys, or the reason why it does not open. */
   async license(license: License, opened: Promise<Bytes>): Promise<void> {
@@ -175,6 +197,22 @@ export class Driver implements Source {
     this.transfers.stop();
     this.engine.forget_keys();
     this.parts.store.close();
+  }
+
+  private ready(): void {
+    const { files, title, publisher } = this.parts.facts;
+    this.parts.post({ kind: 'ready', title, publisher, files });
+  }
+
+  /** Fetches what a file begins with, and no more of it. */
+  private makeReady(file: number): void {
+    const bytes = START_CHUNKS * CHUNK_BYTES;
+    this.tell((now) => this.engine.playhead(now, READY_READER, file, 0, bytes, START_CHUNKS));
+  }
+
+  private askForKey(file: number, epoch: number): void {
+    if (this.viewing) this.parts.post({ kind: 'license wanted', file, epoch });
+    else this.unasked.push({ file, epoch });
   }
 
   // What the gateway reads.

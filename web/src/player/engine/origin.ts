@@ -9,7 +9,7 @@ import { MANIFEST_BYTES_MAX, PAGE_BYTES_MAX, SEALED_CHUNK_BYTES } from '../limit
 /** Silence after which a transfer is given up, in milliseconds. */
 const ORIGIN_SILENCE_MS_MAX = 20_000;
 /** What the engine asks of the origin first, as a first frame takes about a megabyte. */
-const START_CHUNKS = 4;
+export const START_CHUNKS = 4;
 
 /** Consecutive chunks of a file's ciphertext: where they start and how long each is. */
 export interface Run {
