@@ -13,6 +13,7 @@ use matinee_protocol::token::{self, ViewTokenClaims};
 
 use crate::clock::Clock;
 use crate::random;
+use crate::store::audit::By;
 use crate::store::sealed::Shelf;
 use crate::store::signing_key::{self, SigningKey, State};
 use crate::store::{self, Store};
@@ -186,6 +187,7 @@ pub async fn rotate(
     }
     signing_key::set_state(&mut tx, &next.kid, State::Current, None).await?;
     signing_key::insert(&mut tx, &generate(vault, key_use, State::Next, now_ms)).await?;
+    By::command().note(&mut tx, "signing_key.rotate", &next.kid, serde_json::json!({}), now_ms).await?;
     tx.commit().await?;
     Ok(next.kid)
 }

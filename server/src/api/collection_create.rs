@@ -12,6 +12,7 @@ use super::authority::Publisher;
 use super::doc::Doc;
 use super::json::Json;
 use super::problem::Problem;
+use super::trail::note;
 use crate::app::App;
 use crate::random;
 use crate::store::collection::{self, Collection};
@@ -48,6 +49,7 @@ pub async fn handle(
     };
     let mut tx = app.store.write().await?;
     collection::insert(&mut tx, &made).await?;
+    note(&mut tx, &session, "collection.create", &made.id, json!({}), now_ms).await?;
     tx.commit().await?;
     let answer = json!({ "collection": { "id": made.id, "name": made.name } });
     Ok((StatusCode::CREATED, JsonResponse(answer)))

@@ -13,6 +13,7 @@ use super::doc::Doc;
 use super::json::{Json, Path};
 use super::plan_terms::{self, PlanBody};
 use super::problem::Problem;
+use super::trail::note;
 use crate::app::App;
 use crate::license::plan::Scope;
 use crate::random;
@@ -48,6 +49,8 @@ pub async fn handle(
     let id = PlanId::from_bytes(random::id(now_ms));
     let added = body.plan(id, vec![scope], &app.config.payment.currency, now_ms)?;
     plan::insert(&mut tx, &added).await?;
+    let detail = json!({ "collection": collection, "price": added.price });
+    note(&mut tx, &session, "plan.create", &added.id, detail, now_ms).await?;
     tx.commit().await?;
     Ok((StatusCode::CREATED, JsonResponse(json!({ "plan": added.summary() }))))
 }

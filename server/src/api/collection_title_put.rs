@@ -4,12 +4,14 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use matinee_protocol::id::{AccountId, CollectionId, TitleId};
 use serde::Deserialize;
+use serde_json::json;
 
 use super::authority::Publisher;
 use super::doc::Doc;
 use super::json::{Json, Path};
 use super::plan_terms::TIER_MAX;
 use super::problem::Problem;
+use super::trail::note;
 use crate::app::App;
 use crate::store::{Tx, collection, title};
 
@@ -44,7 +46,10 @@ pub async fn handle(
         let detail = format!("a tier is of 1 to {TIER_MAX}");
         return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "tier_out_of_range", detail));
     }
-    collection::put_title(&mut tx, collection, title, tier, app.clock.now_ms()).await?;
+    let now_ms = app.clock.now_ms();
+    collection::put_title(&mut tx, collection, title, tier, now_ms).await?;
+    let detail = json!({ "title": title, "tier": tier });
+    note(&mut tx, &session, "collection.put", &collection, detail, now_ms).await?;
     tx.commit().await?;
     Ok(StatusCode::NO_CONTENT)
 }

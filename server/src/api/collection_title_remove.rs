@@ -3,12 +3,14 @@
 use axum::extract::State;
 use axum::http::StatusCode;
 use matinee_protocol::id::{CollectionId, TitleId};
+use serde_json::json;
 
 use super::authority::Publisher;
 use super::collection_title_put::own;
 use super::doc::Doc;
 use super::json::Path;
 use super::problem::Problem;
+use super::trail::note;
 use crate::app::App;
 use crate::store::collection;
 
@@ -26,6 +28,8 @@ pub async fn handle(
     let mut tx = app.store.write().await?;
     own(&mut tx, collection, session.account).await?;
     collection::remove_title(&mut tx, collection, title).await?;
+    let detail = json!({ "title": title });
+    note(&mut tx, &session, "collection.remove", &collection, detail, app.clock.now_ms()).await?;
     tx.commit().await?;
     Ok(StatusCode::NO_CONTENT)
 }

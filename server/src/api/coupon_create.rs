@@ -12,6 +12,7 @@ use super::authority::Operator;
 use super::doc::Doc;
 use super::json::Json;
 use super::problem::Problem;
+use super::trail::note;
 use crate::app::App;
 use crate::store::coupon::{self, Coupon, Discount, canonical};
 use crate::store::plan;
@@ -50,7 +51,7 @@ pub fn doc() -> Doc {
 /// Answers 201 with the coupon; 409 `coupon_exists`.
 pub async fn handle(
     State(app): State<App>,
-    _: Operator,
+    Operator(session): Operator,
     Json { value: body, .. }: Json<Body>,
 ) -> Result<(StatusCode, JsonResponse<Value>), Problem> {
     let discount = match (body.percent_off, body.amount_off) {
@@ -75,6 +76,8 @@ pub async fn handle(
     if !coupon::insert(&mut tx, &made).await? {
         return Err(Problem::conflict("coupon_exists", "there is a coupon with this code; choose another"));
     }
+    let detail = json!({ "plan": made.plan_id, "uses_max": made.uses_max });
+    note(&mut tx, &session, "coupon.create", &made.code, detail, made.created_at_ms).await?;
     tx.commit().await?;
     Ok((StatusCode::CREATED, JsonResponse(json!({ "coupon": { "code": made.code } }))))
 }

@@ -11,6 +11,7 @@ use super::authority::Operator;
 use super::doc::Doc;
 use super::json::{Json, Path};
 use super::problem::Problem;
+use super::trail::note;
 use crate::app::App;
 use crate::random;
 use crate::store::{coupon, plan};
@@ -43,7 +44,7 @@ pub fn doc() -> Doc {
 /// Answers 201 with the codes.
 pub async fn handle(
     State(app): State<App>,
-    _: Operator,
+    Operator(session): Operator,
     Path(plan): Path<PlanId>,
     Json { value: body, .. }: Json<Body>,
 ) -> Result<(StatusCode, JsonResponse<Value>), Problem> {
@@ -58,6 +59,7 @@ pub async fn handle(
     for code in &codes {
         coupon::insert_gift(&mut tx, code, plan, body.expires_at_ms, now_ms).await?;
     }
+    note(&mut tx, &session, "gift_codes.create", &plan, json!({ "count": body.count }), now_ms).await?;
     tx.commit().await?;
     Ok((StatusCode::CREATED, JsonResponse(json!({ "plan": plan, "codes": codes }))))
 }

@@ -12,6 +12,7 @@ use super::collection_create::name;
 use super::doc::Doc;
 use super::json::Json;
 use super::problem::Problem;
+use super::trail::note;
 use crate::app::App;
 use crate::random;
 use crate::store::group::{self, Group};
@@ -46,6 +47,7 @@ pub async fn handle(
     };
     let mut tx = app.store.write().await?;
     group::insert(&mut tx, &made).await?;
+    note(&mut tx, &session, "group.create", &made.id, json!({}), now_ms).await?;
     tx.commit().await?;
     Ok((StatusCode::CREATED, JsonResponse(json!({ "group": { "id": made.id, "name": made.name } }))))
 }

@@ -11,6 +11,7 @@ use super::authority::Publisher;
 use super::doc::{Doc, Fields};
 use super::json::{Json, Path};
 use super::problem::Problem;
+use super::trail::note;
 use crate::app::App;
 use crate::store::{Tx, account, group};
 
@@ -41,7 +42,11 @@ pub async fn handle(
     own(&mut tx, group, session.account).await?;
     let found = account::by_email(&mut tx, &body?.value.email).await?;
     let found = found.ok_or_else(|| Problem::not_found("account"))?;
-    let new = group::add(&mut tx, group, found.id, app.clock.now_ms()).await?;
+    let now_ms = app.clock.now_ms();
+    let new = group::add(&mut tx, group, found.id, now_ms).await?;
+    if new {
+        note(&mut tx, &session, "group.add", &group, json!({ "account": found.id }), now_ms).await?;
+    }
     tx.commit().await?;
     let status = if new { StatusCode::CREATED } else { StatusCode::OK };
     Ok((status, JsonResponse(json!({ "member": { "account": found.id } }))))

@@ -3,12 +3,14 @@
 use axum::extract::State;
 use axum::http::StatusCode;
 use matinee_protocol::id::{AccountId, GroupId};
+use serde_json::json;
 
 use super::authority::Publisher;
 use super::doc::Doc;
 use super::group_member_add::own;
 use super::json::Path;
 use super::problem::Problem;
+use super::trail::note;
 use crate::app::App;
 use crate::store::group;
 
@@ -25,7 +27,11 @@ pub async fn handle(
 ) -> Result<StatusCode, Problem> {
     let mut tx = app.store.write().await?;
     own(&mut tx, group, session.account).await?;
-    let ended = group::remove(&mut tx, group, account, app.clock.now_ms()).await?;
+    let now_ms = app.clock.now_ms();
+    let ended = group::remove(&mut tx, group, account, now_ms).await?;
+    if ended.is_some() {
+        note(&mut tx, &session, "group.remove", &group, json!({ "account": account }), now_ms).await?;
+    }
     tx.commit().await?;
     for view in ended.unwrap_or_default() {
         app.hub.revoke_view(view, "no longer a member");

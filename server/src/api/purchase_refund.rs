@@ -14,6 +14,7 @@ use super::doc::Doc;
 use super::idempotent::{Key, Once, Outside, Parked};
 use super::json::{Json, Path};
 use super::problem::Problem;
+use super::trail::note;
 use crate::app::App;
 use crate::payment::back::{self, Wanted, Way};
 use crate::payment::cashier::Failure;
@@ -77,6 +78,9 @@ pub async fn handle(
             let reason = reason.to_owned();
             let wanted = Wanted { purchase, minor: body.amount_minor, keep: body.keep, way: body.to, reason };
             let made = back::refund(&mut once.tx, &wanted, now_ms).await?;
+            let detail =
+                json!({ "refund": made.refund.id, "amount": made.refund.amount, "keep": wanted.keep });
+            note(&mut once.tx, &session, "purchase.refund", &purchase, detail, now_ms).await?;
             let parked = once.park(&made.refund.id).await?;
             for view in &made.ended {
                 app.hub.revoke_view(*view, &wanted.reason);

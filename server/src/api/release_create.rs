@@ -10,6 +10,7 @@ use super::authority::Publisher;
 use super::doc::Doc;
 use super::json::Path;
 use super::problem::Problem;
+use super::trail::by;
 use crate::app::App;
 use crate::publish::{self, NewFile};
 use crate::store::title;
@@ -64,7 +65,7 @@ pub async fn handle(
         .map_err(|_| Problem::too_large(ANNOUNCEMENT_BYTES_MAX))?;
     let announced: Announcement = super::json::parse(&bytes)?;
     let now_ms = app.clock.now_ms();
-    let release = app.desk.create(title, announced.sealed, &announced.files, now_ms).await?;
+    let release = app.desk.create(title, announced.sealed, &announced.files, &by(&session), now_ms).await?;
     let files = (0..).zip(&announced.files).map(|(at, _)| Upload { file: FileIndex(at), upload_offset: 0 });
     let answer = Answer { release, files: files.collect() };
     Ok((StatusCode::CREATED, axum::Json(answer)).into_response())

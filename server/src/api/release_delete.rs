@@ -8,6 +8,7 @@ use super::authority::Publisher;
 use super::doc::Doc;
 use super::json::Path;
 use super::problem::Problem;
+use super::trail::by;
 use crate::app::App;
 
 /// How the interface's document tells of it.
@@ -24,6 +25,6 @@ pub async fn handle(
     Publisher(session): Publisher,
 ) -> Result<StatusCode, Problem> {
     let found = app.desk.release_of(session.account, release).await?;
-    app.desk.remove(&found).await?;
+    app.desk.remove(&found, &by(&session), app.clock.now_ms()).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -9,6 +9,7 @@ use super::authority::Publisher;
 use super::doc::Doc;
 use super::json::Path;
 use super::problem::Problem;
+use super::trail::by;
 use crate::app::App;
 
 /// What was published.
@@ -34,9 +35,10 @@ pub async fn handle(
     Publisher(session): Publisher,
 ) -> Result<Json<Answer>, Problem> {
     let found = app.desk.release_of(session.account, release).await?;
+    let by = by(&session);
     // In a task of its own: a client that goes away does not leave it half done.
     let (desk, keyring, clock) = (app.desk.clone(), app.keyring.clone(), app.clock.clone());
-    tokio::spawn(async move { desk.publish(&found, &keyring, &*clock).await })
+    tokio::spawn(async move { desk.publish(&found, &keyring, &*clock, &by).await })
         .await
         .map_err(|error| Problem::internal(&error))??;
     let manifest_url = format!("{}/v1/releases/{release}/manifest", app.public_url);

@@ -4,6 +4,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use matinee_protocol::id::{GroupId, TitleId};
 use serde::Deserialize;
+use serde_json::json;
 
 use super::authority::Publisher;
 use super::doc::Doc;
@@ -11,6 +12,7 @@ use super::group_member_add;
 use super::json::{Json, Path};
 use super::plan_terms::WINDOW_MS_MAX;
 use super::problem::Problem;
+use super::trail::note;
 use crate::app::App;
 use crate::license::NO_LIMIT_MS;
 use crate::store::right::{self, Rights};
@@ -71,6 +73,11 @@ pub async fn handle(
         ..Rights::default()
     };
     right::set(&mut tx, title, &rights).await?;
+    let detail = json!({
+        "available_from_ms": rights.available_from_ms, "available_until_ms": rights.available_until_ms,
+        "group": rights.group, "preview_ms": rights.preview_ms,
+    });
+    note(&mut tx, &session, "rights.set", &title, detail, app.clock.now_ms()).await?;
     tx.commit().await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -13,6 +13,7 @@ use super::authority::Operator;
 use super::doc::Doc;
 use super::json::{Json, Path};
 use super::problem::Problem;
+use super::trail::note;
 use crate::app::App;
 use crate::royalty::{Rule, WHOLE_BASIS_POINTS};
 use crate::store::{royalty, title};
@@ -58,7 +59,7 @@ pub fn doc() -> Doc {
 /// then on.
 pub async fn handle(
     State(app): State<App>,
-    _: Operator,
+    Operator(session): Operator,
     Path(title): Path<TitleId>,
     Json { value: body, .. }: Json<Body>,
 ) -> Result<JsonResponse<Value>, Problem> {
@@ -74,6 +75,10 @@ pub async fn handle(
     let mut tx = app.store.write().await?;
     title::by_id(&mut tx, title).await?.ok_or_else(|| Problem::not_found("title"))?;
     royalty::set_rules(&mut tx, title, currency, &rules).await?;
+    // Rights holders are named: the trail counts them.
+    let shares: u32 = rules.iter().map(|rule| rule.share_basis_points).sum();
+    let detail = json!({ "holders": rules.len(), "share_basis_points": shares });
+    note(&mut tx, &session, "royalty.set", &title, detail, app.clock.now_ms()).await?;
     tx.commit().await?;
     let shown: Vec<_> = rules
         .iter()

@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::authority::Session;
 use super::integrator::Caller;
 use super::problem::request_id;
-use crate::store::audit::{self, Act, Actor};
+use crate::store::audit::{Actor, By};
 use crate::store::{Error, Tx};
 
 impl From<&Session> for Actor {
@@ -20,22 +20,19 @@ impl From<&Caller> for Actor {
     }
 }
 
+/// Who asks, by the request that is being answered.
+pub fn by(who: impl Into<Actor>) -> By {
+    By { actor: who.into(), request_id: request_id().map(|id| id.to_string()) }
+}
+
 /// Writes what was done, in the transaction that does it.
 pub async fn note(
     tx: &mut Tx,
-    by: impl Into<Actor>,
+    who: impl Into<Actor>,
     action: &'static str,
     subject: &impl ToString,
     detail: Value,
     now_ms: i64,
 ) -> Result<(), Error> {
-    let request_id = request_id();
-    let act = Act {
-        actor: by.into(),
-        action,
-        subject: subject.to_string(),
-        detail,
-        request_id: request_id.as_deref(),
-    };
-    audit::record(tx, &act, now_ms).await
+    by(who).note(tx, action, subject, detail, now_ms).await
 }

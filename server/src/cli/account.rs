@@ -92,7 +92,7 @@ pub(super) async fn run(command: Command, config: &Config) -> Result<(), Error> 
     }
 }
 
-fn role_names(roles: &[Role]) -> Vec<&'static str> {
+pub(super) fn role_names(roles: &[Role]) -> Vec<&'static str> {
     roles.iter().map(|role| role.text()).collect()
 }
 

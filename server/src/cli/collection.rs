@@ -3,7 +3,7 @@
 use matinee_protocol::id::{CollectionId, TitleId};
 use serde_json::json;
 
-use super::{Error, account_named, now_ms, open_store, print};
+use super::{Error, account_named, note, now_ms, open_store, print};
 use crate::api::collection_create;
 use crate::api::plan_terms::TIER_MAX;
 use crate::config::Config;
@@ -57,6 +57,7 @@ pub(super) async fn run(command: Command, config: &Config) -> Result<(), Error> 
                 created_at_ms: now_ms,
             };
             collection::insert(&mut tx, &made).await?;
+            note(&mut tx, "collection.create", &made.id, json!({}), now_ms).await?;
             tx.commit().await?;
             print(json, &json!({ "collection": made.id }), &format!("added {}", made.id))?;
         }
@@ -69,6 +70,8 @@ pub(super) async fn run(command: Command, config: &Config) -> Result<(), Error> 
                     return Error::refused(format!("there is no title {title}"));
                 }
                 collection::put_title(&mut tx, collection, *title, tier, now_ms).await?;
+                let detail = json!({ "title": title, "tier": tier });
+                note(&mut tx, "collection.put", &collection, detail, now_ms).await?;
             }
             tx.commit().await?;
             let data = json!({ "collection": collection, "titles": titles.len(), "tier": tier });

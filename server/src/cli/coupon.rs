@@ -5,7 +5,7 @@ use matinee_protocol::id::PlanId;
 use serde_json::json;
 
 use super::publish::terms;
-use super::{Error, now_ms, open_store, print};
+use super::{Error, note, now_ms, open_store, print};
 use crate::api::coupon_create;
 use crate::api::gift_codes_create::{GIFT_CODES_MAX, code};
 use crate::config::Config;
@@ -87,6 +87,8 @@ pub(super) async fn run(args: Args, config: &Config) -> Result<(), Error> {
     if !coupon::insert(&mut tx, &made).await? {
         return Error::refused(format!("there is a coupon {} already", made.code));
     }
+    let detail = json!({ "plan": made.plan_id, "uses_max": made.uses_max });
+    note(&mut tx, "coupon.create", &made.code, detail, now_ms).await?;
     tx.commit().await?;
     store.close().await;
     print(args.json, &json!({ "coupon": made.code }), &format!("added {}", made.code))
@@ -103,6 +105,7 @@ pub(super) async fn gift(args: GiftArgs, config: &Config) -> Result<(), Error> {
     for code in &codes {
         coupon::insert_gift(&mut tx, code, args.plan, ends_ms(now_ms, args.lasts), now_ms).await?;
     }
+    note(&mut tx, "gift_codes.create", &args.plan, json!({ "count": args.count }), now_ms).await?;
     tx.commit().await?;
     store.close().await;
     print(args.json, &json!({ "plan": args.plan, "codes": codes }), &codes.join("\n"))

@@ -5,7 +5,7 @@ use std::time::Duration;
 use matinee_protocol::jws::KeyUse;
 use serde_json::json;
 
-use super::{Error, open_store, print};
+use super::{Error, note, now_ms, open_store, print};
 use crate::clock::SystemClock;
 use crate::config::Config;
 use crate::keyring;
@@ -56,6 +56,9 @@ pub(super) async fn run(command: Command, config: &Config) -> Result<(), Error> 
         Which::Release => KeyUse::Release,
         Which::Vault => {
             let key_id = vault.add_key()?;
+            let mut tx = store.write().await?;
+            note(&mut tx, "vault_key.rotate", &key_id, json!({ "forget_old": forget_old }), now_ms()).await?;
+            tx.commit().await?;
             let mut rows = rewrap(&store, &vault).await?;
             let mut forgotten = 0;
             if forget_old {

@@ -283,9 +283,7 @@ async fn note(
     detail: serde_json::Value,
     now_ms: i64,
 ) -> Result<(), store::Error> {
-    use store::audit::{self, Act, Actor};
-    let act = Act { actor: Actor::Command, action, subject: subject.to_string(), detail, request_id: None };
-    audit::record(tx, &act, now_ms).await
+    store::audit::By::command().note(tx, action, subject, detail, now_ms).await
 }
 
 /// The account that an argument names, by id or email address.

@@ -2,9 +2,10 @@
 
 use matinee_protocol::api::Money;
 use matinee_protocol::id::PurchaseId;
+use serde_json::json;
 
 use super::publish::terms;
-use super::{Error, now_ms, open_store, print};
+use super::{Error, note, now_ms, open_store, print};
 use crate::api::purchase_refund;
 use crate::config::Config;
 use crate::payment::back::{self, Wanted, Way};
@@ -50,11 +51,14 @@ pub(super) async fn run(args: &Args, config: &Config) -> Result<(), Error> {
         way: args.to,
         reason: args.reason.clone(),
     };
-    let made = match back::refund(&mut tx, &wanted, now_ms()).await {
+    let now_ms = now_ms();
+    let made = match back::refund(&mut tx, &wanted, now_ms).await {
         Ok(made) => made,
         Err(back::Error::Store(error)) => return Err(error.into()),
         Err(refused) => return Error::refused(refused.to_string()),
     };
+    let detail = json!({ "refund": made.refund.id, "amount": made.refund.amount, "keep": wanted.keep });
+    note(&mut tx, "purchase.refund", &wanted.purchase, detail, now_ms).await?;
     tx.commit().await?;
     store.close().await;
     let refund = made.refund;

@@ -4,7 +4,7 @@ use matinee_protocol::id::TitleId;
 use serde_json::json;
 
 use super::publish::terms;
-use super::{Error, open_store, print};
+use super::{Error, note, now_ms, open_store, print};
 use crate::api::royalty_rules;
 use crate::config::Config;
 use crate::royalty::{Rule, WHOLE_BASIS_POINTS};
@@ -58,9 +58,11 @@ pub(super) async fn run(command: Command, config: &Config) -> Result<(), Error> 
         return Error::refused(format!("there is no title {title}"));
     }
     royalty::set_rules(&mut tx, title, currency, &rules).await?;
+    let shares: u32 = rules.iter().map(|rule| rule.share_basis_points).sum();
+    let detail = json!({ "holders": rules.len(), "share_basis_points": shares });
+    note(&mut tx, "royalty.set", &title, detail, now_ms()).await?;
     tx.commit().await?;
     store.close().await;
-    let shares: u32 = rules.iter().map(|rule| rule.share_basis_points).sum();
     let data = json!({ "title": title, "holders": rules.len(), "share_basis_points": shares });
     print(json, &data, &format!("{} rights holders of {title} have {shares} basis points", rules.len()))
 }

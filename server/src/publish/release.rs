@@ -10,6 +10,7 @@ use matinee_protocol::limit::{
 };
 use matinee_protocol::manifest::{self, Manifest, ManifestFile};
 use matinee_protocol::seal::ReleaseSecret;
+use serde_json::json;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use zeroize::Zeroizing;
 
@@ -23,7 +24,7 @@ use crate::clock::Clock;
 use crate::keyring::Keyring;
 use crate::origin::{self, Object, Origin};
 use crate::random;
-use crate::store::audit::{self, Act, Actor};
+use crate::store::audit::By;
 use crate::store::release::{self, File, Release, State};
 use crate::store::{self, Store, upload};
 use crate::vault::{self, Vault};
@@ -140,6 +141,7 @@ impl Desk {
         title: TitleId,
         sealed: bool,
         new_files: &[NewFile],
+        by: &By,
         now_ms: i64,
     ) -> Result<ReleaseId, Error> {
         check_files(new_files)?;
@@ -151,6 +153,7 @@ impl Desk {
         let files: Vec<File> = (0..).zip(new_files).map(|(at, file)| described(at, file)).collect();
         let mut tx = self.store.write().await?;
         release::insert(&mut tx, release, title, secret.as_ref(), &files, now_ms).await?;
+        by.note(&mut tx, "release.create", &release, json!({ "title": title }), now_ms).await?;
         tx.commit().await?;
         Ok(release)
     }
@@ -216,7 +219,13 @@ impl Desk {
     ///
     /// # Errors
     /// [`Error::Incomplete`], [`Error::Damaged`] and those of the stores.
-    pub async fn publish(&self, found: &Release, keyring: &Keyring, clock: &dyn Clock) -> Result<(), Error> {
+    pub async fn publish(
+        &self,
+        found: &Release,
+        keyring: &Keyring,
+        clock: &dyn Clock,
+        by: &By,
+    ) -> Result<(), Error> {
         if found.state == State::Published {
             return Ok(());
         }
@@ -256,14 +265,8 @@ impl Desk {
         }
         let mut tx = self.store.write().await?;
         if release::publish(&mut tx, found.id, &signed, clock.now_ms()).await? {
-            let act = Act {
-                actor: Actor::Account(found.publisher_id),
-                action: "release.publish",
-                subject: found.id.to_string(),
-                detail: serde_json::json!({ "title": found.title_id }),
-                request_id: None,
-            };
-            audit::record(&mut tx, &act, clock.now_ms()).await?;
+            let detail = json!({ "title": found.title_id });
+            by.note(&mut tx, "release.publish", &found.id, detail, clock.now_ms()).await?;
             upload::forget(&mut tx, found.id).await?;
             tx.commit().await?;
             return Ok(());
@@ -279,7 +282,7 @@ impl Desk {
     ///
     /// # Errors
     /// [`Error::Published`], [`Error::UploadInProgress`] when an upload does not let go, and those of the stores.
-    pub async fn remove(&self, found: &Release) -> Result<(), Error> {
+    pub async fn remove(&self, found: &Release, by: &By, now_ms: i64) -> Result<(), Error> {
         if found.state == State::Published {
             return Err(Error::Published);
         }
@@ -297,6 +300,7 @@ impl Desk {
         if !release::delete_open(&mut tx, found.id).await? {
             return Err(Error::NoRelease);
         }
+        by.note(&mut tx, "release.remove", &found.id, json!({ "title": found.title_id }), now_ms).await?;
         tx.commit().await?;
         Ok(())
     }

@@ -18,6 +18,7 @@ use crate::clock::ManualClock;
 use crate::keyring::Keyring;
 use crate::origin::{self, Object, Origin};
 use crate::store::account::{self, Account, Role};
+use crate::store::audit::By;
 use crate::store::release::{self, Release};
 use crate::store::{Store, title};
 use crate::vault::Vault;
@@ -66,7 +67,7 @@ impl Bench {
 
     async fn create(&self, sealed: bool, sizes: &[u64]) -> Release {
         let files: Vec<NewFile> = (0..).zip(sizes).map(|(at, size)| announced(at, *size)).collect();
-        let release = self.desk.create(self.title, sealed, &files, NOW_MS).await.unwrap();
+        let release = self.desk.create(self.title, sealed, &files, &By::command(), NOW_MS).await.unwrap();
         self.find(release).await.unwrap()
     }
 
@@ -91,7 +92,7 @@ impl Bench {
     }
 
     async fn publish(&self, release: &Release) -> Manifest {
-        self.desk.publish(release, &self.keyring, &self.clock).await.unwrap();
+        self.desk.publish(release, &self.keyring, &self.clock, &By::command()).await.unwrap();
         let mut tx = self.store.read().await.unwrap();
         let signed = release::manifest(&mut tx, release.id).await.unwrap().unwrap();
         Manifest::from_jws(&signed, &self.keyring.key_set()).unwrap()
@@ -236,7 +237,7 @@ async fn killed_at_every_segment_edge_it_resumes() {
         }
     }
     assert!(matches!(
-        bench.desk.publish(&release, &bench.keyring, &bench.clock).await,
+        bench.desk.publish(&release, &bench.keyring, &bench.clock, &By::command()).await,
         Err(Error::Incomplete(..))
     ));
     let offset = bench.offset(&release).await;
@@ -289,7 +290,7 @@ async fn a_file_may_not_grow_or_shrink() {
         let acknowledged = intake.finish(false).await.unwrap();
         assert!(acknowledged < size || size == 0, "a file that is too long is never whole");
         if size > 0 {
-            let published = bench.desk.publish(&release, &bench.keyring, &bench.clock).await;
+            let published = bench.desk.publish(&release, &bench.keyring, &bench.clock, &By::command()).await;
             assert!(matches!(published, Err(Error::Incomplete(..))));
         }
     }
@@ -311,7 +312,7 @@ async fn one_writer_at_the_right_offset() {
     bench.publish(&release).await;
     let release = bench.find(release.id).await.unwrap();
     assert!(matches!(bench.intake(&release, None).await, Err(Error::Published)));
-    assert!(matches!(bench.desk.remove(&release).await, Err(Error::Published)));
+    assert!(matches!(bench.desk.remove(&release, &By::command(), NOW_MS).await, Err(Error::Published)));
 }
 
 #[tokio::test]
@@ -325,7 +326,7 @@ async fn removal_leaves_nothing() {
         intake.cancelled().await;
         drop(intake);
     });
-    bench.desk.remove(&release).await.unwrap();
+    bench.desk.remove(&release, &By::command(), NOW_MS).await.unwrap();
     upload.await.unwrap();
     assert_eq!(bench.origin.count(release.id).await.unwrap(), 0);
     assert!(!bench.folder.path().join("objects").join(release.id.to_string()).exists());
@@ -352,14 +353,15 @@ async fn a_lost_object_is_noticed_before_publication() {
     bench.upload(&release, 0, &bytes(1, SEGMENT_BYTES + 1), 1 << 20).await;
     let path = bench.folder.path().join("objects").join(release.id.to_string()).join("0/00000001");
     std::fs::write(path, b"").unwrap();
-    let published = bench.desk.publish(&release, &bench.keyring, &bench.clock).await;
+    let published = bench.desk.publish(&release, &bench.keyring, &bench.clock, &By::command()).await;
     assert!(matches!(published, Err(Error::Damaged(FileIndex(0)))));
 }
 
 #[tokio::test]
 async fn names_are_checked_before_anything_is_made() {
     let bench = Bench::new().await;
-    let create = async |files: &[NewFile]| bench.desk.create(bench.title, true, files, NOW_MS).await;
+    let create =
+        async |files: &[NewFile]| bench.desk.create(bench.title, true, files, &By::command(), NOW_MS).await;
     assert!(matches!(create(&[]).await, Err(Error::FileCount)));
     let twice = [announced(0, 1), announced(0, 1)];
     assert!(matches!(create(&twice).await, Err(Error::Name(_))));

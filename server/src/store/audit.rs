@@ -29,6 +29,41 @@ impl Actor {
     }
 }
 
+/// Who does something, and the request that asks for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct By {
+    /// Who.
+    pub actor: Actor,
+    /// The request's id; none for a command.
+    pub request_id: Option<String>,
+}
+
+impl By {
+    /// Whoever runs commands on the server's machine.
+    pub fn command() -> Self {
+        Self { actor: Actor::Command, request_id: None }
+    }
+
+    /// Writes what was done, in the transaction that does it.
+    pub async fn note(
+        &self,
+        tx: &mut Tx,
+        action: &'static str,
+        subject: &impl ToString,
+        detail: Value,
+        now_ms: i64,
+    ) -> Result<(), Error> {
+        let act = Act {
+            actor: self.actor.clone(),
+            action,
+            subject: subject.to_string(),
+            detail,
+            request_id: self.request_id.as_deref(),
+        };
+        record(tx, &act, now_ms).await
+    }
+}
+
 /// What was done.
 #[derive(Debug, Clone)]
 pub struct Act<'a> {

@@ -16,6 +16,7 @@ use matinee_server::publish::NewFile;
 use matinee_server::random;
 use matinee_server::router;
 use matinee_server::store::account::{self, Account, Role};
+use matinee_server::store::audit::By;
 use matinee_server::store::{Store, carry, session, title};
 use matinee_server::vault::Vault;
 use reqwest::{Method, RequestBuilder};
@@ -111,12 +112,12 @@ impl Bench {
             duration_ms: None,
         };
         let desk = &self.app.desk;
-        let release = desk.create(self.title, sealed, &[file], NOW_MS).await.unwrap();
+        let release = desk.create(self.title, sealed, &[file], &By::command(), NOW_MS).await.unwrap();
         let found = desk.release_of(self.publisher, release).await.unwrap();
         let mut intake = desk.intake(&found, 0.into(), None).await.unwrap();
         intake.write(bytes).await.unwrap();
         intake.finish(true).await.unwrap();
-        desk.publish(&found, &self.app.keyring, &*self.app.clock).await.unwrap();
+        desk.publish(&found, &self.app.keyring, &*self.app.clock, &By::command()).await.unwrap();
         release
     }
 

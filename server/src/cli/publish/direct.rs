@@ -7,7 +7,10 @@ use std::sync::Arc;
 use indicatif::ProgressBar;
 use matinee_protocol::api::Money;
 use matinee_protocol::id::{AccountId, FileIndex, PlanId, ReleaseId, TitleId};
+use serde_json::json;
 
+use super::super::account::role_names;
+use super::super::note;
 use super::plan::Source;
 use super::{Args, Error, Published, interrupted};
 use crate::app::{App, Parts};
@@ -18,6 +21,7 @@ use crate::origin::Origin;
 use crate::publish::{NewFile, intake};
 use crate::random;
 use crate::store::account::{self, Account, Role};
+use crate::store::audit::By;
 use crate::store::plan::{self, Plan};
 use crate::store::release::{self, Release, State};
 use crate::store::{Store, title};
@@ -69,7 +73,7 @@ pub(super) async fn publish(
     let work = async {
         let bytes = take_in(&app, &begun.found, sources, bar).await?;
         bar.set_message("publishing");
-        app.desk.publish(&begun.found, &app.keyring, &*app.clock).await?;
+        app.desk.publish(&begun.found, &app.keyring, &*app.clock, &By::command()).await?;
         Ok::<u64, Error>(bytes)
     };
     let (title, release) = (begun.found.title_id, begun.found.id);
@@ -116,12 +120,13 @@ async fn begin(app: &App, args: &Args, sources: &[Source]) -> Result<Begun, Erro
             let mut tx = app.store.write().await?;
             title::insert(&mut tx, title, publisher, args.title.as_deref().unwrap_or_default(), now_ms)
                 .await?;
+            note(&mut tx, "title.create", &title, json!({}), now_ms).await?;
             tx.commit().await?;
             (title, true)
         }
     };
     let announced: Vec<NewFile> = sources.iter().map(|source| source.announced.clone()).collect();
-    match app.desk.create(title, !args.open, &announced, now_ms).await {
+    match app.desk.create(title, !args.open, &announced, &By::command(), now_ms).await {
         Ok(release) => {
             let found = app.desk.release_of(publisher, release).await?;
             Ok(Begun { found, new_title, new_publisher })
@@ -173,7 +178,7 @@ fn unreadable(error: intake::Error, source: &Source) -> Error {
 
 async fn remove(app: &App, begun: &Begun) -> Result<(), Error> {
     let Begun { found, new_title, new_publisher } = begun;
-    app.desk.remove(found).await?;
+    app.desk.remove(found, &By::command(), app.clock.now_ms()).await?;
     remove_title(app, found.title_id, found.publisher_id, (*new_title, *new_publisher)).await?;
     app.store.close().await;
     Ok(())
@@ -189,9 +194,11 @@ async fn remove_title(
     let mut tx = app.store.write().await?;
     if made.0 {
         title::delete_unused(&mut tx, title).await?;
+        note(&mut tx, "title.remove", &title, json!({}), app.clock.now_ms()).await?;
     }
     if made.1 {
         account::delete_unused(&mut tx, publisher).await?;
+        note(&mut tx, "account.remove", &publisher, json!({}), app.clock.now_ms()).await?;
     }
     Ok(tx.commit().await?)
 }
@@ -206,6 +213,7 @@ async fn add_plan(app: &App, args: &Args, title: TitleId, price: Money) -> Resul
     let plan = Plan::of_title(PlanId::from_bytes(random::id(now_ms)), title, price, terms, now_ms);
     let mut tx = app.store.write().await?;
     plan::insert(&mut tx, &plan).await?;
+    note(&mut tx, "plan.create", &plan.id, json!({ "title": title, "price": plan.price }), now_ms).await?;
     tx.commit().await?;
     Ok(plan.id)
 }
@@ -220,6 +228,8 @@ async fn publisher(app: &App, name: &str) -> Result<(AccountId, bool), Error> {
             if !found.roles.contains(&Role::Publisher) {
                 let roles: Vec<Role> = found.roles.iter().copied().chain([Role::Publisher]).collect();
                 account::set_roles(&mut tx, found.id, &roles).await?;
+                note(&mut tx, "account.roles", &found.id, json!({ "roles": role_names(&roles) }), now_ms)
+                    .await?;
             }
             (found.id, false)
         }
@@ -229,6 +239,7 @@ async fn publisher(app: &App, name: &str) -> Result<(AccountId, bool), Error> {
             let roles = vec![Role::Publisher];
             let account = Account { id, email, name: name.to_owned(), roles, created_at_ms: now_ms };
             account::insert(&mut tx, &account, NO_PASSWORD).await?;
+            note(&mut tx, "account.add", &id, json!({ "roles": role_names(&account.roles) }), now_ms).await?;
             (id, true)
         }
     };
