@@ -15,8 +15,11 @@ use crate::catalog::Catalog;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::keyring::{self, Keyring};
+use crate::letter::Writer;
 use crate::license::decide::{AtLimit, Policy};
 use crate::origin::Origin;
+use crate::outbox::email::{self, Mailer};
+use crate::outbox::{Outbox, webhook::Sender};
 use crate::password::Passwords;
 use crate::payment::{Provider, cashier::Cashier, simulated::Simulated, stripe, tax};
 use crate::publish::Desk;
@@ -29,6 +32,8 @@ use crate::vault::{self, Vault};
 
 /// The name of the secret that swarm ids are derived from.
 const SWARM_SECRET: &str = "swarm";
+/// The name of the secret that webhook keys are derived from.
+const WEBHOOK_SECRET: &str = "webhooks";
 /// What the derivation of a swarm id begins with (PROTOCOL §3).
 const SWARM_LABEL: &[u8] = b"matinee/1 swarm";
 
@@ -62,6 +67,10 @@ pub struct State {
     pub hub: Hub,
     /// Where money comes from.
     pub cashier: Cashier,
+    /// Webhooks and email.
+    pub outbox: Outbox,
+    /// What is written to people by email, if anything is.
+    pub letters: Writer,
     /// Password hashing, bounded.
     pub passwords: Passwords,
     /// Sign-in attempts.
@@ -103,6 +112,12 @@ pub enum Error {
     /// Signing keys.
     #[error(transparent)]
     Keyring(#[from] keyring::Error),
+    /// Email.
+    #[error(transparent)]
+    Email(#[from] email::Error),
+    /// What sends to webhooks.
+    #[error("webhooks: {0}")]
+    Webhooks(#[from] reqwest::Error),
     /// The object store.
     #[error("origin: {0}")]
     Origin(String),
@@ -135,10 +150,15 @@ impl App {
         let Parts { config, public_url, clock, store, vault, origin, ice_servers } = parts;
         let issuer = if config.server.issuer.is_empty() { &public_url } else { &config.server.issuer };
         let keyring = Keyring::open(&store, &vault, &*clock, issuer).await?;
-        let swarm_secret = swarm_secret(&store, &vault, &*clock).await?;
         let rates = tax::Rates::parse(&config.tax.home_country, &config.tax.rates).map_err(Error::Tax)?;
         let provider = provider(&config, &public_url);
         let cashier = Cashier::new(provider, Arc::clone(&clock), config.payment.check_after_s, rates);
+        let swarm_secret = named_secret(&store, &vault, &*clock, SWARM_SECRET).await?;
+        let webhook_secret = named_secret(&store, &vault, &*clock, WEBHOOK_SECRET).await?;
+        let mailer = mailer(&config)?;
+        let letters = mailer.as_ref().map_or_else(Writer::silent, |_| Writer::new(&public_url));
+        let cashier = cashier.writing(letters.clone());
+        let outbox = Outbox::new(webhook_secret, mailer, Sender::new(config.outbox.private_webhooks)?);
         Ok(Self(Arc::new(State {
             passwords: Passwords::new(config.account.password_hashings_max),
             sign_ins: SignInLimits::new(config.account.sign_in_attempts_per_minute_max),
@@ -150,6 +170,8 @@ impl App {
             seen_proofs: SeenProofs::default(),
             hub: Hub::default(),
             desk: Desk::new(store.clone(), origin.clone(), vault.clone()),
+            outbox,
+            letters,
             config,
             public_url,
             clock,
@@ -197,6 +219,13 @@ impl App {
     }
 }
 
+/// The mail server, where one is configured.
+fn mailer(config: &Config) -> Result<Option<Mailer>, email::Error> {
+    let section = &config.outbox;
+    let url = section.smtp_url.expose();
+    if url.is_empty() { Ok(None) } else { Mailer::new(url, &section.mail_from).map(Some) }
+}
+
 fn provider(config: &Config, public_url: &str) -> Box<dyn Provider> {
     if config.payment.provider != "stripe" {
         return Box::new(Simulated);
@@ -209,13 +238,19 @@ fn provider(config: &Config, public_url: &str) -> Box<dyn Provider> {
     }))
 }
 
-async fn swarm_secret(store: &Store, vault: &Vault, clock: &dyn Clock) -> Result<Zeroizing<[u8; 32]>, Error> {
-    let name = Shelf::Secrets.vault_name(SWARM_SECRET);
+/// The server's secret of this name; makes it where there is none.
+async fn named_secret(
+    store: &Store,
+    vault: &Vault,
+    clock: &dyn Clock,
+    named: &str,
+) -> Result<Zeroizing<[u8; 32]>, Error> {
+    let name = Shelf::Secrets.vault_name(named);
     let mut tx = store.write().await?;
     let fresh = Zeroizing::new(random::bytes::<32>());
-    sealed::insert_secret(&mut tx, SWARM_SECRET, &vault.seal(&name, &fresh[..]), clock.now_ms()).await?;
-    let kept = sealed::secret(&mut tx, SWARM_SECRET).await?;
+    sealed::insert_secret(&mut tx, named, &vault.seal(&name, &fresh[..]), clock.now_ms()).await?;
+    let kept = sealed::secret(&mut tx, named).await?;
     tx.commit().await?;
-    let kept = kept.ok_or(store::Error::Corrupt("swarm secret"))?;
+    let kept = kept.ok_or(store::Error::Corrupt("a secret of the server"))?;
     Ok(vault.open_secret(&name, &kept)?)
 }

@@ -166,6 +166,22 @@ section! {
 }
 
 section! {
+    /// What is told outside: email and webhooks.
+    OutboxSection {
+        /// The mail server: `smtps://<name>:<password>@<host>`, or `smtp://<host>?tls=required`; better in a file named by
+        /// MATINEE_OUTBOX__SMTP_URL_FILE than here. Empty: no email is sent.
+        smtp_url: Secret = Secret::default(),
+        /// Who writes, as `Name <address>`.
+        mail_from: String = "Matinee <matinee@localhost>".to_owned(),
+        /// Whether webhooks may be plain HTTP and lead into private networks: only where everybody who adds one may reach
+        /// everything that this machine reaches.
+        private_webhooks: bool = false,
+        /// How many days before a right ends its owner is told, unless it is renewed by itself; 0 is never.
+        ending_notice_days: u32 = 3,
+    }
+}
+
+section! {
     /// Accounts.
     AccountSection {
         /// How long a login lasts, in days.
@@ -242,6 +258,8 @@ pub struct Config {
     pub stun: StunSection,
     /// `[account]`
     pub account: AccountSection,
+    /// `[outbox]`
+    pub outbox: OutboxSection,
     /// The data folder; from the command line only.
     #[serde(skip)]
     pub data_dir: PathBuf,
@@ -389,7 +407,7 @@ impl Config {
     pub fn example() -> String {
         let defaults = toml::Table::try_from(Self::default()).expect("the defaults are a table");
         let mut out = String::from("# Matinee's configuration. Every value here is the default.\n");
-        let sections: [(&str, Lines, Keys); 11] = [
+        let sections: [(&str, Lines, Keys); 12] = [
             ("server", Server::ABOUT, Server::KEYS),
             ("store", StoreSection::ABOUT, StoreSection::KEYS),
             ("vault", VaultSection::ABOUT, VaultSection::KEYS),
@@ -401,6 +419,7 @@ impl Config {
             ("delivery", DeliverySection::ABOUT, DeliverySection::KEYS),
             ("stun", StunSection::ABOUT, StunSection::KEYS),
             ("account", AccountSection::ABOUT, AccountSection::KEYS),
+            ("outbox", OutboxSection::ABOUT, OutboxSection::KEYS),
         ];
         for (section, about, keys) in sections {
             out.push('\n');

@@ -163,6 +163,10 @@ routes! {
     GET    "/v1/api-keys"                                       Integrator      api_key_list;
     POST   "/v1/api-keys"                                       Integrator      api_key_create;
     DELETE "/v1/api-keys/{key}"                                 Integrator      api_key_revoke;
+    GET    "/v1/webhooks"                                       Integrator      webhook_list;
+    POST   "/v1/webhooks"                                       Integrator      webhook_create;
+    DELETE "/v1/webhooks/{webhook}"                             Integrator      webhook_remove;
+    GET    "/v1/webhooks/{webhook}/deliveries"                  Integrator      webhook_deliveries;
     POST   "/v1/viewers"                                        ApiKey          viewer_create;
     GET    "/v1/viewers/{account}"                              ApiKey          viewer_show;
     DELETE "/v1/viewers/{account}"                              ApiKey          viewer_close;

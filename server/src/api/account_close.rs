@@ -16,7 +16,7 @@ use super::trail::note;
 use crate::app::App;
 use crate::password::Password;
 use crate::store::audit::Actor;
-use crate::store::{Tx, account, entitlement, ledger, view, whole};
+use crate::store::{Tx, account, entitlement, ledger, outbox, view, whole};
 
 /// Why entitlements and views of a closed account end.
 const REASON: &str = "the account was closed";
@@ -81,6 +81,8 @@ pub async fn close(app: &App, tx: &mut Tx, owner: AccountId, by: Actor) -> Resul
         entitlement::revoke(tx, id, REASON, now_ms).await?;
         ended.extend(view::revoke_all(tx, id, REASON, now_ms).await?);
     }
+    // Before the account is nobody's: who made the viewer is told.
+    outbox::post(tx, "account.closed", owner, &json!({ "account": owner }), now_ms).await?;
     if !whole::close(tx, owner, now_ms).await? {
         return Err(Problem::not_found("account"));
     }

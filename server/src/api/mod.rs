@@ -100,4 +100,8 @@ pub mod viewer_close;
 pub mod viewer_create;
 pub mod viewer_grant;
 pub mod viewer_show;
+pub mod webhook_create;
+pub mod webhook_deliveries;
+pub mod webhook_list;
+pub mod webhook_remove;
 pub mod webhook_stripe;

@@ -15,6 +15,7 @@ use super::idempotent::{self, Begin, Key, Once};
 use super::json::Json;
 use super::problem::Problem;
 use crate::app::App;
+use crate::payment::cashier;
 use crate::payment::tax;
 use crate::random;
 use crate::store::Tx;
@@ -73,6 +74,7 @@ pub async fn handle(
     // What is wrong with it is told only now: the key may have had an answer, or another body.
     let (plan, sale, answer, _) = drafted?;
     settled(purchase::settle(&mut once.tx, &plan, &sale).await?)?;
+    cashier::receipt(&mut once.tx, &app.letters, &plan, &sale).await?;
     once.answer(StatusCode::CREATED, &answer).await
 }
 

@@ -20,7 +20,7 @@ use crate::license::plan::Scope as Over;
 use crate::random;
 use crate::store::api_key::Scope;
 use crate::store::entitlement::{self, Entitlement};
-use crate::store::title;
+use crate::store::{outbox, title};
 
 /// Body.
 #[derive(Deserialize, utoipa::ToSchema)]
@@ -78,6 +78,14 @@ pub async fn handle(
     entitlement::insert(&mut once.tx, &granted).await?;
     let detail = json!({ "account": account, "title": body.title, "views": body.views });
     note(&mut once.tx, &caller, "entitlement.grant", &granted.id, detail, now_ms).await?;
+    outbox::post(
+        &mut once.tx,
+        "entitlement.granted",
+        account,
+        &json!({ "account": account, "entitlement": granted.summary(now_ms) }),
+        now_ms,
+    )
+    .await?;
     let answer = json!({ "entitlement": granted.summary(now_ms) });
     once.answer(StatusCode::CREATED, &answer).await
 }

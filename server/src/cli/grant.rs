@@ -9,7 +9,7 @@ use crate::config::Config;
 use crate::license::plan::Scope;
 use crate::random;
 use crate::store::entitlement::{self, Entitlement};
-use crate::store::title;
+use crate::store::{outbox, title};
 
 /// Gives an account the right to a title, without a purchase.
 #[derive(Debug, clap::Args)]
@@ -53,6 +53,8 @@ pub(super) async fn run(args: &Args, config: &Config) -> Result<(), Error> {
     entitlement::insert(&mut tx, &granted).await?;
     let detail = json!({ "account": account, "title": args.title, "views": args.views });
     note(&mut tx, "entitlement.grant", &granted.id, detail, now_ms).await?;
+    let data = json!({ "account": account, "entitlement": granted.summary(now_ms) });
+    outbox::post(&mut tx, "entitlement.granted", account, &data, now_ms).await?;
     tx.commit().await?;
     store.close().await;
     print(args.json, &json!({ "entitlement": granted.id }), &format!("granted {}", granted.id))

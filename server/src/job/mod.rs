@@ -2,21 +2,29 @@
 //! reading keys that another process rotated, asking what became of payments, and charging the next period of
 //! subscriptions.
 
+pub mod deliver;
 pub mod reconcile;
 pub mod renewal;
 
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use crate::app::App;
-use crate::store::{self, event, idempotency, proof, session, view, viewer};
+use crate::store::{self, event, idempotency, outbox, proof, session, view, viewer};
 
 /// How often revocations by other processes are looked for.
 const REVOCATIONS_EVERY: Duration = Duration::from_secs(2);
 /// How often signing keys are read again.
 const KEYS_EVERY: Duration = Duration::from_secs(15);
+/// How often the outbox is looked into.
+const OUTBOX_EVERY: Duration = Duration::from_secs(1);
+/// How many deliver at once: one that waits for a place that does not answer holds up no other.
+const DELIVERERS: usize = 3;
+/// How often what ends soon is looked for.
+const ENDINGS_EVERY: Duration = Duration::from_secs(60 * 60);
 /// How often payments that are due are looked for.
 const PAYMENTS_EVERY: Duration = Duration::from_secs(1);
 /// How often subscriptions that are due are looked for.
@@ -34,6 +42,10 @@ pub async fn run(app: App, stop: CancellationToken) {
             every(KEYS_EVERY, || reload_keys(&app)),
             every(PAYMENTS_EVERY, || reconcile::run(&app)),
             every(RENEWALS_EVERY, || renewal::run(&app)),
+            every(ENDINGS_EVERY, || renewal::tell_endings(&app)),
+            join_all(
+                (0..DELIVERERS).map(|_| every(OUTBOX_EVERY, || async { deliver::run(&app).await.map(drop) }))
+            ),
             every(SWEEP_EVERY, || sweep(&app)),
         )
     };
@@ -91,6 +103,7 @@ pub async fn sweep(app: &App) -> Result<(), store::Error> {
     let mut tx = app.store.write().await?;
     session::delete_expired(&mut tx, now_ms).await?;
     viewer::delete_expired_tokens(&mut tx, now_ms).await?;
+    outbox::delete_old(&mut tx, now_ms).await?;
     tx.commit().await?;
     let mut tx = app.store.write().await?;
     view::expire_idle(&mut tx, idle_since_ms, now_ms).await?;

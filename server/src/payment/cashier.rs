@@ -8,14 +8,15 @@ use matinee_protocol::id::{AccountId, EntitlementId, PaymentId, PlanId, Purchase
 use super::tax::Rates;
 use super::{Charge, Error, Event, Notice, Provider, Returned, Reversal, Standing, back};
 use crate::clock::Clock;
+use crate::letter::{Receipt, Writer};
 use crate::license::plan::Scope;
 use crate::random;
 use crate::store::dispute::Told;
 use crate::store::payment::{self, Payment, State};
 use crate::store::plan::{self, Plan};
-use crate::store::purchase::{self, Conditions, Settled};
+use crate::store::purchase::{self, Conditions, Sale, Settled};
 use crate::store::refund::{self, Refund};
-use crate::store::{self, Store, Tx, event};
+use crate::store::{self, Store, Tx, event, outbox};
 
 /// How long a provider remembers the id under which it was asked. After it, a payment of which it said nothing is
 /// given up: asking again could charge again.
@@ -65,6 +66,7 @@ pub struct Cashier {
     clock: Arc<dyn Clock>,
     check_after_ms: i64,
     rates: Rates,
+    letters: Writer,
 }
 
 impl std::fmt::Debug for Cashier {
@@ -76,7 +78,13 @@ impl std::fmt::Debug for Cashier {
 impl Cashier {
     /// A cashier at this provider. A payment of which nothing was heard for `check_after_s` is asked about.
     pub fn new(provider: Box<dyn Provider>, clock: Arc<dyn Clock>, check_after_s: u32, rates: Rates) -> Self {
-        Self { provider, clock, check_after_ms: i64::from(check_after_s) * 1000, rates }
+        let check_after_ms = i64::from(check_after_s) * 1000;
+        Self { provider, clock, check_after_ms, rates, letters: Writer::silent() }
+    }
+
+    /// One that writes receipts.
+    pub fn writing(self, letters: Writer) -> Self {
+        Self { letters, ..self }
     }
 
     /// The tax rates.
@@ -170,6 +178,7 @@ impl Cashier {
         let Some(sale) = sale else { return Ok(()) };
         if purchase::settle(tx, &plan, &sale).await? == Settled::Yes {
             payment::note_purchase(tx, payment.id, sale.summary.id).await?;
+            receipt(tx, &self.letters, &plan, &sale).await?;
         }
         Ok(())
     }
@@ -293,6 +302,19 @@ impl Cashier {
         let wait_ms = self.check_after_ms.max(1000).saturating_mul(1 << doublings);
         self.clock.now_ms().saturating_add(wait_ms.min(CHECK_EVERY_MS_MAX))
     }
+}
+
+/// Writes the buyer a receipt, where letters are written; none for what cost nothing.
+pub async fn receipt(tx: &mut Tx, letters: &Writer, plan: &Plan, sale: &Sale) -> Result<(), store::Error> {
+    let paid = &sale.summary.amount;
+    if letters.is_silent() || paid.minor == 0 {
+        return Ok(());
+    }
+    let at_ms = sale.entitlement().created_at_ms;
+    let (id, item) = (sale.summary.id.to_string(), label(tx, Some(plan)).await?);
+    let tax = sale.tax.as_ref().map(|line| (line.country.as_str(), line.rate_basis_points, line.tax_minor));
+    let letter = letters.receipt(&Receipt { id: &id, item: &item, paid, tax, at_ms });
+    outbox::mail(tx, sale.entitlement().account_id, letter.as_ref(), at_ms).await
 }
 
 /// What a payer is shown that a payment is for.

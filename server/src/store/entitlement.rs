@@ -2,10 +2,11 @@
 //! overdrawn.
 
 use matinee_protocol::id::{AccountId, EntitlementId, PurchaseId, TitleId};
+use serde_json::json;
 
 use super::page::{Asked, Page, Position};
 use super::plan::collection_of;
-use super::{Error, Tx, id, index, signed, unsigned};
+use super::{Error, Tx, id, index, outbox, signed, unsigned};
 use crate::license::calendar::Period;
 use crate::license::entitlement::{Billing, Quota};
 use crate::license::plan::{Kind, Scope};
@@ -311,8 +312,8 @@ pub async fn hold(tx: &mut Tx, entitlement: EntitlementId) -> Result<Option<Stat
     row.map(|(state,)| Status::parse(&state).ok_or(Error::Corrupt("entitlement status"))).transpose()
 }
 
-/// Moves an entitlement's status as the table says, and keeps the event. False, with nothing changed, if the table does
-/// not say so or there is no such entitlement.
+/// Moves an entitlement's status as the table says, keeps the event, and tells of it. False, with nothing changed, if the
+/// table does not say so or there is no such entitlement.
 pub async fn apply(
     tx: &mut Tx,
     entitlement: EntitlementId,
@@ -322,21 +323,37 @@ pub async fn apply(
 ) -> Result<bool, Error> {
     let Some(status) = hold(tx, entitlement).await? else { return Ok(false) };
     let Some(to) = next(status, event) else { return Ok(false) };
-    on!(tx, |db| sqlx::query(
+    let (account,): (String,) = on!(tx, |db| {
+        sqlx::query_as(
         "update entitlements set state = $1, updated_at_ms = $2, renews = renews and $3, \
          revoked_at_ms = case when $1 = 'revoked' then $2 else revoked_at_ms end, \
-         revoked_reason = case when $1 = 'revoked' then $4 else revoked_reason end where id = $5"
+         revoked_reason = case when $1 = 'revoked' then $4 else revoked_reason end where id = $5 returning account_id"
     )
     .bind(to.text())
     .bind(now_ms)
     .bind(to.is_open())
     .bind(note)
     .bind(entitlement.to_string())
-    .execute(db)
+    .fetch_one(db)
     .await
-    .map(drop))?;
+    })?;
     record(tx, entitlement, event.text(), note, now_ms).await?;
+    if let Some(topic) = topic(to) {
+        let data = json!({ "account": account, "entitlement": entitlement, "reason": note });
+        outbox::post(tx, topic, id(&account)?, &data, now_ms).await?;
+    }
     Ok(true)
+}
+
+/// What is told where a status is the end.
+fn topic(status: Status) -> Option<&'static str> {
+    match status {
+        Status::Ready | Status::Active => None,
+        Status::Expired => Some("entitlement.expired"),
+        Status::Cancelled => Some("entitlement.cancelled"),
+        Status::Revoked => Some("entitlement.revoked"),
+        Status::Returned => Some("entitlement.returned"),
+    }
 }
 
 /// Keeps an event. The entitlement's row must be held by the transaction already, or be new in it.

@@ -54,6 +54,7 @@ pub mod idempotency;
 pub mod key_release;
 mod later;
 pub mod ledger;
+pub mod outbox;
 pub mod page;
 pub mod payment;
 pub mod plan;
@@ -74,6 +75,7 @@ pub mod title;
 pub mod upload;
 pub mod view;
 pub mod viewer;
+pub mod webhook;
 pub mod whole;
 mod writer;
 

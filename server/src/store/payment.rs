@@ -15,9 +15,10 @@
 
 use matinee_protocol::api::Money;
 use matinee_protocol::id::{AccountId, PaymentId, PlanId, PurchaseId};
+use serde_json::json;
 
 use super::ledger::{self, Holder, Journal};
-use super::{Error, Tx, id};
+use super::{Error, Tx, id, outbox};
 
 /// Payments that reconciliation takes up at a time.
 pub const PAYMENTS_DUE_MAX: i64 = 100;
@@ -323,6 +324,8 @@ pub async fn succeed(
         .execute(db)
         .await
         .map(drop))?;
+    let data = json!({ "account": payment.account_id, "payment": payment.id, "amount": payment.amount });
+    outbox::post(tx, "payment.succeeded", payment.account_id, &data, now_ms).await?;
     Ok(true)
 }
 
@@ -334,19 +337,21 @@ pub async fn fail(
     reason: &str,
     now_ms: i64,
 ) -> Result<bool, Error> {
-    let changed = on!(tx, |db| sqlx::query(
+    let owner: Option<(String,)> = on!(tx, |db| sqlx::query_as(
         "update payments set state = 'failed', failure = $1, \
          provider_reference = coalesce(provider_reference, $2), changed_at_ms = $3, check_at_ms = null \
-         where id = $4 and state in ('created', 'pending')"
+         where id = $4 and state in ('created', 'pending') returning account_id"
     )
     .bind(reason)
     .bind(reference)
     .bind(now_ms)
     .bind(payment.to_string())
-    .execute(db)
-    .await?
-    .rows_affected());
-    Ok(changed == 1)
+    .fetch_optional(db)
+    .await)?;
+    let Some((owner,)) = owner else { return Ok(false) };
+    let data = json!({ "account": owner, "payment": payment, "reason": reason });
+    outbox::post(tx, "payment.failed", id(&owner)?, &data, now_ms).await?;
+    Ok(true)
 }
 
 /// Notes what was bought with a payment.
@@ -398,15 +403,20 @@ pub async fn take_refunded(tx: &mut Tx, payment: PaymentId, minor: i64, now_ms: 
 pub async fn dispute(tx: &mut Tx, payment: PaymentId, disputed: bool, now_ms: i64) -> Result<(), Error> {
     let (from, to) =
         if disputed { (State::Succeeded, State::Disputed) } else { (State::Disputed, State::Succeeded) };
-    on!(tx, |db| sqlx::query(
-        "update payments set state = $1, changed_at_ms = $2 where id = $3 and state = $4"
+    let owner: Option<(String,)> = on!(tx, |db| {
+        sqlx::query_as(
+        "update payments set state = $1, changed_at_ms = $2 where id = $3 and state = $4 returning account_id"
     )
     .bind(to.text())
     .bind(now_ms)
     .bind(payment.to_string())
     .bind(from.text())
-    .execute(db)
+    .fetch_optional(db)
     .await
-    .map(drop))?;
+    })?;
+    if let Some((owner,)) = owner.filter(|_| disputed) {
+        let data = json!({ "account": owner, "payment": payment });
+        outbox::post(tx, "payment.disputed", id(&owner)?, &data, now_ms).await?;
+    }
     Ok(())
 }

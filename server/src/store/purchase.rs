@@ -7,7 +7,7 @@ use super::coupon::{self, Redeemed};
 use super::entitlement::{self, Entitlement};
 use super::ledger::{self, Holder, Journal};
 use super::plan::Plan;
-use super::{Error, Tx, id, unsigned};
+use super::{Error, Tx, id, outbox, unsigned};
 use crate::license::plan::Scope;
 
 /// Purchases that one lost payment takes back.
@@ -169,6 +169,12 @@ pub async fn settle(tx: &mut Tx, plan: &Plan, sale: &Sale) -> Result<Settled, Er
     for entitlement in &sale.entitlements {
         entitlement::insert(tx, entitlement).await?;
     }
+    let data = serde_json::json!({
+        "account": account,
+        "purchase": sale.summary,
+        "entitlements": sale.entitlements.iter().map(|given| given.id).collect::<Vec<_>>(),
+    });
+    outbox::post(tx, "purchase.completed", account, &data, at_ms).await?;
     Ok(Settled::Yes)
 }
 

@@ -5,8 +5,9 @@
 
 use matinee_protocol::api::Money;
 use matinee_protocol::id::{AccountId, PaymentId, PurchaseId};
+use serde_json::json;
 
-use super::{Error, Tx, id};
+use super::{Error, Tx, id, outbox};
 
 /// Refunds that reconciliation takes up at a time.
 pub const REFUNDS_DUE_MAX: i64 = 100;
@@ -139,6 +140,11 @@ pub async fn insert(tx: &mut Tx, refund: &Refund) -> Result<(), Error> {
     .execute(db)
     .await
     .map(drop))?;
+    let data = json!({
+        "account": refund.account_id, "refund": refund.id, "purchase": refund.purchase_id,
+        "payment": refund.payment_id, "amount": refund.amount, "reason": refund.reason,
+    });
+    outbox::post(tx, "refund.created", refund.account_id, &data, refund.created_at_ms).await?;
     Ok(())
 }
 

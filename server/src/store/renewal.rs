@@ -6,16 +6,19 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use matinee_protocol::id::{EntitlementId, PlanId};
+use serde_json::json;
 
 use super::entitlement::{self, Entitlement, Row};
 use super::ledger::{self, Holder, Journal};
 use super::plan::{self, Plan};
-use super::{Error, Tx, id, purchase};
+use super::{Error, Tx, id, outbox, purchase};
 use crate::license::entitlement::Billing;
 use crate::license::status::Event;
 
 /// Renewals looked for in one pass.
 pub const RENEWALS_LISTED_MAX: i64 = 500;
+/// Endings looked for in one pass.
+pub const ENDINGS_LISTED_MAX: i64 = 500;
 /// After how long a charge that failed is tried again, within the grace.
 pub const RETRY_AFTER_MS: i64 = 12 * 60 * 60 * 1000;
 
@@ -26,6 +29,8 @@ pub enum Renewed {
     Yes,
     /// The wallet holds too little; it is tried again within the grace.
     Failed,
+    /// It still does.
+    FailedAgain,
     /// The grace is over, or the period to be paid for is: the entitlement has expired.
     Lapsed,
     /// There was nothing to do: another server did it, or it was given up.
@@ -85,18 +90,23 @@ pub async fn renew(
         let plan = plans.get(tx, *plan_id).await?;
         let index = next.billing.map_or(0, |billing| billing.index);
         // The journal carries the period: there is exactly one.
-        let (journal, reference) = (format!("{entitlement}/{index}"), entitlement.to_string());
-        let journal = Journal { id: &journal, kind: "renewal", reference: &reference, at_ms: now_ms };
+        let (name, reference) = (journal(entitlement, index), entitlement.to_string());
+        let journal = Journal { id: &name, kind: "renewal", reference: &reference, at_ms: now_ms };
         let (from, to) = (Holder::Wallet(found.account_id), purchase::seller(&plan));
         let free = plan.price.minor == 0;
         if free || ledger::transfer(tx, journal, &from, &to, &plan.price).await? {
             write(tx, next, now_ms).await?;
             entitlement::record(tx, entitlement, Event::Renew.text(), "", now_ms).await?;
+            let data = json!({
+                "account": found.account_id, "entitlement": entitlement, "amount": plan.price,
+                "paid_until_ms": next.billing.map(|billing| billing.end_ms),
+            });
+            outbox::post(tx, "entitlement.renewed", found.account_id, &data, now_ms).await?;
             return Ok(Renewed::Yes);
         }
         if now_ms < billing.valid_until_ms() {
             put_off(tx, &found, &billing, first, now_ms).await?;
-            return Ok(Renewed::Failed);
+            return Ok(if first { Renewed::Failed } else { Renewed::FailedAgain });
         }
     }
     entitlement::apply(tx, entitlement, Event::Expire, "it was not paid for", now_ms).await?;
@@ -127,6 +137,11 @@ async fn hold_due(
         .await
     })?;
     row.map(|row| Ok((row.entitlement.try_into()?, row.renew_at_ms))).transpose()
+}
+
+/// The name of the journal that pays for a period.
+pub fn journal(entitlement: EntitlementId, period: u32) -> String {
+    format!("{entitlement}/{period}")
 }
 
 async fn write(tx: &mut Tx, next: &Entitlement, now_ms: i64) -> Result<(), Error> {
@@ -165,8 +180,68 @@ async fn put_off(
     if first {
         entitlement::record(tx, found.id, "renewal_failed", "there was too little in the wallet", now_ms)
             .await?;
+        let ends_at_ms = billing.valid_until_ms();
+        let data = json!({ "account": found.account_id, "entitlement": found.id, "ends_at_ms": ends_at_ms });
+        outbox::post(tx, "entitlement.renewal_failed", found.account_id, &data, now_ms).await?;
     }
     Ok(())
+}
+
+/// A right whose end its owner is to be told of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ending {
+    /// Which.
+    pub entitlement: EntitlementId,
+    /// When it ends.
+    pub ends_at_ms: i64,
+}
+
+/// Rights that end within `notice_ms` and are not renewed by themselves, of whose end nobody was told yet, the next one
+/// first: what is paid for by the period, and what can no longer be started then. What never held much longer than the
+/// notice is not among them.
+pub async fn ending(tx: &mut Tx, notice_ms: i64, now_ms: i64) -> Result<Vec<Ending>, Error> {
+    let rows: Vec<(String, i64)> = on!(tx, |db| {
+        sqlx::query_as(
+        "select id, end_ms from (select id, created_at_ms, end_told_ms, valid_until_ms as end_ms from entitlements \
+         where valid_until_ms is not null and state in ('ready', 'active') and not renews \
+         and valid_until_ms > $1 and valid_until_ms <= $1 + $2 \
+         union all select id, created_at_ms, end_told_ms, start_by_ms as end_ms from entitlements \
+         where state = 'ready' and valid_until_ms is null and start_by_ms > $1 and start_by_ms <= $1 + $2) ends \
+         where end_ms - created_at_ms >= 2 * $2 and (end_told_ms is null or end_told_ms <> end_ms) \
+         order by end_ms, id limit $3"
+    )
+    .bind(now_ms)
+    .bind(notice_ms)
+    .bind(ENDINGS_LISTED_MAX)
+    .fetch_all(db)
+    .await
+    })?;
+    rows.iter()
+        .map(|(entitlement, ends_at_ms)| {
+            Ok(Ending { entitlement: id(entitlement)?, ends_at_ms: *ends_at_ms })
+        })
+        .collect()
+}
+
+/// Notes that its owner is told, and tells webhooks. None, with nothing changed, if another server has.
+pub async fn tell_ending(tx: &mut Tx, ending: &Ending, now_ms: i64) -> Result<Option<Entitlement>, Error> {
+    let changed = on!(tx, |db| {
+        sqlx::query(
+        "update entitlements set end_told_ms = $1 where id = $2 and (end_told_ms is null or end_told_ms <> $1)"
+    )
+    .bind(ending.ends_at_ms)
+    .bind(ending.entitlement.to_string())
+    .execute(db)
+    .await?
+    .rows_affected()
+    });
+    let found = entitlement::by_id(tx, ending.entitlement).await?.filter(|_| changed == 1);
+    if let Some(found) = &found {
+        let data =
+            json!({ "account": found.account_id, "entitlement": found.id, "ends_at_ms": ending.ends_at_ms });
+        outbox::post(tx, "entitlement.ending", found.account_id, &data, now_ms).await?;
+    }
+    Ok(found)
 }
 
 /// Says whether the next period is to be charged. Given up, it holds until what is paid for ends. False, with nothing

@@ -25,6 +25,11 @@ pub const EXPORTED: &[(&str, &str)] = &[
     ("gift_codes", "select plan_id, redeemed_at_ms from gift_codes where redeemed_by = $1"),
     ("viewer_group_members", "select * from viewer_group_members where account_id = $1"),
     ("refunds", "select * from refunds where account_id = $1"),
+    (
+        "webhook_endpoints",
+        "select id, url, topics, created_at_ms from webhook_endpoints where account_id = $1",
+    ),
+    ("outbox", "select kind, recipient, topic, state, created_at_ms from outbox where account_id = $1"),
     ("payments", "select * from payments where account_id = $1"),
     ("purchases", "select * from purchases where account_id = $1"),
     ("entitlements", "select * from entitlements where account_id = $1"),
@@ -103,6 +108,11 @@ const CLOSING: &[&str] = &[
     "delete from idempotency_keys where account_id = $1",
     "delete from integrator_viewers where account_id = $1",
     "delete from api_keys where account_id = $1",
+    "update outbox set recipient = null, payload = '{}', \
+     state = case when state = 'waiting' then 'given_up' else state end where account_id = $1 and kind = 'email'",
+    "update outbox set state = 'given_up' where state = 'waiting' \
+     and endpoint_id in (select id from webhook_endpoints where account_id = $1)",
+    "update webhook_endpoints set url = '', removed_at_ms = created_at_ms where account_id = $1",
     "delete from devices where account_id = $1",
     "delete from viewer_group_members where account_id = $1",
     "update carries set state = 'ended' where account_id = $1 and state = 'active'",

@@ -15,6 +15,7 @@ mod integrator;
 mod login;
 mod manners;
 mod money;
+mod outbox;
 mod policy;
 #[path = "../store/postgres.rs"]
 mod postgres;
@@ -23,6 +24,7 @@ mod secret;
 mod storefront;
 mod subscription;
 mod terms;
+mod trail;
 mod view;
 
 /// Runs each test over both databases.
@@ -48,6 +50,15 @@ macro_rules! over_both {
 }
 
 over_both! {
+    trail::every_privileged_act_leaves_a_row(crate::policy::open());
+    outbox::a_purchase_is_told_by_a_signed_message(crate::outbox::private());
+    outbox::who_does_not_answer_well_is_asked_again_later_and_at_last_no_more(crate::outbox::private());
+    outbox::what_a_killed_server_had_taken_is_sent_again(crate::outbox::private());
+    outbox::an_integrator_is_told_of_its_own_viewers_only(crate::outbox::private());
+    outbox::a_webhook_does_not_reach_into_the_servers_own_network(crate::policy::open());
+    outbox::what_happens_to_rights_and_money_is_told(crate::outbox::private());
+    outbox::the_course_of_a_subscription_is_told(crate::outbox::private());
+    outbox::an_email_that_cannot_be_sent_is_tried_and_given_up(crate::outbox::writing());
     terms::a_purchase_is_for_ever(crate::policy::open());
     terms::a_bundle_gives_an_entitlement_a_title(crate::policy::open());
     terms::coupons_lower_a_price_once_an_account(crate::policy::open());

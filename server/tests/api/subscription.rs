@@ -31,7 +31,8 @@ async fn put(bench: &Bench, collection: &str, title: TitleId, tier: u32) {
     bench.call("PUT", path).json(&json!({ "tier": tier })).bearer(&studio).send().await.expect(204);
 }
 
-async fn subscribed(bench: &Bench, login: &str, body: Value) -> (EntitlementId, String, TitleId) {
+/// A subscription of an account; with it the collection and its second title.
+pub async fn subscribed(bench: &Bench, login: &str, body: Value) -> (EntitlementId, String, TitleId) {
     let (collection, second) = collection(bench).await;
     let plan = plan(bench, &format!("/v1/collections/{collection}/plans"), body).await;
     let bought = buy(bench, login, json!({ "plan": plan })).await.expect(201);

@@ -83,6 +83,7 @@ impl House {
             .replace("{title}", &self.published.title)
             .replace("{entitlement}", &self.entitlement)
             .replace("{account}", uuid::Uuid::nil().to_string().as_str())
+            .replace("{webhook}", uuid::Uuid::nil().to_string().as_str())
             .replace("{session}", "00000000000000000000000000000000")
             .replace("{key}", uuid::Uuid::nil().to_string().as_str())
             .replace("{payment}", &self.payment)

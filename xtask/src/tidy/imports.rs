@@ -21,7 +21,7 @@ const SERVER: [&[&str]; 9] = [
     &["router"],
     &["job", "storefront"],
     &["api"],
-    &["payment", "publish", "signaling"],
+    &["outbox", "payment", "publish", "signaling"],
     &["catalog", "keyring", "secrets"],
     &["vault"],
     &["origin", "store"],
