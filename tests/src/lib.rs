@@ -9,6 +9,7 @@ pub mod peer;
 #[path = "../../server/tests/store/postgres.rs"]
 pub mod postgres;
 pub mod process;
+pub mod python;
 pub mod stripe;
 pub mod viewer;
 pub mod watching;

@@ -21,11 +21,14 @@ pub(crate) enum Group {
     Wasm,
     /// Node, the packages of `web/`, and Stripe's library that tests check events with.
     Node,
+    /// Python programs that tests use, in an environment of their own.
+    Python,
 }
 
 impl Group {
     /// Everything, in the order it is looked at.
-    pub(crate) const ALL: [Self; 5] = [Self::Node, Self::Wasm, Self::Film, Self::Browsers, Self::Postgres];
+    pub(crate) const ALL: [Self; 6] =
+        [Self::Node, Self::Wasm, Self::Film, Self::Browsers, Self::Postgres, Self::Python];
 }
 
 /// A Debian package, and the file that shows it is there (from whatever source).
@@ -46,6 +49,7 @@ const FILM: &[Package] = &[
 const BROWSERS: &[Package] =
     &[package("chromium", "/usr/bin/chromium"), package("firefox-esr", "/usr/bin/firefox-esr")];
 const POSTGRES: &[Package] = &[package("postgresql", "/usr/lib/postgresql")];
+const PYTHON: &[Package] = &[package("python3", "python3")];
 /// The compiler Debian builds its browsers with, and the library source to build for WebAssembly from.
 pub(crate) const DEBIAN_RUST: [(&str, &str); 2] =
     [("rustc-web", "/usr/bin/rustc"), ("rust-web-src", "/usr/lib/rustlib/src/rust/library/std/Cargo.toml")];
@@ -60,6 +64,7 @@ pub(crate) fn ensure(groups: &[Group], step: &Step) -> Result<Done, Failure> {
             Group::Film => FILM,
             Group::Browsers => BROWSERS,
             Group::Postgres => POSTGRES,
+            Group::Python => PYTHON,
             // Looked at by the build itself: the road by rustup needs no package.
             Group::Wasm => &[],
         };
@@ -77,6 +82,9 @@ pub(crate) fn ensure(groups: &[Group], step: &Step) -> Result<Done, Failure> {
     }
     if groups.contains(&Group::Browsers) {
         did.extend(node_packages("tests/browser", step)?);
+    }
+    if groups.contains(&Group::Python) {
+        did.extend(python_programs(step)?);
     }
     if groups.contains(&Group::Wasm) {
         did.extend(crate::wasm::road(step)?.did);
@@ -148,6 +156,29 @@ fn node_packages(folder: &str, step: &Step) -> Result<Option<String>, Failure> {
     }
     stamp.keep()?;
     Ok(Some(format!("the Node packages of {folder}")))
+}
+
+/// An environment with the programs that `tests/python/requirements.txt` names, made again when that file changes.
+fn python_programs(step: &Step) -> Result<Option<String>, Failure> {
+    let requirements = house::root().join("tests/python/requirements.txt");
+    let folder = house::state().join("python");
+    let stamp = Stamp::of("python", std::slice::from_ref(&requirements), &[])?;
+    if stamp.is_fresh(&folder) {
+        return Ok(None);
+    }
+    // Debian leaves out of Python what makes environments.
+    if !Program::new("python3").args(["-c", "import venv, ensurepip"]).succeeds() {
+        install(&["python3-venv"], step)?;
+    }
+    std::fs::create_dir_all(house::state())?;
+    let (folder, requirements) = (folder.display().to_string(), requirements.display().to_string());
+    step.tell("make the environment of the Python programs");
+    Program::new("python3").args(["-m", "venv", "--clear", &folder]).run(step)?;
+    let pip = format!("{folder}/bin/pip");
+    let quiet = ["install", "--disable-pip-version-check", "--quiet", "--requirement", &requirements];
+    Program::new(&pip).args(quiet).run(step)?;
+    stamp.keep()?;
+    Ok(Some("the Python programs of tests/python".to_owned()))
 }
 
 fn npm(words: &[&str], folder: &Path, step: &Step) -> Result<(), Failure> {

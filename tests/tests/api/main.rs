@@ -5,6 +5,8 @@
 mod authority;
 mod books;
 mod crash;
+mod document;
 mod money;
 mod payment;
+mod receipt;
 mod stripe_library;
