@@ -17,9 +17,11 @@ use crate::config::Config;
 use crate::keyring::{self, Keyring};
 use crate::letter::Writer;
 use crate::license::decide::{AtLimit, Policy};
+use crate::oidc::Providers;
 use crate::origin::Origin;
 use crate::outbox::email::{self, Mailer};
 use crate::outbox::{Outbox, webhook::Sender};
+use crate::passkey::Passkeys;
 use crate::password::Passwords;
 use crate::payment::{Provider, cashier::Cashier, simulated::Simulated, stripe, tax};
 use crate::publish::Desk;
@@ -73,6 +75,10 @@ pub struct State {
     pub letters: Writer,
     /// Password hashing, bounded.
     pub passwords: Passwords,
+    /// Providers of identities.
+    pub providers: Providers,
+    /// Passkeys, where browsers have them under the public URL.
+    pub passkeys: Option<Passkeys>,
     /// Sign-in attempts.
     pub sign_ins: SignInLimits,
     /// Requests a minute.
@@ -161,6 +167,8 @@ impl App {
         let outbox = Outbox::new(webhook_secret, mailer, Sender::new(config.outbox.private_webhooks)?);
         Ok(Self(Arc::new(State {
             passwords: Passwords::new(config.account.password_hashings_max),
+            providers: Providers::new(config.providers.clone(), &public_url),
+            passkeys: Passkeys::at(&public_url),
             sign_ins: SignInLimits::new(config.account.sign_in_attempts_per_minute_max),
             request_limits: RequestLimits::new(config.server.requests_per_minute_max),
             in_flight: InFlight::default(),

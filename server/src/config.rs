@@ -4,6 +4,9 @@
 //! Environment: `MATINEE_<SECTION>__<KEY>`, for example `MATINEE_STORE__ADDRESS`; with `_FILE` appended the value is read
 //! from the file named, for mounted secrets.
 
+pub mod provider;
+
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -260,6 +263,9 @@ pub struct Config {
     pub account: AccountSection,
     /// `[outbox]`
     pub outbox: OutboxSection,
+    /// `[providers.NAME]`
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub providers: BTreeMap<String, provider::Provider>,
     /// The data folder; from the command line only.
     #[serde(skip)]
     pub data_dir: PathBuf,
@@ -352,6 +358,9 @@ impl Config {
         if !["refuse", "stop_oldest", "stop_newest"].contains(&at_limit) {
             return wrong("license.concurrent_views_at_limit must be refuse, stop_oldest or stop_newest");
         }
+        for (name, provider) in &self.providers {
+            provider.check(name).map_err(Error::Value)?;
+        }
         if self.server.public_url.ends_with('/') {
             return wrong("server.public_url must not end with a slash");
         }
@@ -430,6 +439,7 @@ impl Config {
                 out.push_str(&format!("{key} = {}\n", defaults[section][*key]));
             }
         }
+        out.push_str(provider::EXAMPLE);
         out
     }
 }

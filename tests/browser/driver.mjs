@@ -206,6 +206,12 @@ const operations = {
   async url({ page }) {
     return find(page).page.url();
   },
+  /** A command of Chromium's own protocol; what one command sets up stays for the next. */
+  async cdp({ page, method, params = {} }) {
+    const tab = find(page);
+    tab.cdp ??= await tab.page.context().newCDPSession(tab.page);
+    return tab.cdp.send(method, params);
+  },
   async logs({ page, profile }) {
     return find(page ?? profile).lines;
   },

@@ -59,6 +59,26 @@ impl Deployment {
         deployment
     }
 
+    /// The same under a name, `http://localhost:port`, as passkeys and cookies over providers want it.
+    pub async fn start_named(store: Option<String>, mut environment: Vec<(String, String)>) -> Self {
+        let free = std::net::TcpListener::bind("127.0.0.1:0").expect("there is a free port");
+        let address = free.local_addr().expect("a listener has an address");
+        drop(free);
+        let name = format!("http://localhost:{}", address.port());
+        environment.push(("MATINEE_SERVER__PUBLIC_URL".to_owned(), name));
+        let folder = tempfile::tempdir().expect("a temporary folder can be made");
+        let address = Some(address.to_string());
+        let mut deployment = Self { folder, store, environment, process: None, address };
+        run_ok(deployment.command(&["init"]), "").await;
+        deployment.serve().await;
+        deployment
+    }
+
+    /// How browsers reach a server that was started under a name.
+    pub fn named_url(&self) -> String {
+        self.url().replace("127.0.0.1", "localhost")
+    }
+
     /// The server's data folder.
     pub fn data(&self) -> PathBuf {
         self.folder.path().join("data")

@@ -79,6 +79,7 @@ pub(crate) fn ensure(groups: &[Group], step: &Step) -> Result<Done, Failure> {
     if groups.contains(&Group::Node) {
         did.extend(node_packages("web", step)?);
         did.extend(node_packages("tests/stripe", step)?);
+        did.extend(node_packages("tests/oidc", step)?);
     }
     if groups.contains(&Group::Browsers) {
         did.extend(node_packages("tests/browser", step)?);

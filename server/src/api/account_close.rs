@@ -8,6 +8,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::authority::Session;
+use super::ceremony::require_fresh;
 use super::doc::Doc;
 use super::json::Json;
 use super::problem::Problem;
@@ -25,8 +26,8 @@ const REASON: &str = "the account was closed";
 #[derive(Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Body {
-    /// The account's password, once more.
-    password: Password,
+    /// The account's password, once more. An account without one is closed by a fresh login.
+    password: Option<Password>,
 }
 
 /// How the interface's document tells of it.
@@ -35,6 +36,7 @@ pub fn doc() -> Doc {
         .body::<Body>()
         .bare(204)
         .problem(401, "wrong_credentials")
+        .problems(403, &["account_required", "login_too_old"])
         .problems(409, &["wallet_not_empty", "account_needed"])
         .problem(429, "sign_in_too_fast")
 }
@@ -51,7 +53,15 @@ pub async fn handle(
     let found = account::by_id(&mut tx, login.account).await?.ok_or_else(Problem::unauthenticated)?;
     let hash = account::password_hash(&mut tx, &found.email).await?.map(|(_, hash)| hash);
     drop(tx);
-    if !app.passwords.verify(body.password, hash).await? {
+    let proven = match (body.password, hash) {
+        (Some(password), hash) => app.passwords.verify(password, hash).await?,
+        (None, Some(_)) => false,
+        (None, None) => {
+            require_fresh(&app, &login).await?;
+            true
+        }
+    };
+    if !proven {
         let status = axum::http::StatusCode::UNAUTHORIZED;
         return Err(Problem::new(status, "wrong_credentials", "this is not the account's password"));
     }

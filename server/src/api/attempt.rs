@@ -39,13 +39,14 @@ impl SignInLimits {
     pub fn attempt(&self, email: &str, address: IpAddr) -> Result<(), Problem> {
         let account = sha256(format!("{address}\n{email}").as_bytes());
         if self.by_address.check_key(&address).is_err() || self.by_account.check_key(&account).is_err() {
-            return Err(Problem::too_many(
-                "sign_in_too_fast",
-                "too many sign-in attempts; wait a minute",
-                RETRY_AFTER_S,
-            ));
+            return Err(too_fast());
         }
         Ok(())
+    }
+
+    /// Counts an attempt that names no account yet.
+    pub fn begin(&self, address: IpAddr) -> Result<(), Problem> {
+        self.by_address.check_key(&address).map_err(|_| too_fast())
     }
 
     /// Drops what needs no counting any more.
@@ -53,6 +54,10 @@ impl SignInLimits {
         self.by_account.retain_recent();
         self.by_address.retain_recent();
     }
+}
+
+fn too_fast() -> Problem {
+    Problem::too_many("sign_in_too_fast", "too many sign-in attempts; wait a minute", RETRY_AFTER_S)
 }
 
 /// Where a request comes from.

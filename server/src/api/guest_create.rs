@@ -15,12 +15,10 @@ use super::problem::Problem;
 use super::session_create::{SignedIn, agent, respond};
 use crate::app::App;
 use crate::random;
-use crate::store::account::{self, Account, Role};
+use crate::store::account::{self, Account, NO_PASSWORD, Role};
 
 /// The domain of a guest's address, to which nothing can be sent (RFC 2606).
 const NO_MAIL_DOMAIN: &str = "guest.invalid";
-/// What stands for a password with which nobody signs in.
-const NO_PASSWORD: &str = "!";
 /// The stretch of time over which guests are counted.
 const COUNTED_MS: i64 = 60 * 60 * 1000;
 

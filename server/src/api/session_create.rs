@@ -96,8 +96,12 @@ pub async fn respond(
     signed_in: SignedIn,
     status: StatusCode,
 ) -> Result<Response, Problem> {
-    let lasts_ms = i64::from(app.config.account.session_days).saturating_mul(DAY_MS);
-    respond_for(app, tx, signed_in, status, lasts_ms).await
+    respond_for(app, tx, signed_in, status, session_ms(app)).await
+}
+
+/// How long a login lasts.
+pub fn session_ms(app: &App) -> i64 {
+    i64::from(app.config.account.session_days).saturating_mul(DAY_MS)
 }
 
 /// Makes a login that lasts so long and hands it over.
@@ -108,24 +112,41 @@ pub async fn respond_for(
     status: StatusCode,
     lasts_ms: i64,
 ) -> Result<Response, Problem> {
-    let token = Zeroizing::new(b64u(&random::bytes::<32>()));
-    let now_ms = app.clock.now_ms();
-    let hash = session::hash(&token);
-    session::insert(&mut tx, &hash, signed_in.account, now_ms, now_ms.saturating_add(lasts_ms)).await?;
-    if let Some(agent) = &signed_in.agent {
-        session::describe(&mut tx, &hash, agent).await?;
-    }
+    let token = open_session(app, &mut tx, signed_in.account, signed_in.agent, lasts_ms).await?;
     let account = summary(app, &mut tx, signed_in.account).await?;
     tx.commit().await?;
     if signed_in.bearer {
         let body = json!({ "account": account, "session_token": *token });
         return Ok((status, JsonResponse(body)).into_response());
     }
-    let cookie = format!("{}; Max-Age={}", cookie(app, token.as_str()), lasts_ms / 1000);
     let mut response = (status, JsonResponse(json!({ "account": account }))).into_response();
-    let value = HeaderValue::from_str(&cookie).map_err(|error| Problem::internal(&error))?;
+    let value = HeaderValue::from_str(&login_cookie(app, &token, lasts_ms))
+        .map_err(|error| Problem::internal(&error))?;
     response.headers_mut().insert(header::SET_COOKIE, value);
     Ok(response)
+}
+
+/// Makes a login and gives its token.
+pub async fn open_session(
+    app: &App,
+    tx: &mut Tx,
+    account: AccountId,
+    agent: Option<String>,
+    lasts_ms: i64,
+) -> Result<Zeroizing<String>, Problem> {
+    let token = Zeroizing::new(b64u(&random::bytes::<32>()));
+    let now_ms = app.clock.now_ms();
+    let hash = session::hash(&token);
+    session::insert(tx, &hash, account, now_ms, now_ms.saturating_add(lasts_ms)).await?;
+    if let Some(agent) = &agent {
+        session::describe(tx, &hash, agent).await?;
+    }
+    Ok(token)
+}
+
+/// The login cookie with its time, as a header says it.
+pub fn login_cookie(app: &App, token: &str, lasts_ms: i64) -> String {
+    format!("{}; Max-Age={}", cookie(app, token), lasts_ms / 1000)
 }
 
 /// The login cookie with this value.

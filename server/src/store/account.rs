@@ -106,6 +106,9 @@ impl TryFrom<Row> for Account {
     }
 }
 
+/// What stands for a password with which nobody signs in.
+pub const NO_PASSWORD: &str = "!";
+
 /// The form in which sign-in names are compared.
 pub fn canonical_email(email: &str) -> String {
     email.trim().to_lowercase()
@@ -151,14 +154,30 @@ pub async fn by_email(tx: &mut Tx, email: &str) -> Result<Option<Account>, Error
     row.map(Account::try_from).transpose()
 }
 
-/// The password hash of the account that signs in with this name.
+/// The password hash of the account that signs in with this name; none where it has no password.
 pub async fn password_hash(tx: &mut Tx, email: &str) -> Result<Option<(AccountId, String)>, Error> {
-    let row: Option<(String, String)> =
-        on!(tx, |db| sqlx::query_as("select id, password_hash from accounts where email = $1")
-            .bind(canonical_email(email))
-            .fetch_optional(db)
-            .await)?;
+    let row: Option<(String, String)> = on!(tx, |db| sqlx::query_as(
+        "select id, password_hash from accounts where email = $1 and password_hash <> $2"
+    )
+    .bind(canonical_email(email))
+    .bind(NO_PASSWORD)
+    .fetch_optional(db)
+    .await)?;
     row.map(|(account, hash)| Ok((id(&account)?, hash))).transpose()
+}
+
+/// Whether anything opens an account: a password, a passkey, an identity elsewhere.
+pub async fn has_way_in(tx: &mut Tx, account: AccountId) -> Result<bool, Error> {
+    let (ways,): (i64,) = on!(tx, |db| sqlx::query_as(
+        "select (select count(*) from accounts where id = $1 and password_hash <> $2) \
+         + (select count(*) from passkeys where account_id = $1) \
+         + (select count(*) from identities where account_id = $1)"
+    )
+    .bind(account.to_string())
+    .bind(NO_PASSWORD)
+    .fetch_one(db)
+    .await)?;
+    Ok(ways > 0)
 }
 
 /// Holds an account's row until the transaction ends, so that what is counted for it stays so. False if there is none.

@@ -112,6 +112,16 @@ pub async fn by_hash(
     row.map(|(account, roles)| Ok((id(&account)?, parse_roles(&roles)?))).transpose()
 }
 
+/// When a login was made.
+pub async fn created_at_ms(tx: &mut Tx, token_hash: &[u8; 32]) -> Result<Option<i64>, Error> {
+    let row: Option<(i64,)> =
+        on!(tx, |db| sqlx::query_as("select created_at_ms from sessions where token_hash = $1")
+            .bind(token_hash.as_slice())
+            .fetch_optional(db)
+            .await)?;
+    Ok(row.map(|(created_at_ms,)| created_at_ms))
+}
+
 /// Ends a login.
 pub async fn delete(tx: &mut Tx, token_hash: &[u8; 32]) -> Result<(), Error> {
     on!(tx, |db| sqlx::query("delete from sessions where token_hash = $1")

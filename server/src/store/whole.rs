@@ -11,6 +11,14 @@ use super::{Error, Tx};
 pub const EXPORTED: &[(&str, &str)] = &[
     ("accounts", "select id, email, name, roles, created_at_ms from accounts where id = $1"),
     ("sessions", "select created_at_ms, expires_at_ms, agent from sessions where account_id = $1"),
+    (
+        "passkeys",
+        "select id, name, created_at_ms, last_used_at_ms from passkeys where account_id = $1 order by created_at_ms",
+    ),
+    (
+        "identities",
+        "select id, issuer, subject, created_at_ms, last_used_at_ms from identities where account_id = $1 order by created_at_ms",
+    ),
     ("devices", "select * from devices where account_id = $1"),
     ("device_removals", "select * from device_removals where account_id = $1 order by at_ms, jkt"),
     (
@@ -52,8 +60,10 @@ pub const EXPORTED: &[(&str, &str)] = &[
 ];
 
 /// Tables with accounts in them that are not exported, with the reason.
-pub const NOT_EXPORTED: &[(&str, &str)] =
-    &[("idempotency_keys", "copies of answers, kept for a day; what they answered is exported")];
+pub const NOT_EXPORTED: &[(&str, &str)] = &[
+    ("idempotency_keys", "copies of answers, kept for a day; what they answered is exported"),
+    ("ceremonies", "sign-ins under way, kept for minutes; what comes of them is exported"),
+];
 
 /// Reads a row into JSON; bytes are written as hex.
 macro_rules! object {
@@ -104,6 +114,9 @@ pub async fn export(tx: &mut Tx, account: AccountId) -> Result<Map<String, Value
 /// What was paid, bought and used stays, under the id alone: the books must sum to zero for ever.
 const CLOSING: &[&str] = &[
     "delete from sessions where account_id = $1",
+    "delete from passkeys where account_id = $1",
+    "delete from identities where account_id = $1",
+    "delete from ceremonies where account_id = $1",
     "delete from embed_tokens where account_id = $1",
     "delete from idempotency_keys where account_id = $1",
     "delete from integrator_viewers where account_id = $1",

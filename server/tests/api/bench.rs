@@ -280,6 +280,11 @@ impl Bench {
         self.post("/v1/views", &body).bearer(login).key(&key).proof(device, None).send().await
     }
 
+    /// The time by the clock that the test moves.
+    pub fn clock_ms(&self) -> i64 {
+        self.clock.now_ms()
+    }
+
     pub fn call(&self, method: &'static str, path: impl Into<String>) -> Call<'_> {
         Call { bench: self, method, path: path.into(), headers: Vec::new(), body: Vec::new() }
     }

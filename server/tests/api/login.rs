@@ -98,8 +98,9 @@ async fn no_page_of_another_site_acts_with_the_cookie() {
         }
     }
     // Signing in and up need no cookie, and still nobody is signed in from elsewhere.
-    for path in ["/v1/sessions", "/v1/accounts", "/v1/embed-sessions"] {
+    for path in ["/v1/sessions", "/v1/accounts", "/v1/embed-sessions", "/v1/passkey-challenges"] {
         let body = match path {
+            "/v1/passkey-challenges" => json!({}),
             "/v1/embed-sessions" => json!({ "token": "t" }),
             "/v1/sessions" => json!({ "email": "eve@example.org", "password": PASSWORD }),
             _ => json!({ "email": "eve@example.org", "password": PASSWORD, "name": "Eve" }),

@@ -7,6 +7,7 @@
 )]
 
 mod account;
+mod authenticator;
 mod authority;
 mod bench;
 mod catalogue;
@@ -16,6 +17,7 @@ mod login;
 mod manners;
 mod money;
 mod outbox;
+mod passkey;
 mod policy;
 #[path = "../store/postgres.rs"]
 mod postgres;
@@ -81,4 +83,11 @@ over_both! {
     policy::races_use_no_coupon_too_often(crate::policy::open());
     policy::devices_are_named_removed_and_counted(crate::policy::two_devices());
     policy::races_add_no_device_too_many(crate::policy::two_devices());
+    passkey::passkeys_are_registered_used_and_removed(crate::passkey::patient());
+    passkey::an_answer_is_taken_once(crate::passkey::patient());
+    passkey::a_passkey_opens_its_own_account_only(crate::passkey::patient());
+    passkey::what_does_not_prove_the_person_is_refused(crate::passkey::patient());
+    passkey::a_counter_that_goes_back_is_refused(crate::passkey::patient());
+    passkey::an_account_is_opened_with_a_passkey_alone(crate::passkey::patient());
+    passkey::only_a_fresh_login_changes_how_one_signs_in(crate::passkey::patient());
 }

@@ -129,6 +129,11 @@ impl Page {
         self.ask("screenshot", json!({ "path": path }), OPERATION_MS_MAX).await.map(drop)
     }
 
+    /// Sends a command of Chromium's own protocol (CDP) to this page.
+    pub async fn cdp(&self, method: &str, params: Value) -> Result<Value, Error> {
+        self.ask("cdp", json!({ "method": method, "params": params }), OPERATION_MS_MAX).await
+    }
+
     /// What the page wrote so far: console, uncaught errors, failed requests.
     pub async fn logs(&self) -> Result<Vec<LogLine>, Error> {
         let lines = self.ask("logs", json!({}), OPERATION_MS_MAX).await?;

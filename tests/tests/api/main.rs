@@ -7,6 +7,7 @@ mod books;
 mod crash;
 mod document;
 mod money;
+mod oidc;
 mod payment;
 mod receipt;
 mod stripe_library;

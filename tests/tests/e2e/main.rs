@@ -7,4 +7,6 @@ mod faults;
 mod formats;
 mod liars;
 mod native;
+mod passkeys;
+mod providers;
 mod publishing;

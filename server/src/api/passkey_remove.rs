@@ -1,0 +1,38 @@
+//! `DELETE /v1/passkeys/{passkey}`: the account no longer opens with it.
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use uuid::Uuid;
+
+use super::authority::Session;
+use super::ceremony::{require_fresh, require_way_in};
+use super::doc::Doc;
+use super::json::Path;
+use super::problem::Problem;
+use crate::app::App;
+use crate::store::{account, passkey};
+
+/// How the interface's document tells of it.
+pub fn doc() -> Doc {
+    Doc::new("Removes a passkey; logins made with it stay")
+        .bare(204)
+        .problems(403, &["account_required", "login_too_old"])
+        .problem(409, "last_way_in")
+}
+
+/// Answers 204; 409 where nothing else opens the account.
+pub async fn handle(
+    State(app): State<App>,
+    login: Session,
+    Path(named): Path<Uuid>,
+) -> Result<StatusCode, Problem> {
+    require_fresh(&app, &login).await?;
+    let mut tx = app.store.write().await?;
+    account::hold(&mut tx, login.account).await?;
+    if !passkey::delete(&mut tx, login.account, named).await? {
+        return Err(Problem::not_found("passkey"));
+    }
+    require_way_in(&mut tx, login.account).await?;
+    tx.commit().await?;
+    Ok(StatusCode::NO_CONTENT)
+}
