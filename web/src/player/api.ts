@@ -146,8 +146,9 @@ export interface Possession {
   token?: string;
 }
 
-interface Call {
-  method: 'GET' | 'POST' | 'DELETE';
+/** A request to be made. */
+export interface Call {
+  method: 'GET' | 'POST' | 'PUT' | 'DELETE';
   path: string;
   body?: unknown;
   /** Makes a POST that moves money or opens a view safe to repeat. */
@@ -268,7 +269,8 @@ export class Client {
     await this.call({ method: 'DELETE', path: `/v1/views/${view}`, possession });
   }
 
-  private async call<Answer>(call: Call): Promise<Answer> {
+  /** Makes a request; an answer without a body is undefined. */
+  async call<Answer>(call: Call): Promise<Answer> {
     const url = new URL(call.path, this.server).href;
     const body = call.body === undefined ? undefined : utf8(JSON.stringify(call.body));
     const response = await this.exchange(url, {

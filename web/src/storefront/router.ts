@@ -9,6 +9,7 @@ export type Route =
   | { page: 'sign-up'; next: string }
   | { page: 'wallet'; next: string }
   | { page: 'library' }
+  | { page: 'account' }
   | { page: 'missing' };
 
 export function routeOf(url: URL): Route {
@@ -17,7 +18,7 @@ export function routeOf(url: URL): Route {
   const next = ownPath(url.searchParams.get('next'));
   if (second === '') {
     if (first === '' || first === 'titles') return { page: 'titles' };
-    if (first === 'library') return { page: 'library' };
+    if (first === 'library' || first === 'account') return { page: first };
     if (first === 'sign-in' || first === 'sign-up' || first === 'wallet') return { page: first, next };
     return { page: 'missing' };
   }

@@ -1,6 +1,7 @@
 // The storefront's frame: the bar above, and below it the page that the address names.
 import { html, LitElement, nothing, type TemplateResult } from 'lit';
 import { account, client, known, listen, set } from './account.ts';
+import './account_page.ts';
 import './embed.ts';
 import './library.ts';
 import './sign.ts';
@@ -70,7 +71,7 @@ export class Storefront extends LitElement {
       return html`${this.link('/sign-in', 'Sign in')} ${this.link('/sign-up', 'Sign up')}`;
     return html`
       ${this.link('/library', 'Library')} ${this.link('/wallet', `Wallet ${money(signedIn.wallet)}`)}
-      <span class="quiet">${signedIn.name}</span>
+      ${this.link('/account', signedIn.name)}
       <button class="plain" id="sign-out" @click=${this.signOut}>Sign out</button>
     `;
   }
@@ -99,6 +100,8 @@ export class Storefront extends LitElement {
         return html`<wallet-page next=${route.next}></wallet-page>`;
       case 'library':
         return html`<library-page></library-page>`;
+      case 'account':
+        return html`<account-page></account-page>`;
       case 'missing':
         return html`<h1 tabindex="-1">Not found</h1><p>There is no such page. <a href="/">All titles</a></p>`;
     }

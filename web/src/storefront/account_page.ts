@@ -1,0 +1,268 @@
+import { html, nothing, type TemplateResult } from 'lit';
+import { account, client, known, listen, set } from './account.ts';
+import { Page } from './page.ts';
+import { add, deviceName, type Passkey, passkeys, remove, rename, supported } from './passkey.ts';
+import { navigate, withNext } from './router.ts';
+import { problemIn, type Ways, ways } from './sign_in_ways.ts';
+import { date } from './wording.ts';
+
+interface Login {
+  id: string;
+  created_at_ms: number;
+  agent: string | null;
+  current: boolean;
+}
+
+interface Identity {
+  id: string;
+  provider: string | null;
+  label: string;
+  created_at_ms: number;
+  last_used_at_ms: number | null;
+}
+
+/** How one signs in, and where one is signed in. */
+export class AccountPage extends Page {
+  static override properties = {
+    ...Page.properties,
+    passkeys: { state: true },
+    identities: { state: true },
+    logins: { state: true },
+    renamed: { state: true },
+  };
+
+  /** Undefined where there are none to be had. */
+  declare passkeys: Passkey[] | undefined;
+  declare identities: Identity[];
+  declare logins: Login[];
+  private ways: Ways | undefined;
+  /** The passkey that is being given another name. */
+  declare renamed: string;
+  private unlisten: (() => void) | undefined;
+
+  constructor() {
+    super();
+    this.identities = [];
+    this.logins = [];
+    this.renamed = '';
+  }
+
+  override connectedCallback(): void {
+    super.connectedCallback();
+    this.unlisten = listen(() => this.requestUpdate());
+    void this.attempt(async () => {
+      await known();
+      if (account() === undefined) navigate(withNext('/sign-in', '/account'), true);
+      else await this.load();
+    }).then(() => (this.problem ||= problemIn(location.search)));
+  }
+
+  override disconnectedCallback(): void {
+    super.disconnectedCallback();
+    this.unlisten?.();
+  }
+
+  private async load(): Promise<void> {
+    this.ways = await ways();
+    const [mine, linked, logins] = await Promise.all([
+      this.ways.passkeys && supported() ? passkeys() : undefined,
+      client.call<{ identities: Identity[] }>({ method: 'GET', path: '/v1/identities' }),
+      client.call<{ sessions: Login[] }>({ method: 'GET', path: '/v1/sessions' }),
+    ]);
+    this.passkeys = mine;
+    this.identities = linked.identities;
+    this.logins = logins.sessions;
+  }
+
+  private change(work: () => Promise<void>): void {
+    void this.attempt(async () => {
+      await work();
+      await this.load();
+    });
+  }
+
+  private submitName(event: SubmitEvent, passkey: Passkey): void {
+    event.preventDefault();
+    const name = String(new FormData(event.currentTarget as HTMLFormElement).get('name') ?? '').trim();
+    this.renamed = '';
+    this.change(() => rename(passkey.id, name));
+  }
+
+  private async link(provider: string): Promise<void> {
+    const path = `/v1/oidc/${encodeURIComponent(provider)}/links`;
+    await this.attempt(async () => {
+      location.assign((await client.call<{ url: string }>({ method: 'POST', path })).url);
+    });
+  }
+
+  private endLogin(login: Login): void {
+    this.change(() => client.call({ method: 'DELETE', path: `/v1/sessions/${login.id}` }));
+  }
+
+  private async endAll(): Promise<void> {
+    const went = await this.attempt(() => client.call({ method: 'DELETE', path: '/v1/sessions' }));
+    if (!went) return;
+    set(undefined);
+    navigate('/');
+  }
+
+  protected override render(): TemplateResult {
+    const owner = account();
+    return html`
+      ${this.heading('Account')} ${this.alert()}
+      ${
+        owner === undefined
+          ? nothing
+          : html`<p>${owner.name} <span class="quiet">${owner.email}</span></p>
+            ${this.passkeyList()} ${this.identityList()} ${this.loginList()}`
+      }
+    `;
+  }
+
+  private passkeyList(): TemplateResult | typeof nothing {
+    const { passkeys } = this;
+    if (passkeys === undefined) return nothing;
+    return html`
+      <section id="passkeys" aria-labelledby="passkeys-heading">
+        <h2 id="passkeys-heading">Passkeys</h2>
+        <p class="quiet">
+          A passkey signs you in with your fingerprint, face or screen lock. It works on this site only, and there is
+          nothing to type or to forget.
+        </p>
+        ${
+          passkeys.length === 0
+            ? nothing
+            : html`<ul class="rows">${passkeys.map((passkey) => html`<li>${this.passkeyRow(passkey)}</li>`)}</ul>`
+        }
+        <button id="add-passkey" ?disabled=${this.busy} @click=${() => this.change(() => add(deviceName()))}>
+          Add a passkey
+        </button>
+      </section>
+    `;
+  }
+
+  private passkeyRow(passkey: Passkey): TemplateResult {
+    if (this.renamed === passkey.id) {
+      return html`<form class="inline" @submit=${(event: SubmitEvent) => this.submitName(event, passkey)}>
+        <input name="name" aria-label="Name of the passkey" required maxlength="100" .value=${passkey.name} />
+        <button type="submit" ?disabled=${this.busy}>Keep</button>
+        <button type="button" class="plain" @click=${() => (this.renamed = '')}>Leave it</button>
+      </form>`;
+    }
+    const used = passkey.last_used_at_ms;
+    return html`
+      <div>
+        <strong>${passkey.name}</strong>
+        <span class="quiet">
+          Added ${date(passkey.created_at_ms)}${used === null ? ', not used yet' : `, last used ${date(used)}`}
+        </span>
+      </div>
+      <div class="actions">
+        <button class="plain" aria-label=${`Rename ${passkey.name}`} @click=${() => (this.renamed = passkey.id)}>
+          Rename
+        </button>
+        <button
+          class="plain"
+          aria-label=${`Remove ${passkey.name}`}
+          ?disabled=${this.busy}
+          @click=${() => this.change(() => remove(passkey.id))}
+        >
+          Remove
+        </button>
+      </div>
+    `;
+  }
+
+  private identityList(): TemplateResult | typeof nothing {
+    const linked = new Set(this.identities.map(({ provider }) => provider));
+    const others = (this.ways?.providers ?? []).filter(({ name }) => !linked.has(name));
+    if (this.identities.length === 0 && others.length === 0) return nothing;
+    return html`
+      <section id="identities" aria-labelledby="identities-heading">
+        <h2 id="identities-heading">Elsewhere</h2>
+        ${
+          this.identities.length === 0
+            ? nothing
+            : html`<ul class="rows">
+                ${this.identities.map((identity) => html`<li>${this.identityRow(identity)}</li>`)}
+              </ul>`
+        }
+        <div class="actions">
+          ${others.map(
+            ({ name, label }) => html`<button
+              class="second"
+              data-provider=${name}
+              ?disabled=${this.busy}
+              @click=${() => this.link(name)}
+            >
+              Link ${label}
+            </button>`,
+          )}
+        </div>
+      </section>
+    `;
+  }
+
+  private identityRow(identity: Identity): TemplateResult {
+    const { id, label, created_at_ms, last_used_at_ms: used } = identity;
+    const path = `/v1/identities/${id}`;
+    return html`
+      <div>
+        <strong>${label}</strong>
+        <span class="quiet">
+          Linked ${date(created_at_ms)}${used === null ? ', not used yet' : `, last used ${date(used)}`}
+        </span>
+      </div>
+      <div class="actions">
+        <button
+          class="plain"
+          aria-label=${`Unlink ${label}`}
+          ?disabled=${this.busy}
+          @click=${() => this.change(() => client.call({ method: 'DELETE', path }))}
+        >
+          Unlink
+        </button>
+      </div>
+    `;
+  }
+
+  private loginList(): TemplateResult {
+    return html`
+      <section id="logins" aria-labelledby="logins-heading">
+        <h2 id="logins-heading">Where you are signed in</h2>
+        <ul class="rows">
+          ${this.logins.map((login) => html`<li>${this.loginRow(login)}</li>`)}
+        </ul>
+        <button class="second" id="end-all" ?disabled=${this.busy} @click=${this.endAll}>
+          Sign out everywhere
+        </button>
+      </section>
+    `;
+  }
+
+  private loginRow(login: Login): TemplateResult {
+    const name = login.agent === null ? 'A program' : deviceName(login.agent);
+    return html`
+      <div>
+        <strong>${name}</strong>
+        <span class="quiet">Since ${date(login.created_at_ms)}${login.current ? ', this one' : ''}</span>
+      </div>
+      ${
+        login.current
+          ? nothing
+          : html`<div class="actions">
+              <button
+                class="plain"
+                aria-label=${`Sign out ${name}`}
+                ?disabled=${this.busy}
+                @click=${() => this.endLogin(login)}
+              >
+                Sign out
+              </button>
+            </div>`
+      }
+    `;
+  }
+}
+
+customElements.define('account-page', AccountPage);
