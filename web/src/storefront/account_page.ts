@@ -125,7 +125,7 @@ export class AccountPage extends Page {
     return html`
       <section id="passkeys" aria-labelledby="passkeys-heading">
         <h2 id="passkeys-heading">Passkeys</h2>
-        <p class="quiet">
+        <p class="quiet told">
           A passkey signs you in with your fingerprint, face or screen lock. It works on this site only, and there is
           nothing to type or to forget.
         </p>
@@ -179,7 +179,7 @@ export class AccountPage extends Page {
     if (this.identities.length === 0 && others.length === 0) return nothing;
     return html`
       <section id="identities" aria-labelledby="identities-heading">
-        <h2 id="identities-heading">Elsewhere</h2>
+        <h2 id="identities-heading">Linked accounts elsewhere</h2>
         ${
           this.identities.length === 0
             ? nothing

@@ -101,7 +101,7 @@ export class SignPage extends Page {
         </label>
         ${
           fresh
-            ? html`<p class="quiet" id="password-rule">At least ${PASSWORD_CHARACTERS_MIN} characters.</p>`
+            ? html`<p class="quiet hint" id="password-rule">At least ${PASSWORD_CHARACTERS_MIN} characters.</p>`
             : nothing
         }
         <div class="actions"><button type="submit" ?disabled=${this.busy}>${words}</button></div>
