@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::id::{
-    AccountId, CollectionId, EntitlementId, PlanId, PurchaseId, ReleaseId, SwarmId, TitleId, ViewId,
+    AccountId, CollectionId, EntitlementId, LeaseId, PlanId, PurchaseId, ReleaseId, SwarmId, Thumbprint,
+    TitleId, ViewId,
 };
 use crate::license::License;
 use crate::token::Role;
@@ -105,6 +106,36 @@ pub struct Opening {
     pub delivery: Delivery,
     /// STUN and TURN servers.
     pub ice_servers: Vec<IceServer>,
+    /// The breaks of an ad-supported view.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub breaks: Option<BreakStates>,
+}
+
+/// The breaks of an ad-supported view, and which of them were shown in it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct BreakStates {
+    /// Which of the breaks that a seek skips must be shown: `last` or `all`.
+    pub skipped: String,
+    /// What to show in them; a plain card if there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clip_url: Option<String>,
+    /// The breaks; a break's number is its place here.
+    pub list: Vec<BreakState>,
+}
+
+/// A break of a view.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct BreakState {
+    /// Where in the title.
+    pub at_ms: u64,
+    /// How long it takes to be shown.
+    pub duration_ms: u64,
+    /// Whether the keys behind it wait for it.
+    pub must_show: bool,
+    /// Whether it was shown in this view.
+    pub shown: bool,
 }
 
 /// Body of `POST /v1/views/{view}/licenses`.
@@ -123,6 +154,62 @@ pub struct LicenseRequest {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct LicenseAnswer {
     /// The license.
+    pub license: License,
+    /// The breaks of an ad-supported view.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub breaks: Option<BreakStates>,
+}
+
+/// Body of `POST /v1/entitlements/{entitlement}/leases`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct LeaseRequest {
+    /// What to play; needed where the entitlement is to a collection.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub title: Option<TitleId>,
+    /// The device's X25519 public key, base64url.
+    pub agreement_key: String,
+}
+
+/// Body of `POST /v1/leases/{lease}/renewals`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct LeaseRenewalRequest {
+    /// The device's X25519 public key, base64url.
+    pub agreement_key: String,
+}
+
+/// A lease: every key of a release for a time, on one device.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct LeaseSummary {
+    /// Its id.
+    pub id: LeaseId,
+    /// What it is on.
+    pub entitlement: EntitlementId,
+    /// What it plays.
+    pub title: TitleId,
+    /// Which release of it.
+    pub release: ReleaseId,
+    /// The device that holds it.
+    pub device: Thumbprint,
+    /// `active`, `expired` or `returned`.
+    pub state: String,
+    /// When it was taken.
+    pub issued_at_ms: u64,
+    /// When it ends.
+    pub expires_at_ms: u64,
+}
+
+/// Answer to a lease that was taken or renewed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct LeaseAnswer {
+    /// The lease.
+    pub lease: LeaseSummary,
+    /// Every key of the release, sealed to the device; its `issued_at_ms` is the server's time.
     pub license: License,
 }
 
@@ -211,6 +298,9 @@ pub struct PlanSummary {
     /// How long a device may hold every key, offline.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub offline_ms: Option<u64>,
+    /// Ad-supported: how many breaks it has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub breaks: Option<u32>,
 }
 
 /// A title as shops list it.

@@ -138,6 +138,8 @@ uuid_id! {
     EntitlementId, "entitlement id";
     /// One use of an entitlement on one device; for a carrier, the opaque subject of its token.
     ViewId, "view id";
+    /// Every key of a release for a time, on one device.
+    LeaseId, "lease id";
     /// The document issued for a view.
     LicenseId, "license id";
 }

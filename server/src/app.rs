@@ -11,6 +11,7 @@ use crate::api::attempt::SignInLimits;
 use crate::api::in_flight::InFlight;
 use crate::api::rate::RequestLimits;
 use crate::api::replay::SeenProofs;
+use crate::atlas::{self, Atlas};
 use crate::catalog::Catalog;
 use crate::clock::Clock;
 use crate::config::Config;
@@ -24,6 +25,7 @@ use crate::outbox::{Outbox, webhook::Sender};
 use crate::passkey::Passkeys;
 use crate::password::Passwords;
 use crate::payment::{Provider, cashier::Cashier, simulated::Simulated, stripe, tax};
+use crate::proxies::Proxies;
 use crate::publish::Desk;
 use crate::random;
 use crate::secrets::ReleaseSecrets;
@@ -81,6 +83,10 @@ pub struct State {
     pub passkeys: Option<Passkeys>,
     /// Sign-in attempts.
     pub sign_ins: SignInLimits,
+    /// Whom requests come through.
+    pub proxies: Proxies,
+    /// In which country an address is.
+    pub atlas: Atlas,
     /// Requests a minute.
     pub request_limits: RequestLimits,
     /// Requests under way with an idempotency key.
@@ -127,6 +133,12 @@ pub enum Error {
     /// The object store.
     #[error("origin: {0}")]
     Origin(String),
+    /// The database of countries.
+    #[error("configuration: {0}")]
+    Atlas(#[from] atlas::Error),
+    /// Proxies.
+    #[error("configuration: {0}")]
+    Proxies(String),
     /// Tax rates.
     #[error("configuration: tax: {0}")]
     Tax(String),
@@ -166,6 +178,9 @@ impl App {
         let cashier = cashier.writing(letters.clone());
         let outbox = Outbox::new(webhook_secret, mailer, Sender::new(config.outbox.private_webhooks)?);
         Ok(Self(Arc::new(State {
+            proxies: Proxies::parse(&config.server.trusted_proxies, &config.server.proxy_header)
+                .map_err(Error::Proxies)?,
+            atlas: Atlas::open(&config.country.database)?,
             passwords: Passwords::new(config.account.password_hashings_max),
             providers: Providers::new(config.providers.clone(), &public_url),
             passkeys: Passkeys::at(&public_url),
@@ -212,6 +227,9 @@ impl App {
         Policy {
             devices_max: limit(section.devices_max),
             concurrent_views_max: limit(section.concurrent_views_max),
+            leases_per_entitlement_max: limit(section.leases_per_entitlement_max),
+            leases_per_account_max: limit(section.leases_per_account_max),
+            unknown_country_allowed: self.config.country.unknown == "allow",
             at_limit: AtLimit::parse(&section.concurrent_views_at_limit).unwrap_or_default(),
         }
     }

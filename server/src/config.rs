@@ -11,6 +11,8 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::proxies::Proxies;
+
 /// A key with one of these in its name is not shown.
 const SECRET_WORDS: [&str; 4] = ["secret", "password", "token", "_key"];
 
@@ -54,8 +56,11 @@ section! {
         issuer: String = String::new(),
         /// A folder to serve the storefront from instead of the embedded one, for development.
         web_dir: String = String::new(),
-        /// Whether the last address in X-Forwarded-For is the client's: only behind a proxy that sets it.
-        trust_forwarded: bool = false,
+        /// The proxies that requests come through, as addresses or networks such as 10.0.0.0/8. A request's address is the
+        /// right-most one in the header below that is not theirs; the header of anybody else is not read.
+        trusted_proxies: Vec<String> = Vec::new(),
+        /// The header that these proxies set: `x-forwarded-for`, or `forwarded` (RFC 7239).
+        proxy_header: String = "x-forwarded-for".to_owned(),
         /// Requests a minute below /v1 for one login, and for one address without a login; 0 is no limit. An address of this
         /// machine is not counted.
         requests_per_minute_max: u32 = 1200,
@@ -137,10 +142,26 @@ section! {
         concurrent_views_at_limit: String = "refuse".to_owned(),
         /// Devices of an account; 0 is no limit. A device becomes one of them with its first view.
         devices_max: u32 = 0,
+        /// Leases, for playing offline, that may be out at once on one entitlement; 0 is no limit.
+        leases_per_entitlement_max: u32 = 2,
+        /// Leases that may be out at once for one account; 0 is no limit.
+        leases_per_account_max: u32 = 100,
         /// Devices that an account may remove in the days below; 0 is no limit.
         device_swaps_max: u32 = 0,
         /// The days in which removed devices are counted.
         device_swap_days: u32 = 30,
+    }
+}
+
+section! {
+    /// In which country an address is.
+    CountrySection {
+        /// A database file of MaxMind's format with countries, such as GeoLite2-Country.mmdb. It is read again within a minute
+        /// of a change, and at SIGHUP. Empty: no address has a country.
+        database: String = String::new(),
+        /// What holds where an address has no country, for titles and plans that are for some countries and do not say it
+        /// themselves: `deny` or `allow`.
+        unknown: String = "deny".to_owned(),
     }
 }
 
@@ -255,6 +276,8 @@ pub struct Config {
     pub tax: TaxSection,
     /// `[license]`
     pub license: LicenseSection,
+    /// `[country]`
+    pub country: CountrySection,
     /// `[delivery]`
     pub delivery: DeliverySection,
     /// `[stun]`
@@ -321,6 +344,7 @@ impl Config {
             .separator("__")
             .list_separator(",")
             .with_list_parse_key("delivery.ice_urls")
+            .with_list_parse_key("server.trusted_proxies")
             .with_list_parse_key("stripe.webhook_secrets")
             .with_list_parse_key("tax.rates")
             .try_parsing(true)
@@ -360,6 +384,12 @@ impl Config {
         }
         for (name, provider) in &self.providers {
             provider.check(name).map_err(Error::Value)?;
+        }
+        if !["deny", "allow"].contains(&self.country.unknown.as_str()) {
+            return wrong("country.unknown must be deny or allow");
+        }
+        if let Err(text) = Proxies::parse(&self.server.trusted_proxies, &self.server.proxy_header) {
+            return wrong(&text);
         }
         if self.server.public_url.ends_with('/') {
             return wrong("server.public_url must not end with a slash");
@@ -425,6 +455,7 @@ impl Config {
             ("stripe", StripeSection::ABOUT, StripeSection::KEYS),
             ("tax", TaxSection::ABOUT, TaxSection::KEYS),
             ("license", LicenseSection::ABOUT, LicenseSection::KEYS),
+            ("country", CountrySection::ABOUT, CountrySection::KEYS),
             ("delivery", DeliverySection::ABOUT, DeliverySection::KEYS),
             ("stun", StunSection::ABOUT, StunSection::KEYS),
             ("account", AccountSection::ABOUT, AccountSection::KEYS),

@@ -5,6 +5,7 @@
 
 pub mod api;
 pub mod app;
+pub mod atlas;
 pub mod catalog;
 pub mod cli;
 pub mod clock;
@@ -19,6 +20,7 @@ pub mod outbox;
 pub mod passkey;
 pub mod password;
 pub mod payment;
+pub mod proxies;
 pub mod publish;
 pub mod random;
 pub mod router;

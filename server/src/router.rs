@@ -143,6 +143,11 @@ routes! {
     PUT    "/v1/entitlements/{entitlement}/renewal"             Session         entitlement_renewal;
     POST   "/v1/entitlements/{entitlement}/return"              Session         entitlement_return;
 
+    POST   "/v1/entitlements/{entitlement}/leases"              SessionAndProof lease_take;
+    GET    "/v1/leases"                                         Session         lease_list;
+    POST   "/v1/leases/{lease}/renewals"                        SessionAndProof lease_renew;
+    DELETE "/v1/leases/{lease}"                                 SessionAndProof lease_return;
+
     GET    "/v1/devices"                                        Session         device_list;
     PUT    "/v1/devices/{device}"                               Session         device_rename;
     DELETE "/v1/devices/{device}"                               Session         device_remove;
@@ -150,6 +155,8 @@ routes! {
     POST   "/v1/views"                                          SessionAndProof view_open;
     POST   "/v1/views/{view}/licenses"                          View            license_issue;
     POST   "/v1/views/{view}/renewals"                          View            view_renew;
+    POST   "/v1/views/{view}/breaks"                            View            break_start;
+    POST   "/v1/views/{view}/breaks/{break}/completion"         View            break_complete;
     DELETE "/v1/views/{view}"                                   View            view_end;
 
     POST   "/v1/releases/{release}/carries"                     SessionAndProof carry_open;

@@ -144,6 +144,7 @@ impl Stub {
             issuer: ISSUER.into(),
             delivery: Delivery { peers: true, relay_only: false, upload_bytes_per_s_max: None },
             ice_servers: Vec::new(),
+            breaks: None,
         };
         (Api::new(&self.base, Some("session".into()), Prover::new(device)).unwrap(), opening)
     }
@@ -258,7 +259,7 @@ async fn proven(State(stub): State<Arc<Stub>>, request: Request) -> Response {
             stub.licenses.fetch_add(1, Ordering::Relaxed);
             let asked: matinee_protocol::api::LicenseRequest = serde_json::from_slice(&body).unwrap();
             let license = stub.license(claims.sub, claims.cnf.jkt, asked.epoch);
-            serde_json::to_string(&LicenseAnswer { license }).unwrap().into_response()
+            serde_json::to_string(&LicenseAnswer { license, breaks: None }).unwrap().into_response()
         }
         ["v1", "views", _, "renewals"] => {
             let (view_token, expires_at_ms) = stub.token(claims.sub, claims.cnf.jkt, claims.rol);

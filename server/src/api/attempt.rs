@@ -11,6 +11,7 @@ use matinee_protocol::encoding::sha256;
 
 use super::problem::Problem;
 use crate::app::App;
+use crate::license::place::Country;
 
 /// Attempts from one address on all accounts, as a multiple of those on one.
 const ADDRESS_FACTOR: u32 = 6;
@@ -68,13 +69,22 @@ impl FromRequestParts<App> for Address {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Infallible> {
-        // The last address is the one that the proxy itself saw; those before it are the client's own words.
-        let forwarded = parts.headers.get_all("x-forwarded-for").iter().next_back();
-        let forwarded =
-            forwarded.and_then(|value| value.to_str().ok()).and_then(|value| value.rsplit(',').next());
-        let forwarded = forwarded.and_then(|address| address.trim().parse::<IpAddr>().ok());
         let connected = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip());
-        let address = forwarded.filter(|_| app.config.server.trust_forwarded).or(connected);
-        Ok(Self(address.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)).to_canonical()))
+        let connected = connected.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+        Ok(Self(app.proxies.client(connected, &parts.headers)))
+    }
+}
+
+/// In which country a request is sent, if that is known.
+#[derive(Debug, Clone, Copy)]
+pub struct Place(pub Option<Country>);
+
+impl FromRequestParts<App> for Place {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Infallible> {
+        let Address(address) = Address::from_request_parts(parts, app).await?;
+        // A proxy that did not say for whom it asks stands somewhere else than the viewer.
+        Ok(Self(app.atlas.country(address).filter(|_| !app.proxies.trusts(address))))
     }
 }

@@ -3,7 +3,7 @@
 use std::str::FromStr;
 
 use axum::body::Bytes;
-use axum::extract::{FromRequest, FromRequestParts, OptionalFromRequestParts, Path, Request};
+use axum::extract::{FromRequest, FromRequestParts, OptionalFromRequestParts, RawPathParams, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, header};
 use matinee_protocol::api;
@@ -233,7 +233,7 @@ impl ViewAuthority {
             return Err(Problem::forbidden("viewer_required", "a carrier's token does not open this"));
         }
         // Every route with this authority names the view; the token must be that view's.
-        let named: ViewId = path_id(parts, app).await?;
+        let named: ViewId = path_id(parts, "view").await?;
         if named != claims.sub {
             return Err(Problem::not_found("view"));
         }
@@ -343,11 +343,12 @@ async fn whole(request: Request) -> Result<(Parts, Bytes), Problem> {
     Ok((parts, body))
 }
 
-async fn path_id<T: FromStr>(mut parts: Parts, app: &App) -> Result<T, Problem> {
-    let Path(id) = <Path<String> as FromRequestParts<App>>::from_request_parts(&mut parts, app)
-        .await
-        .map_err(|_| Problem::malformed("the path names no id"))?;
-    id.parse().map_err(|_| Problem::not_found("view"))
+/// The id of this name in the path.
+async fn path_id<T: FromStr>(mut parts: Parts, name: &str) -> Result<T, Problem> {
+    let parameters = RawPathParams::from_request_parts(&mut parts, &()).await;
+    let parameters = parameters.map_err(|_| Problem::malformed("the path names no id"))?;
+    let id = parameters.iter().find(|(one, _)| *one == name).and_then(|(_, id)| id.parse().ok());
+    id.ok_or_else(|| Problem::not_found("view"))
 }
 
 /// Loads an account that must be there.

@@ -35,6 +35,11 @@ const RULES: &[&str] = &[
     "view_stopped",
     "preview_over",
     "break_not_shown",
+    "break_not_started",
+    "break_not_over",
+    "offline_not_allowed",
+    "too_many_leases",
+    "lease_over",
 ];
 
 /// One endpoint.

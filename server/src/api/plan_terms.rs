@@ -9,8 +9,11 @@ use matinee_protocol::id::{PlanId, TitleId};
 use matinee_protocol::limit::NAME_BYTES_MAX;
 use serde::Deserialize;
 
+use super::countries::CountriesBody;
 use super::problem::Problem;
+use crate::license::breaks::{Break, Breaks, Skipped};
 use crate::license::calendar::Period;
+use crate::license::place::Countries;
 use crate::license::plan::{Kind, Plan, Renewal, Scope, Terms};
 
 /// The longest window, grace or trial.
@@ -27,14 +30,24 @@ pub const BUNDLE_TITLES_MAX: usize = 100;
 pub const TIER_MAX: u32 = 100;
 /// The most devices that a plan lets play at once.
 pub const CONCURRENT_VIEWS_MAX: u32 = 1000;
+/// The shortest lease: a minute.
+pub const OFFLINE_MS_MIN: u64 = 60_000;
+/// The most breaks in a plan.
+pub const BREAKS_MAX: usize = 100;
+/// The shortest break: it is longer than the tolerance at its end.
+pub const BREAK_MS_MIN: u64 = 2_000;
+/// The longest break.
+pub const BREAK_MS_MAX: u64 = 10 * 60 * 1000;
 /// The grace where a plan names none: three days.
 pub const GRACE_MS_DEFAULT: u64 = 3 * 24 * 60 * 60 * 1000;
 
 /// What a plan is refused with, for the interface's document.
 pub const PROBLEMS: &[&str] = &[
+    "breaks_invalid",
     "bundle_invalid",
     "collection_required",
     "concurrent_views_out_of_range",
+    "countries_invalid",
     "currency_unknown",
     "name_invalid",
     "period_unknown",
@@ -53,11 +66,11 @@ pub const PROBLEMS: &[&str] = &[
 #[derive(Debug, Clone, Default, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PlanBody {
-    /// `rental`, `purchase`, `subscription`, `quota` or `free`.
+    /// `rental`, `purchase`, `subscription`, `quota`, `free` or `ad_supported`.
     pub kind: String,
     /// Every kind: its name, where the title's does not say enough.
     pub name: Option<String>,
-    /// Every kind but free: the price, each period where there are periods.
+    /// Every kind but free and ad-supported: the price, each period where there are periods.
     pub price: Option<Money>,
     /// Rental, purchase and free of one title: further titles, which make it a bundle.
     #[serde(default)]
@@ -78,10 +91,30 @@ pub struct PlanBody {
     pub trial_ms: Option<u64>,
     /// Quota: titles a period.
     pub quota_titles: Option<u32>,
-    /// Free: whether guests may have it too.
+    /// Ad-supported: the breaks, in order.
+    pub breaks: Option<Vec<BreakBody>>,
+    /// Ad-supported: which of the breaks that a seek skips must be shown, the `last` (if not given) or `all`.
+    pub breaks_skipped: Option<String>,
+    /// Free and ad-supported: whether guests may have it too.
     pub guests: Option<bool>,
     /// Every kind: devices that may play at once, where it is not the server's own limit.
     pub concurrent_views: Option<u32>,
+    /// Rental, purchase, subscription and quota: how long a device may hold every key, for playing offline.
+    pub offline_ms: Option<u64>,
+    /// Every kind: the countries in which it lets a title play, within those of the title.
+    pub countries: Option<CountriesBody>,
+}
+
+/// A break as it is asked for.
+#[derive(Debug, Clone, Copy, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct BreakBody {
+    /// Where in the title.
+    pub at_ms: u64,
+    /// How long it takes to be shown.
+    pub duration_ms: u64,
+    /// Whether the keys behind it wait for it; true if not given.
+    pub must_show: Option<bool>,
 }
 
 impl PlanBody {
@@ -100,14 +133,19 @@ impl PlanBody {
                 Terms::Quota { renewal: self.renewal()?, titles: given("quota_titles", self.quota_titles)? }
             }
             Some(Kind::Free) => Terms::Free { guests: self.guests.unwrap_or(false) },
-            Some(Kind::AdSupported | Kind::Preview) | None => {
-                let detail = "the kind of a plan is rental, purchase, subscription, quota or free";
+            Some(Kind::AdSupported) => {
+                Terms::AdSupported { guests: self.guests.unwrap_or(false), breaks: self.breaks()? }
+            }
+            Some(Kind::Preview) | None => {
+                let detail =
+                    "the kind of a plan is rental, purchase, subscription, quota, free or ad_supported";
                 return Err(refusal("plan_kind_unknown", detail));
             }
         };
         self.refuse_foreign_fields(terms.kind())?;
         let nothing = Money { minor: 0, currency: currency.to_owned() };
-        let price = if terms.kind() == Kind::Free { nothing } else { given("price", self.price)? };
+        let for_nothing = matches!(terms.kind(), Kind::Free | Kind::AdSupported);
+        let price = if for_nothing { nothing } else { given("price", self.price)? };
         let plan = Plan {
             id,
             name: self.name.map(|name| name.trim().to_owned()).filter(|name| !name.is_empty()),
@@ -115,7 +153,8 @@ impl PlanBody {
             price,
             terms,
             concurrent_views: self.concurrent_views,
-            offline_ms: None,
+            offline_ms: self.offline_ms,
+            countries: self.countries.map_or(Ok(Countries::All), |countries| countries.rule())?,
             created_at_ms: now_ms,
         };
         check(&plan, currency)?;
@@ -128,6 +167,19 @@ impl PlanBody {
             Period::parse(period).ok_or_else(|| refusal("period_unknown", "a period is month or year"))?;
         let grace_ms = self.grace_ms.unwrap_or(GRACE_MS_DEFAULT);
         Ok(Renewal { period, grace_ms, trial_ms: self.trial_ms })
+    }
+
+    fn breaks(&self) -> Result<Breaks, Problem> {
+        let skipped = self.breaks_skipped.as_deref().unwrap_or("last");
+        let skipped = Skipped::parse(skipped).ok_or_else(|| {
+            refusal("breaks_invalid", "of the breaks that a seek skips, last or all are shown")
+        })?;
+        let list = given("breaks", self.breaks.as_deref())?.iter().map(|one| Break {
+            at_ms: one.at_ms,
+            duration_ms: one.duration_ms,
+            must_show: one.must_show.unwrap_or(true),
+        });
+        Ok(Breaks { list: list.collect(), skipped })
     }
 
     fn refuse_foreign_fields(&self, kind: Kind) -> Result<(), Problem> {
@@ -143,7 +195,10 @@ impl PlanBody {
             ("grace_ms", self.grace_ms.is_some(), renewing),
             ("trial_ms", self.trial_ms.is_some(), renewing),
             ("quota_titles", self.quota_titles.is_some(), &[Kind::Quota]),
-            ("guests", self.guests.is_some(), &[Kind::Free]),
+            ("offline_ms", self.offline_ms.is_some(), paid),
+            ("breaks", self.breaks.is_some(), &[Kind::AdSupported]),
+            ("breaks_skipped", self.breaks_skipped.is_some(), &[Kind::AdSupported]),
+            ("guests", self.guests.is_some(), &[Kind::Free, Kind::AdSupported]),
         ] {
             if is_given && !kinds.contains(&kind) {
                 let detail = format!("{name} does not belong to a plan of kind {}", kind.text());
@@ -176,6 +231,10 @@ pub fn check(plan: &Plan, currency: &str) -> Result<(), Problem> {
         let detail = format!("a plan lets 1 to {CONCURRENT_VIEWS_MAX} devices play at once, or null");
         return Err(refusal("concurrent_views_out_of_range", detail));
     }
+    if plan.offline_ms.is_some_and(|offline_ms| !(OFFLINE_MS_MIN..=WINDOW_MS_MAX).contains(&offline_ms)) {
+        let detail = format!("a lease is of {OFFLINE_MS_MIN} to {WINDOW_MS_MAX} ms");
+        return Err(refusal("window_out_of_range", detail));
+    }
     check_scopes(plan)?;
     check_terms(&plan.terms)
 }
@@ -206,6 +265,21 @@ fn check_scopes(plan: &Plan) -> Result<(), Problem> {
     Ok(())
 }
 
+fn check_breaks(breaks: &Breaks) -> Result<(), Problem> {
+    let list = &breaks.list;
+    let ordered = list.windows(2).all(|pair| pair[0].at_ms < pair[1].at_ms);
+    let in_range = list
+        .iter()
+        .all(|one| one.at_ms <= WINDOW_MS_MAX && (BREAK_MS_MIN..=BREAK_MS_MAX).contains(&one.duration_ms));
+    if list.is_empty() || list.len() > BREAKS_MAX || !ordered || !in_range {
+        let detail = format!(
+            "a plan has 1 to {BREAKS_MAX} breaks, each later than the one before and of {BREAK_MS_MIN} to {BREAK_MS_MAX} ms"
+        );
+        return Err(refusal("breaks_invalid", detail));
+    }
+    Ok(())
+}
+
 fn check_terms(terms: &Terms) -> Result<(), Problem> {
     let mut windows_ms = Vec::new();
     match terms {
@@ -216,6 +290,7 @@ fn check_terms(terms: &Terms) -> Result<(), Problem> {
                 return Err(refusal("views_out_of_range", detail));
             }
         }
+        Terms::AdSupported { breaks, .. } => check_breaks(breaks)?,
         Terms::Quota { titles, .. } if !(1..=QUOTA_TITLES_MAX).contains(titles) => {
             let detail = format!("a quota is of 1 to {QUOTA_TITLES_MAX} titles");
             return Err(refusal("quota_out_of_range", detail));

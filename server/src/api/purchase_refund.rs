@@ -28,6 +28,9 @@ pub struct Body {
     reason: String,
     /// In minor units; all that is left if not given.
     amount_minor: Option<i64>,
+    /// Instead of an amount: what was not used, by the keys that were released.
+    #[serde(default)]
+    prorated: bool,
     #[serde(default)]
     keep: bool,
     /// `wallet` or `payer`; the way it was paid if not given.
@@ -51,7 +54,16 @@ pub fn doc() -> Doc {
                     .field::<i64>("created_at_ms")
             })
         })
-        .problems(422, &["reason_too_long", "refund_out_of_range", "refund_keeps_all", "refund_not_by_payer"])
+        .problems(
+            422,
+            &[
+                "reason_too_long",
+                "refund_out_of_range",
+                "refund_keeps_all",
+                "refund_not_by_payer",
+                "refund_not_prorated",
+            ],
+        )
 }
 
 /// Answers 201 with the refund: succeeded, pending while the provider has still to say, or failed, which means that it
@@ -76,7 +88,14 @@ pub async fn handle(
         Outside::GoOn(parked, id) => go_on(&app, parked, &id).await,
         Outside::Fresh(mut once) => {
             let reason = reason.to_owned();
-            let wanted = Wanted { purchase, minor: body.amount_minor, keep: body.keep, way: body.to, reason };
+            let wanted = Wanted {
+                purchase,
+                minor: body.amount_minor,
+                prorated: body.prorated,
+                keep: body.keep,
+                way: body.to,
+                reason,
+            };
             let made = back::refund(&mut once.tx, &wanted, now_ms).await?;
             let detail =
                 json!({ "refund": made.refund.id, "amount": made.refund.amount, "keep": wanted.keep });
@@ -138,6 +157,7 @@ impl From<back::Error> for Problem {
             back::Error::Unknown => return Self::not_found("purchase"),
             back::Error::Exceeds { .. } => "refund_out_of_range",
             back::Error::KeepsAll => "refund_keeps_all",
+            back::Error::Ambiguous | back::Error::NotByUse => "refund_not_prorated",
             back::Error::NotByPayer => "refund_not_by_payer",
         };
         Self::new(StatusCode::UNPROCESSABLE_ENTITY, code, error.to_string())

@@ -1,4 +1,4 @@
-//! `PUT /v1/titles/{title}/rights`: when and for whom a title may be played, and how much of it is free.
+//! `PUT /v1/titles/{title}/rights`: when, where and for whom a title may be played, and how much of it is free.
 
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -7,6 +7,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::authority::Publisher;
+use super::countries::CountriesBody;
 use super::doc::Doc;
 use super::group_member_add;
 use super::json::{Json, Path};
@@ -15,6 +16,7 @@ use super::problem::Problem;
 use super::trail::note;
 use crate::app::App;
 use crate::license::NO_LIMIT_MS;
+use crate::license::place::Countries;
 use crate::store::right::{self, Rights};
 use crate::store::title;
 
@@ -30,17 +32,24 @@ pub struct Body {
     group: Option<GroupId>,
     /// How much of it is free, from its beginning.
     preview_ms: Option<u64>,
+    /// In which countries.
+    countries: Option<CountriesBody>,
+    /// What is shown in the breaks of ad-supported views: an https URL, or a path of this server; a plain card if not given.
+    ad_clip_url: Option<String>,
 }
+
+/// Bytes of a clip's address.
+const CLIP_URL_BYTES_MAX: usize = 1000;
 
 /// How the interface's document tells of it.
 pub fn doc() -> Doc {
-    Doc::new("Says when and for whom a title may be played, and how much of it is free")
+    Doc::new("Says when, where and for whom a title may be played, and how much of it is free")
         .body::<Body>()
         .bare(204)
-        .problem(422, "window_out_of_range")
+        .problems(422, &["window_out_of_range", "countries_invalid", "clip_url_invalid"])
 }
 
-/// Answers 204; 422 for times out of range. Views that are open feel a new end at their next license.
+/// Answers 204; 422 for times out of range and countries that there are not. Views that are open feel a new end at their next license.
 pub async fn handle(
     State(app): State<App>,
     Publisher(session): Publisher,
@@ -65,12 +74,24 @@ pub async fn handle(
     if let Some(group) = body.group {
         group_member_add::own(&mut tx, group, session.account).await?;
     }
+    let fits = |url: &String| {
+        let known = url.starts_with("https://") || (url.starts_with('/') && !url.starts_with("//"));
+        known && url.len() <= CLIP_URL_BYTES_MAX && url.bytes().all(|byte| byte.is_ascii_graphic())
+    };
+    if body.ad_clip_url.as_ref().is_some_and(|url| !fits(url)) {
+        return Err(Problem::new(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "clip_url_invalid",
+            "a clip is at an https URL, or at a path of this server",
+        ));
+    }
     let rights = Rights {
         available_from_ms: body.available_from_ms,
         available_until_ms: body.available_until_ms,
         group: body.group,
         preview_ms: body.preview_ms,
-        ..Rights::default()
+        countries: body.countries.map_or(Ok(Countries::All), |countries| countries.rule())?,
+        ad_clip_url: body.ad_clip_url,
     };
     right::set(&mut tx, title, &rights).await?;
     let detail = json!({

@@ -1,7 +1,7 @@
 //! Writes view tokens, licenses and openings: what the endpoints that open, license and renew have in common.
 
 use axum::http::StatusCode;
-use matinee_protocol::api::Opening;
+use matinee_protocol::api::{BreakStates, Opening};
 use matinee_protocol::encoding::b64u;
 use matinee_protocol::id::{FileIndex, LicenseId, ReleaseId, Thumbprint, ViewId};
 use matinee_protocol::license::{EpochRange, License};
@@ -11,7 +11,7 @@ use matinee_protocol::token::{self, Confirmation, Role, ViewTokenClaims};
 use super::problem::Problem;
 use crate::app::App;
 use crate::catalog::Published;
-use crate::license::epochs::{self, Open};
+use crate::license::epochs::{self, Extent, Open};
 use crate::license::issue::{self, Terms};
 use crate::random;
 use crate::store::{Tx, key_release};
@@ -50,6 +50,7 @@ pub fn opening(
     role: Role,
     until_ms: i64,
     license: Option<License>,
+    breaks: Option<BreakStates>,
 ) -> Result<Opening, Problem> {
     let (view_token, expires_at_ms) = view_token(app, (view, release), device, role, until_ms)?;
     Ok(Opening {
@@ -63,12 +64,13 @@ pub fn opening(
         issuer: app.keyring.issuer().to_owned(),
         delivery: app.delivery(),
         ice_servers: app.ice_servers.clone(),
+        breaks,
     })
 }
 
 /// For whom a license is.
 #[derive(Debug, Clone, Copy)]
-pub struct Licensee {
+pub struct Licensee<'a> {
     /// The view.
     pub view: ViewId,
     /// The device.
@@ -78,30 +80,32 @@ pub struct Licensee {
     /// Until when play may go on.
     pub play_until_ms: i64,
     /// How much of each file is open.
-    pub open: Open,
+    pub open: Open<'a>,
+    /// Whether it comes with the opening of a view: then it may hold nothing.
+    pub first: bool,
 }
 
 /// Decides which epochs a license holds.
 pub fn terms(
     app: &App,
     published: &Published,
-    licensee: Licensee,
+    licensee: Licensee<'_>,
     file: FileIndex,
     epoch: u32,
 ) -> Result<Terms, Problem> {
     let mut ranges: Vec<EpochRange> = Vec::new();
     if published.release.sealed {
         let file = published.file(file).ok_or_else(|| Problem::not_found("file"))?;
-        let all = epochs::epochs_of(file.size_bytes, file.epoch_chunks);
-        let chunks = epochs::chunks_of(file.size_bytes);
-        let (open, refusal) = licensee.open.epochs(all, file.duration_ms, chunks, file.epoch_chunks);
-        match epochs::rolling(file.file, epoch, open) {
-            Some(range) => ranges.push(range),
-            None if open < all && (open..all).contains(&epoch) && epoch > 0 => return Err(refusal.into()),
-            // The first license of a release whose first file is empty holds nothing.
+        let extent = Extent::of(file.size_bytes, file.epoch_chunks, file.duration_ms);
+        match epochs::rolling(file.file, epoch, &extent, licensee.open) {
+            Some(Ok(range)) => ranges.push(range),
+            // A view may open with a break, or with nothing: the refusal comes when keys are asked for.
+            Some(Err(_)) if licensee.first => {}
+            Some(Err(refusal)) => return Err(refusal.into()),
+            // The license of an empty file holds nothing.
             None if epoch == 0 => {}
             None => {
-                let detail = format!("the file has {all} epochs, counted from 0");
+                let detail = format!("the file has {} epochs, counted from 0", extent.epochs);
                 return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "epoch_out_of_range", detail));
             }
         }

@@ -5,12 +5,14 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
-use matinee_protocol::api::{OpenViewRequest, Opening};
+use matinee_protocol::api::{BreakStates, OpenViewRequest, Opening};
 use matinee_protocol::encoding::array_from_b64u;
-use matinee_protocol::id::{FileIndex, ReleaseId, Thumbprint, TitleId, ViewId};
+use matinee_protocol::id::{EntitlementId, FileIndex, ReleaseId, Thumbprint, TitleId, ViewId};
 use matinee_protocol::token::Role;
 
+use super::attempt::Place;
 use super::authority::{Proof, Session};
+use super::breaks;
 use super::doc::Doc;
 use super::idempotent::{self, Begin, Key, Once};
 use super::problem::Problem;
@@ -18,8 +20,8 @@ use super::token::{self, Licensee};
 use crate::app::App;
 use crate::catalog::Published;
 use crate::license::decide::{self, AtLimit, Devices, Title};
-use crate::license::epochs::Open;
 use crate::license::issue::Terms;
+use crate::license::place::Country;
 use crate::license::{self, Facts, Refusal};
 use crate::random;
 use crate::store::entitlement::Entitlement;
@@ -49,13 +51,14 @@ pub async fn handle(
     State(app): State<App>,
     session: Session,
     key: Key,
+    Place(place): Place,
     proof: Proof,
 ) -> Result<Response, Problem> {
     let body: OpenViewRequest = proof.json()?;
     let agreement_key = array_from_b64u::<32>(&body.agreement_key)
         .map_err(|_| Problem::malformed("agreement_key must be 32 bytes in base64url"))?;
     let now_ms = app.clock.now_ms();
-    let foreseen = foresee(&app, &session, &body, (proof.device, agreement_key), now_ms).await;
+    let foreseen = foresee(&app, &session, &body, (proof.device, agreement_key, place), now_ms).await;
 
     let mut tx = app.store.write().await?;
     proof.spend(&mut tx, now_ms).await?;
@@ -74,7 +77,11 @@ pub async fn handle(
         Some(start) if start.started == started => start.prepared,
         _ => {
             let playing = playing(&mut once.tx, &asked.newest, started.release).await?;
-            prepare(&app, &playing, &asked.found, &wanted, started)?
+            let breaks = match &asked.found.breaks {
+                Some(_) => open_breaks(&mut once.tx, started).await?,
+                None => None,
+            };
+            prepare(&app, &playing, &asked.found, &wanted, started, breaks)?
         }
     };
     token::record(&app, &mut once.tx, &terms, started.new).await?;
@@ -94,12 +101,13 @@ struct Asked {
     found: Entitlement,
     title: Title,
     newest: Arc<Published>,
+    place: Option<Country>,
 }
 
 impl Asked {
     fn facts<'a>(&'a self, app: &App, devices: Devices, now_ms: i64) -> Facts<'a> {
-        let Self { found, title, .. } = self;
-        Facts { entitlement: found, title, place: None, devices, policy: app.policy(), now_ms }
+        let Self { found, title, place, .. } = self;
+        Facts { entitlement: found, title, place: *place, devices, policy: app.policy(), now_ms }
     }
 }
 
@@ -121,12 +129,13 @@ async fn foresee(
     app: &App,
     session: &Session,
     body: &OpenViewRequest,
-    (device, agreement_key): (Thumbprint, [u8; 32]),
+    (device, agreement_key, place): (Thumbprint, [u8; 32], Option<Country>),
     now_ms: i64,
 ) -> Result<Foreseen, Problem> {
     let mut tx = app.store.read().await?;
-    let (found, title, newest) = look_up(&mut tx, session, body).await?;
+    let (found, title, newest) = look_up(&mut tx, session, (body.entitlement, body.title)).await?;
     let devices = devices(app, &mut tx, &found, device, now_ms).await?;
+    let breaks = breaks::fresh(&mut tx, found.breaks.as_ref(), title.id).await?;
     drop(tx);
     let newest = match newest {
         Some(id) => app.catalog.published(id).await?,
@@ -135,7 +144,7 @@ async fn foresee(
     let newest = newest.ok_or_else(|| {
         Problem::conflict("title_not_published", "this title has no published release yet; come back later")
     })?;
-    let asked = Asked { found, title, newest };
+    let asked = Asked { found, title, newest, place };
     let wanted = NewView {
         id: ViewId::from_bytes(random::id(now_ms)),
         entitlement_id: asked.found.id,
@@ -149,7 +158,7 @@ async fn foresee(
         Ok(allowed) => {
             let play_until_ms = allowed.play_until_ms;
             let started = Started { view: wanted.id, release: wanted.release_id, play_until_ms, new: true };
-            let prepared = prepare(app, &asked.newest, &asked.found, &wanted, started)?;
+            let prepared = prepare(app, &asked.newest, &asked.found, &wanted, started, breaks)?;
             let kept = idempotent::kept(StatusCode::CREATED, &prepared.1)?;
             Some(ForeseenStart { started, prepared, kept })
         }
@@ -159,16 +168,16 @@ async fn foresee(
 }
 
 /// The entitlement, if it is the account's, the title, and the newest release of it.
-async fn look_up(
+pub(super) async fn look_up(
     tx: &mut Tx,
     session: &Session,
-    body: &OpenViewRequest,
+    (named, title): (EntitlementId, Option<TitleId>),
 ) -> Result<(Entitlement, Title, Option<ReleaseId>), Problem> {
-    let found = entitlement::by_id(tx, body.entitlement).await?;
+    let found = entitlement::by_id(tx, named).await?;
     let found = found
         .filter(|found| found.account_id == session.account)
         .ok_or_else(|| Problem::not_found("entitlement"))?;
-    let wanted: TitleId = body.title.or(found.scope.title()).ok_or_else(|| {
+    let wanted: TitleId = title.or(found.scope.title()).ok_or_else(|| {
         let detail = "this entitlement is to a collection: say which title";
         Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "title_required", detail)
     })?;
@@ -180,7 +189,7 @@ async fn look_up(
 }
 
 /// The account's devices, as far as a limit asks for them.
-async fn devices(
+pub(super) async fn devices(
     app: &App,
     tx: &mut Tx,
     found: &Entitlement,
@@ -218,20 +227,37 @@ fn prepare(
     found: &Entitlement,
     wanted: &NewView,
     started: Started,
+    breaks: Option<BreakStates>,
 ) -> Result<(Terms, Opening), Problem> {
+    let shown = breaks::shown(breaks.as_ref());
     let licensee = Licensee {
         view: started.view,
         device: wanted.device,
         agreement_key: wanted.agreement_key,
         play_until_ms: started.play_until_ms,
-        open: found.preview_ms.map_or(Open::All, Open::Preview),
+        open: license::view::open(found.preview_ms, found.breaks.as_ref(), &shown),
+        first: true,
     };
     let terms = token::terms(app, published, licensee, FileIndex(0), 0)?;
     let license = token::license(app, published, &terms)?;
     let named = (started.view, published.release.id);
-    let opening =
-        token::opening(app, named, wanted.device, Role::Viewer, started.play_until_ms, Some(license))?;
+    let opening = token::opening(
+        app,
+        named,
+        wanted.device,
+        Role::Viewer,
+        started.play_until_ms,
+        Some(license),
+        breaks,
+    )?;
     Ok((terms, opening))
+}
+
+/// The breaks of a view within its opening.
+async fn open_breaks(tx: &mut Tx, started: Started) -> Result<Option<BreakStates>, Problem> {
+    let view = view::by_id(tx, started.view).await?;
+    let view = view.ok_or_else(|| Problem::internal(&store::Error::Corrupt("view that was opened")))?;
+    breaks::of_view(tx, &view).await
 }
 
 /// The release of a view that goes on; the title may have a newer one since. Read by the transaction's own connection.
@@ -266,7 +292,7 @@ async fn start_or_resume(
     if !opened {
         let open = view::active_on(tx, asked.found.id, wanted.device, wanted.title_id).await?;
         let open = open.ok_or(Refusal::ViewEnded)?;
-        match license::may_continue(&open, now_ms, idle_ms_max(app)) {
+        match license::may_continue(&open, (asked.place, &policy), now_ms, idle_ms_max(app)) {
             Ok(()) => {
                 decide::may_have(&asked.facts(app, Devices::default(), now_ms))?;
                 if !view::resume(tx, open.id, &wanted.agreement_key, now_ms).await? {
@@ -301,13 +327,7 @@ async fn start(
     let found = &asked.found;
     let devices = devices(app, tx, found, wanted.device, now_ms).await?;
     let facts = asked.facts(app, devices, now_ms);
-    decide::may_have(&facts)?;
-    let Some(counted) = entitlement::count_view(tx, found.id, now_ms).await? else {
-        return Err(refusal(tx, &facts).await?);
-    };
-    if counted.quota.is_some() && !entitlement::count_title(tx, found.id, wanted.title_id, now_ms).await? {
-        return Err(Refusal::QuotaUsedUp.into());
-    }
+    let counted = count(tx, &facts).await?;
     let stops = decide::room(&facts)?;
     let mut stopped = Vec::new();
     if stops > 0 {
@@ -318,6 +338,19 @@ async fn start(
     let play_until_ms = decide::until_ms(&counted, &asked.title, now_ms);
     let started = Started { view: wanted.id, release: wanted.release_id, play_until_ms, new: true };
     Ok((started, stopped))
+}
+
+/// Counts a use: a view of the entitlement and, where titles are counted, the title.
+pub(super) async fn count(tx: &mut Tx, facts: &Facts<'_>) -> Result<Entitlement, Problem> {
+    let Facts { entitlement: found, title, now_ms, .. } = *facts;
+    decide::may_have(facts)?;
+    let Some(counted) = entitlement::count_view(tx, found.id, now_ms).await? else {
+        return Err(refusal(tx, facts).await?);
+    };
+    if counted.quota.is_some() && !entitlement::count_title(tx, found.id, title.id, now_ms).await? {
+        return Err(Refusal::QuotaUsedUp.into());
+    }
+    Ok(counted)
 }
 
 /// Why the store counted no view, as the entitlement stands now.

@@ -6,12 +6,13 @@ use matinee_protocol::api::Renewal;
 use matinee_protocol::id::ViewId;
 use matinee_protocol::token::Role;
 
+use super::attempt::Place;
 use super::authority::RenewalAuthority;
 use super::doc::Doc;
 use super::problem::Problem;
 use super::token;
 use crate::app::App;
-use crate::license;
+use crate::license::{self, place::Country};
 use crate::store::Tx;
 use crate::store::view::{self, View};
 
@@ -26,12 +27,13 @@ pub fn doc() -> Doc {
 /// Answers with a token; 403 with the rule that forbids it.
 pub async fn handle(
     State(app): State<App>,
+    Place(place): Place,
     RenewalAuthority(authority): RenewalAuthority,
 ) -> Result<Json<Renewal>, Problem> {
     let mut tx = app.store.write().await?;
     authority.proof.spend(&mut tx, app.clock.now_ms()).await?;
-    let view = active_view(&app, &mut tx, authority.view).await?;
-    hold(&app, &mut tx, view.id).await?;
+    let view = active_view(&app, &mut tx, authority.view, place).await?;
+    hold(&app, &mut tx, view.id, place).await?;
     tx.commit().await?;
     let named = (view.id, view.release_id);
     let (view_token, expires_at_ms) =
@@ -39,20 +41,25 @@ pub async fn handle(
     Ok(Json(Renewal { view_token, expires_at_ms }))
 }
 
-/// A view that may go on.
-pub async fn active_view(app: &App, tx: &mut Tx, id: ViewId) -> Result<View, Problem> {
+/// A view that may go on, asked for at this place.
+pub async fn active_view(
+    app: &App,
+    tx: &mut Tx,
+    id: ViewId,
+    place: Option<Country>,
+) -> Result<View, Problem> {
     let found = view::by_id(tx, id).await?.ok_or_else(|| Problem::not_found("view"))?;
     let idle_ms_max = i64::from(app.config.license.view_idle_s_max) * 1000;
-    license::may_continue(&found, app.clock.now_ms(), idle_ms_max)?;
+    license::may_continue(&found, (place, &app.policy()), app.clock.now_ms(), idle_ms_max)?;
     Ok(found)
 }
 
 /// Notes that a view asked for something and holds its row until the transaction ends; 403 if it has ended or was
 /// revoked since it was read.
-pub async fn hold(app: &App, tx: &mut Tx, id: ViewId) -> Result<(), Problem> {
+pub async fn hold(app: &App, tx: &mut Tx, id: ViewId, place: Option<Country>) -> Result<(), Problem> {
     if view::touch(tx, id, app.clock.now_ms()).await? {
         return Ok(());
     }
-    active_view(app, tx, id).await?;
+    active_view(app, tx, id, place).await?;
     Err(license::Refusal::ViewEnded.into())
 }

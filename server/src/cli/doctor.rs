@@ -6,6 +6,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::{Error, backup, now_ms, print};
+use crate::atlas::Atlas;
 use crate::config::Config;
 use crate::origin::Origin;
 use crate::store::sealed::{self, Shelf};
@@ -24,6 +25,9 @@ pub(super) struct Args {
     #[arg(long)]
     json: bool,
 }
+
+/// Days after which a database of countries is too old to go by.
+const COUNTRIES_DAYS_MAX: u64 = 90;
 
 /// One thing that was looked at.
 #[derive(Debug, Serialize)]
@@ -46,6 +50,7 @@ pub(super) async fn run(args: &Args, config: &Config) -> Result<(), Error> {
     add("configuration", Ok("understood".to_owned()));
     add("clock", clock());
     add("address", address(config));
+    add("countries", countries(config));
     match open(config).await {
         Err(told) => add("database", Err(told)),
         Ok(store) => {
@@ -73,6 +78,20 @@ fn clock() -> Told {
         );
     }
     Ok("plausible".to_owned())
+}
+
+fn countries(config: &Config) -> Told {
+    let file = &config.country.database;
+    if file.is_empty() {
+        return Ok("no database: no address has a country".to_owned());
+    }
+    let atlas = Atlas::open(file).map_err(|error| error.to_string())?;
+    let now_s = u64::try_from(now_ms() / 1000).unwrap_or(0);
+    let days = now_s.saturating_sub(atlas.made_at_s().unwrap_or(0)) / 86_400;
+    if days > COUNTRIES_DAYS_MAX {
+        return Err(format!("{file} is {days} days old: addresses have moved, get a new one"));
+    }
+    Ok(format!("{file}, {days} days old"))
 }
 
 fn address(config: &Config) -> Told {

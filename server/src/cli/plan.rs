@@ -6,7 +6,8 @@ use serde_json::json;
 
 use super::publish::terms;
 use super::{Error, note, now_ms, open_store, print};
-use crate::api::plan_terms::PlanBody;
+use crate::api::countries::CountriesBody;
+use crate::api::plan_terms::{BreakBody, PlanBody};
 use crate::config::Config;
 use crate::license::plan::Scope;
 use crate::random;
@@ -21,7 +22,7 @@ pub(super) enum Command {
 
 #[derive(Debug, clap::Args)]
 #[command(group(clap::ArgGroup::new("what").required(true).args(["title", "collection"])))]
-#[command(group(clap::ArgGroup::new("kind").required(true).args(["rental", "purchase", "subscription", "quota", "free"])))]
+#[command(group(clap::ArgGroup::new("kind").required(true).args(["rental", "purchase", "subscription", "quota", "free", "ad_supported"])))]
 pub(super) struct Add {
     /// The title; given several times, a bundle.
     #[arg(long)]
@@ -47,8 +48,17 @@ pub(super) struct Add {
     /// For nothing.
     #[arg(long)]
     free: bool,
-    /// Free: for guests too, who have no account.
-    #[arg(long, requires = "free")]
+    /// For nothing, with breaks.
+    #[arg(long, requires = "break_at")]
+    ad_supported: bool,
+    /// Ad-supported: a break, as where it is and how long it takes, for example 10m+30s; given several times, in order.
+    #[arg(long = "break", id = "break_at", value_name = "AT+TIME", value_parser = break_at, requires = "ad_supported")]
+    breaks: Vec<BreakBody>,
+    /// Ad-supported: a seek over several breaks shows all of them, not the last alone.
+    #[arg(long, requires = "ad_supported")]
+    all_skipped_breaks: bool,
+    /// Free and ad-supported: for guests too, who have no account.
+    #[arg(long)]
     guests: bool,
     /// Rental: views; as many as fit the window if not given.
     #[arg(long, requires = "rental")]
@@ -71,6 +81,18 @@ pub(super) struct Add {
     /// Quota: titles a period.
     #[arg(long, requires = "quota")]
     titles: Option<u32>,
+    /// How long a device may hold every key, for playing offline; not at all if not given.
+    #[arg(long, value_name = "TIME", value_parser = terms::time_ms)]
+    offline: Option<u64>,
+    /// It plays in this country only, for example DE; given several times, in these.
+    #[arg(long, value_name = "COUNTRY", conflicts_with = "except_country")]
+    country: Vec<String>,
+    /// It plays everywhere but in this country; given several times, in these.
+    #[arg(long, value_name = "COUNTRY")]
+    except_country: Vec<String>,
+    /// Where the country is not known: `allow` or `deny`; as the configuration says if not given.
+    #[arg(long, value_name = "WHAT")]
+    unknown_country: Option<String>,
     /// Devices that may play at once, where it is not the server's own limit.
     #[arg(long)]
     concurrent_views: Option<u32>,
@@ -95,7 +117,8 @@ impl Add {
             ("quota", &self.quota),
         ];
         let chosen = kinds.into_iter().find(|(_, price)| price.is_some());
-        let (kind, price) = chosen.map_or(("free", None), |(kind, price)| (kind, price.clone()));
+        let for_nothing = if self.ad_supported { "ad_supported" } else { "free" };
+        let (kind, price) = chosen.map_or((for_nothing, None), |(kind, price)| (kind, price.clone()));
         let rental = self.rental.is_some();
         let renews = self.subscription.is_some() || self.quota.is_some();
         PlanBody {
@@ -109,10 +132,33 @@ impl Add {
             grace_ms: self.grace,
             trial_ms: self.trial,
             quota_titles: self.titles,
-            guests: self.free.then_some(self.guests),
+            breaks: self.ad_supported.then(|| self.breaks.clone()),
+            breaks_skipped: self.all_skipped_breaks.then(|| "all".to_owned()),
+            guests: (self.free || self.ad_supported || self.guests).then_some(self.guests),
             concurrent_views: self.concurrent_views,
+            offline_ms: self.offline,
+            countries: self.countries(),
             ..PlanBody::default()
         }
+    }
+}
+
+/// A break: where, and how long.
+fn break_at(text: &str) -> Result<BreakBody, String> {
+    let (at, duration) = text.split_once('+').ok_or("a break is where and how long, such as 10m+30s")?;
+    let at_ms = if at == "0" { 0 } else { terms::time_ms(at)? };
+    Ok(BreakBody { at_ms, duration_ms: terms::time_ms(duration)?, must_show: None })
+}
+
+impl Add {
+    fn countries(&self) -> Option<CountriesBody> {
+        let (rule, countries) = match (self.country.as_slice(), self.except_country.as_slice()) {
+            ([], []) => return None,
+            ([], except) => ("except", except),
+            (only, _) => ("only", only),
+        };
+        let unknown = self.unknown_country.clone();
+        Some(CountriesBody { rule: rule.to_owned(), countries: countries.to_vec(), unknown })
     }
 }
 

@@ -20,6 +20,9 @@ pub(super) struct Args {
     /// How much, for example 0.25USD; all that is left if not given.
     #[arg(long, value_name = "AMOUNT", value_parser = terms::money)]
     amount: Option<Money>,
+    /// Instead of an amount: what was not used, by the keys that were released.
+    #[arg(long, conflicts_with_all = ["amount", "keep"])]
+    prorated: bool,
     /// Let the viewer keep what was bought; only with a part of the price.
     #[arg(long, requires = "amount")]
     keep: bool,
@@ -47,6 +50,7 @@ pub(super) async fn run(args: &Args, config: &Config) -> Result<(), Error> {
     let wanted = Wanted {
         purchase: args.purchase,
         minor: args.amount.as_ref().map(|amount| amount.minor),
+        prorated: args.prorated,
         keep: args.keep,
         way: args.to,
         reason: args.reason.clone(),

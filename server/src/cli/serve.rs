@@ -61,6 +61,8 @@ pub(super) async fn run(args: Args, mut config: Config) -> Result<(), Error> {
     let parts = Parts { config, public_url, clock, store: store.clone(), vault, origin, ice_servers };
     let app = App::open(parts).await?;
     let jobs = tokio::spawn(job::run(app.clone(), stop.clone()));
+    #[cfg(unix)]
+    tokio::spawn(read_again_when_asked(app.clone(), stop.clone()));
 
     let asked_to_stop = asked_to_stop();
     let failed = |error| Error::System("standard output".to_owned(), error);
@@ -84,6 +86,18 @@ pub(super) async fn run(args: Args, mut config: Config) -> Result<(), Error> {
     drop(jobs.await);
     store.close().await;
     Ok(())
+}
+
+/// Reads the database of countries again at SIGHUP, until `stop`.
+#[cfg(unix)]
+async fn read_again_when_asked(app: App, stop: CancellationToken) {
+    let asked = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup());
+    let Ok(mut asked) = asked else { return };
+    while stop.run_until_cancelled(asked.recv()).await.flatten().is_some() {
+        if let Err(error) = job::refresh_atlas(&app, true).await {
+            tracing::error!(%error, "the database of countries was not read again");
+        }
+    }
 }
 
 /// Starts the embedded STUN server and lists what members are told.

@@ -1,6 +1,6 @@
 //! What happens without a request: forgetting what has run out, telling peers what another process revoked, and
-//! reading keys that another process rotated, asking what became of payments, and charging the next period of
-//! subscriptions.
+//! reading keys that another process rotated, reading a changed database of countries, asking what became of payments,
+//! charging the next period of subscriptions, and sending webhooks and email.
 
 pub mod deliver;
 pub mod reconcile;
@@ -29,6 +29,8 @@ const ENDINGS_EVERY: Duration = Duration::from_secs(60 * 60);
 const PAYMENTS_EVERY: Duration = Duration::from_secs(1);
 /// How often subscriptions that are due are looked for.
 const RENEWALS_EVERY: Duration = Duration::from_secs(10);
+/// How often the database of countries is looked at.
+const ATLAS_EVERY: Duration = Duration::from_secs(60);
 /// How often what has run out is forgotten.
 const SWEEP_EVERY: Duration = Duration::from_secs(60);
 /// How far back revocations are looked for: clocks of several servers differ.
@@ -46,6 +48,7 @@ pub async fn run(app: App, stop: CancellationToken) {
             join_all(
                 (0..DELIVERERS).map(|_| every(OUTBOX_EVERY, || async { deliver::run(&app).await.map(drop) }))
             ),
+            every(ATLAS_EVERY, || refresh_atlas(&app, false)),
             every(SWEEP_EVERY, || sweep(&app)),
         )
     };
@@ -83,6 +86,16 @@ pub async fn tell_revocations(app: &App) -> Result<(), store::Error> {
 
 async fn reload_keys(app: &App) -> Result<(), crate::keyring::Error> {
     app.keyring.reload(&app.store, &app.vault, &*app.clock).await
+}
+
+/// Reads the database of countries again if it changed, or in any case. What cannot be read leaves what there was.
+pub async fn refresh_atlas(app: &App, in_any_case: bool) -> Result<(), crate::atlas::Error> {
+    let held = app.clone();
+    let read = tokio::task::spawn_blocking(move || held.atlas.refresh(in_any_case)).await;
+    if read.unwrap_or(Ok(false))? {
+        tracing::info!("the database of countries was read again");
+    }
+    Ok(())
 }
 
 /// Forgets what has run out. Each table in a transaction of its own, so that requests come in between.

@@ -51,10 +51,10 @@ pub enum Refusal {
     #[error("this title is no longer available")]
     NoLongerAvailable,
     /// Not in this country.
-    #[error("this title may not be played in this country")]
+    #[error("this may not be played in this country")]
     CountryNotAllowed,
     /// Nobody knows which country this is.
-    #[error("this title may be played in some countries only, and yours is not known; try another network")]
+    #[error("this may be played in some countries only, and yours is not known; try another network")]
     CountryUnknown,
     /// The period's titles are used.
     #[error("every title of this period was used; come back in the next")]
@@ -80,11 +80,26 @@ pub enum Refusal {
     /// A break comes first.
     #[error("a break comes first; show it to its end")]
     BreakNotShown,
+    /// The break was not started, or another was since.
+    #[error("this break was not started, or another was started since; start it")]
+    BreakNotStarted,
+    /// The break's time has not passed.
+    #[error("this break is not over yet; show it to its end")]
+    BreakNotOver,
+    /// The plan does not lease.
+    #[error("this is not to be had for playing offline")]
+    OfflineNotAllowed,
+    /// As many devices hold it, or the account holds as much, as may.
+    #[error("as many leases are out as may be; give one back on its device, or wait for its end")]
+    TooManyLeases,
+    /// The lease has ended.
+    #[error("this lease is over; take another")]
+    LeaseOver,
 }
 
 impl Refusal {
     /// Every refusal.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 27] = [
         Self::Revoked,
         Self::Cancelled,
         Self::Returned,
@@ -107,6 +122,11 @@ impl Refusal {
         Self::ViewStopped,
         Self::PreviewOver,
         Self::BreakNotShown,
+        Self::BreakNotStarted,
+        Self::BreakNotOver,
+        Self::OfflineNotAllowed,
+        Self::TooManyLeases,
+        Self::LeaseOver,
     ];
 
     /// The stable code of the problem.
@@ -134,6 +154,11 @@ impl Refusal {
             Self::ViewStopped => "view_stopped",
             Self::PreviewOver => "preview_over",
             Self::BreakNotShown => "break_not_shown",
+            Self::BreakNotStarted => "break_not_started",
+            Self::BreakNotOver => "break_not_over",
+            Self::OfflineNotAllowed => "offline_not_allowed",
+            Self::TooManyLeases => "too_many_leases",
+            Self::LeaseOver => "lease_over",
         }
     }
 }
@@ -228,6 +253,13 @@ pub struct Policy {
     pub concurrent_views_max: Option<u32>,
     /// What happens at that limit.
     pub at_limit: AtLimit,
+    /// Leases of one entitlement that may be out at once; none is no limit.
+    pub leases_per_entitlement_max: Option<u32>,
+    /// Leases of one account that may be out at once; none is no limit.
+    pub leases_per_account_max: Option<u32>,
+    /// Whether a title or a plan for some countries may be played where the country is not known and it does not say so
+    /// itself.
+    pub unknown_country_allowed: bool,
 }
 
 /// Everything that opening a view depends on.
@@ -337,11 +369,19 @@ pub fn may_have(facts: &Facts<'_>) -> Result<(), Refusal> {
     if title.available_until_ms.is_some_and(|until| until <= now_ms) {
         return Err(Refusal::NoLongerAvailable);
     }
-    match allows(&title.countries, facts.place) {
-        Some(true) => Ok(()),
-        Some(false) => Err(Refusal::CountryNotAllowed),
-        None => Err(Refusal::CountryUnknown),
+    in_place([&entitlement.countries, &title.countries], facts.place, &facts.policy)
+}
+
+/// Whether both the plan's and the title's countries allow a place.
+fn in_place(limits: [&Countries; 2], place: Option<Country>, policy: &Policy) -> Result<(), Refusal> {
+    for countries in limits {
+        match allows(countries, place, policy.unknown_country_allowed) {
+            Some(true) => {}
+            Some(false) => return Err(Refusal::CountryNotAllowed),
+            None => return Err(Refusal::CountryUnknown),
+        }
     }
+    Ok(())
 }
 
 /// Whether the right is to this title, and the title is for this viewer, whenever and wherever.
@@ -366,8 +406,13 @@ pub fn until_ms(entitlement: &Entitlement, title: &Title, now_ms: i64) -> i64 {
     entitlement.play_until_at(now_ms).min(title.available_until_ms.unwrap_or(i64::MAX))
 }
 
-/// Whether a view may go on: be given keys, or a new token.
-pub fn may_continue(view: &View, now_ms: i64, idle_ms_max: i64) -> Result<(), Refusal> {
+/// Whether a view may go on: be given keys, or a new token, at this place.
+pub fn may_continue(
+    view: &View,
+    (place, policy): (Option<Country>, &Policy),
+    now_ms: i64,
+    idle_ms_max: i64,
+) -> Result<(), Refusal> {
     match view.state {
         ViewState::Revoked => return Err(Refusal::Revoked),
         ViewState::Stopped => return Err(Refusal::ViewStopped),
@@ -388,5 +433,5 @@ pub fn may_continue(view: &View, now_ms: i64, idle_ms_max: i64) -> Result<(), Re
     if view.last_seen_at_ms.saturating_add(idle_ms_max) < now_ms {
         return Err(Refusal::ViewExpired);
     }
-    Ok(())
+    in_place([&view.plan_countries, &view.title_countries], place, policy)
 }

@@ -4,8 +4,10 @@ use matinee_protocol::api::EntitlementSummary;
 use matinee_protocol::id::{AccountId, EntitlementId, PlanId, PurchaseId};
 
 use super::NO_LIMIT_MS;
+use super::breaks::Breaks;
 use super::calendar::Period;
 use super::decide;
+use super::place::Countries;
 use super::plan::{Kind, Plan, Renewal, Scope, Terms};
 use super::status::{Event, Status, next};
 
@@ -87,6 +89,10 @@ pub struct Entitlement {
     pub concurrent_views: Option<u32>,
     /// How long a device may hold every key, offline; none means not at all.
     pub offline_ms: Option<u64>,
+    /// In which countries it plays, within those of the title.
+    pub countries: Countries,
+    /// The breaks in its titles, if it is ad-supported.
+    pub breaks: Option<Breaks>,
     /// When it was created.
     pub created_at_ms: i64,
 }
@@ -113,6 +119,8 @@ impl Entitlement {
             preview_ms: None,
             concurrent_views: None,
             offline_ms: None,
+            countries: Countries::All,
+            breaks: None,
             created_at_ms: now_ms,
         }
     }
@@ -131,6 +139,7 @@ impl Entitlement {
             plan_id: Some(plan.id),
             concurrent_views: plan.concurrent_views,
             offline_ms: plan.offline_ms,
+            countries: plan.countries.clone(),
             ..Self::granted(id, account_id, scope, now_ms)
         };
         match &plan.terms {
@@ -147,7 +156,8 @@ impl Entitlement {
                     bought.quota = Some(Quota { titles, used: 0 });
                 }
             }
-            Terms::Purchase | Terms::Free { .. } | Terms::AdSupported { .. } => {}
+            Terms::AdSupported { breaks, .. } => bought.breaks = Some(breaks.clone()),
+            Terms::Purchase | Terms::Free { .. } => {}
         }
         Some(bought)
     }

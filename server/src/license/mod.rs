@@ -1,11 +1,13 @@
 //! The rules of licensing, as pure code: no SQL, no HTTP, no clock. Facts and the present go in, decisions come out.
 //! The store keeps what is defined here and imports it, never the other way round.
 
+pub mod breaks;
 pub mod calendar;
 pub mod decide;
 pub mod entitlement;
 pub mod epochs;
 pub mod issue;
+pub mod lease;
 pub mod place;
 pub mod plan;
 pub mod prorate;

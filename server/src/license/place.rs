@@ -42,26 +42,27 @@ pub enum Countries {
     Only {
         /// These.
         countries: Vec<Country>,
-        /// Whether also where the country is not known.
-        unknown: bool,
+        /// Whether also where the country is not known; none leaves it to the operator.
+        unknown: Option<bool>,
     },
     /// Everywhere but in these.
     Except {
         /// These.
         countries: Vec<Country>,
-        /// Whether also where the country is not known.
-        unknown: bool,
+        /// Whether also where the country is not known; none leaves it to the operator.
+        unknown: Option<bool>,
     },
 }
 
-/// Whether a place is among those allowed; none says that it is not known where it is, and that this is not allowed.
-pub fn allows(countries: &Countries, place: Option<Country>) -> Option<bool> {
+/// Whether a place is among those allowed; none says that it is not known where it is, and that this is not allowed. What the
+/// countries do not say about unknown places, the operator does.
+pub fn allows(countries: &Countries, place: Option<Country>, unknown_allowed: bool) -> Option<bool> {
     match (countries, place) {
         (Countries::All, _) => Some(true),
         (Countries::Only { countries, .. }, Some(country)) => Some(countries.contains(&country)),
         (Countries::Except { countries, .. }, Some(country)) => Some(!countries.contains(&country)),
         (Countries::Only { unknown, .. } | Countries::Except { unknown, .. }, None) => {
-            unknown.then_some(true)
+            unknown.unwrap_or(unknown_allowed).then_some(true)
         }
     }
 }

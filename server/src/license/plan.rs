@@ -3,7 +3,9 @@
 use matinee_protocol::api::{Money, PlanSummary};
 use matinee_protocol::id::{CollectionId, PlanId, TitleId};
 
+use super::breaks::Breaks;
 use super::calendar::Period;
+use super::place::Countries;
 
 /// What kind of right is sold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -87,16 +89,6 @@ impl Scope {
     }
 }
 
-/// A pause in play, in which something else is shown.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Break {
-    /// Where in the title.
-    pub at_ms: u64,
-    /// How long it takes to be shown.
-    pub duration_ms: u64,
-}
-
 /// How a subscription or a quota goes on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Renewal {
@@ -140,8 +132,8 @@ pub enum Terms {
     AdSupported {
         /// Whether guests may have it too.
         guests: bool,
-        /// The breaks, in order.
-        breaks: Vec<Break>,
+        /// The breaks.
+        breaks: Breaks,
     },
 }
 
@@ -189,6 +181,8 @@ pub struct Plan {
     pub concurrent_views: Option<u32>,
     /// How long a device may hold every key, offline; none means not at all.
     pub offline_ms: Option<u64>,
+    /// In which countries it lets a title play, within those of the title.
+    pub countries: Countries,
     /// When it was added.
     pub created_at_ms: i64,
 }
@@ -197,7 +191,17 @@ impl Plan {
     /// A plan for one title, without anything special.
     pub fn of_title(id: PlanId, title: TitleId, price: Money, terms: Terms, created_at_ms: i64) -> Self {
         let scopes = vec![Scope::Title(title)];
-        Self { id, name: None, scopes, price, terms, concurrent_views: None, offline_ms: None, created_at_ms }
+        Self {
+            id,
+            name: None,
+            scopes,
+            price,
+            terms,
+            concurrent_views: None,
+            offline_ms: None,
+            countries: Countries::All,
+            created_at_ms,
+        }
     }
 
     /// The first thing it is for.
@@ -227,6 +231,7 @@ impl Plan {
             guests: self.terms.guests(),
             concurrent_views: self.concurrent_views,
             offline_ms: self.offline_ms,
+            breaks: None,
         };
         match &self.terms {
             Terms::Rental { start_within_ms, play_within_ms, views } => {
@@ -235,6 +240,9 @@ impl Plan {
                 summary.views = *views;
             }
             Terms::Quota { titles, .. } => summary.quota_titles = Some(*titles),
+            Terms::AdSupported { breaks, .. } => {
+                summary.breaks = Some(u32::try_from(breaks.list.len()).unwrap_or(u32::MAX));
+            }
             _ => {}
         }
         summary

@@ -1,5 +1,6 @@
 //! Every rule at its edge, one millisecond before and after, and the whole against a slow model.
 
+mod lease;
 mod model;
 
 use matinee_protocol::api::Money;
@@ -127,11 +128,11 @@ fn every_case_of_a_title() {
     let audience = |audience| Title { audience, ..open.clone() };
     let countries = vec!["DE".parse().unwrap(), "AT".parse().unwrap()];
     let only = |unknown| Title {
-        countries: Countries::Only { countries: countries.clone(), unknown },
+        countries: Countries::Only { countries: countries.clone(), unknown: Some(unknown) },
         ..open.clone()
     };
     let except = |unknown| Title {
-        countries: Countries::Except { countries: countries.clone(), unknown },
+        countries: Countries::Except { countries: countries.clone(), unknown: Some(unknown) },
         ..open.clone()
     };
     let (de, fr) = ("de".parse().ok(), "FR".parse().ok());
@@ -163,6 +164,16 @@ fn every_case_of_a_title() {
         let facts = Facts { place, ..facts(entitlement, &title, now) };
         assert_eq!(decide(&facts).map(drop), expected, "row {row}");
     }
+    let abroad = Entitlement { countries: except(false).countries, ..own.clone() };
+    for (place, title, expected) in [
+        (de, open.clone(), Err(Refusal::CountryNotAllowed)),
+        (fr, open.clone(), Ok(())),
+        (fr, only(true), Err(Refusal::CountryNotAllowed)),
+        (None, only(true), Err(Refusal::CountryUnknown)),
+    ] {
+        let facts = Facts { place, ..facts(&abroad, &title, now) };
+        assert_eq!(decide(&facts).map(drop), expected, "the plan's countries and the title's: {place:?}");
+    }
     let closing = window(None, Some(now + 5));
     assert_eq!(
         decide(&facts(&own, &closing, now)).unwrap().play_until_ms,
@@ -190,7 +201,12 @@ fn every_case_of_a_count() {
         assert_eq!(answer, expected, "{used} {counted}");
     }
     let (own, open) = (granted(Scope::Title(TITLE)), Title::open(TITLE));
-    let policy = |at_limit| Policy { devices_max: Some(2), concurrent_views_max: Some(2), at_limit };
+    let policy = |at_limit| Policy {
+        devices_max: Some(2),
+        concurrent_views_max: Some(2),
+        at_limit,
+        ..Policy::default()
+    };
     for (row, (registered, others, others_playing, at_limit, expected)) in [
         (true, 9, 1, AtLimit::Refuse, Ok((false, 0))),
         (true, 9, 2, AtLimit::Refuse, Err(Refusal::TooManyViews)),
@@ -237,6 +253,9 @@ fn every_case_of_going_on() {
         valid_until_ms: None,
         available_until_ms: None,
         preview_ms: None,
+        plan_countries: Countries::All,
+        title_countries: Countries::All,
+        breaks: None,
     };
     let active = view(ViewState::Active, None);
     let paid = View { valid_until_ms: Some(200), ..active.clone() };
@@ -257,7 +276,26 @@ fn every_case_of_going_on() {
         (view(ViewState::Stopped, None), 100, Err(Refusal::ViewStopped)),
         (view(ViewState::Revoked, None), 100, Err(Refusal::Revoked)),
     ];
+    let policy = Policy::default();
     for (row, (view, now_ms, expected)) in table.into_iter().enumerate() {
-        assert_eq!(may_continue(&view, now_ms, 1000), expected, "row {row}");
+        assert_eq!(may_continue(&view, (None, &policy), now_ms, 1000), expected, "row {row}");
+    }
+    // A view that goes on elsewhere is asked where it is, by its title and by its plan.
+    let only = |unknown| Countries::Only { countries: vec!["DE".parse().unwrap()], unknown };
+    let (de, fr) = ("DE".parse().ok(), "FR".parse().ok());
+    for (place, unknown, operator, expected) in [
+        (de, None, false, Ok(())),
+        (fr, Some(true), true, Err(Refusal::CountryNotAllowed)),
+        (None, None, false, Err(Refusal::CountryUnknown)),
+        (None, None, true, Ok(())),
+        (None, Some(false), true, Err(Refusal::CountryUnknown)),
+        (None, Some(true), false, Ok(())),
+    ] {
+        let policy = Policy { unknown_country_allowed: operator, ..Policy::default() };
+        let title = View { title_countries: only(unknown), ..view(ViewState::Active, None) };
+        let plan = View { plan_countries: only(unknown), ..view(ViewState::Active, None) };
+        for view in [title, plan] {
+            assert_eq!(may_continue(&view, (place, &policy), 100, 1000), expected, "{place:?} {unknown:?}");
+        }
     }
 }

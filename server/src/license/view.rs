@@ -3,6 +3,9 @@
 use matinee_protocol::id::{AccountId, EntitlementId, ReleaseId, Thumbprint, TitleId, ViewId};
 
 use super::NO_LIMIT_MS;
+use super::breaks::Breaks;
+use super::epochs::Open;
+use super::place::Countries;
 
 /// Where a view stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,6 +72,12 @@ pub struct View {
     pub valid_until_ms: Option<i64>,
     /// Until when its title is available.
     pub available_until_ms: Option<i64>,
+    /// In which countries its plan lets it play.
+    pub plan_countries: Countries,
+    /// In which countries its title lets it play.
+    pub title_countries: Countries,
+    /// The breaks in it, if its right is ad-supported.
+    pub breaks: Option<Breaks>,
     /// How much of the title is open, from its beginning; none is all of it.
     pub preview_ms: Option<u64>,
 }
@@ -78,5 +87,19 @@ impl View {
     pub fn until_ms(&self) -> i64 {
         let limits = [self.play_until_ms, self.valid_until_ms, self.available_until_ms];
         limits.into_iter().flatten().min().unwrap_or(NO_LIMIT_MS)
+    }
+
+    /// How much of each file is open, with the breaks that were shown in it.
+    pub fn open<'a>(&'a self, shown: &'a [u32]) -> Open<'a> {
+        open(self.preview_ms, self.breaks.as_ref(), shown)
+    }
+}
+
+/// How much of each file a right opens.
+pub fn open<'a>(preview_ms: Option<u64>, breaks: Option<&'a Breaks>, shown: &'a [u32]) -> Open<'a> {
+    match (preview_ms, breaks) {
+        (Some(open_ms), _) => Open::Preview(open_ms),
+        (None, Some(breaks)) => Open::Breaks { breaks, shown },
+        (None, None) => Open::All,
     }
 }

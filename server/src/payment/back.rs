@@ -6,6 +6,7 @@ use matinee_protocol::api::Money;
 use matinee_protocol::id::{PurchaseId, ViewId};
 
 use super::Returned;
+use super::unused::unused_minor;
 use crate::random;
 use crate::store::dispute::{self, Told};
 use crate::store::ledger::{self, Holder, Journal};
@@ -34,6 +35,8 @@ pub struct Wanted {
     pub purchase: PurchaseId,
     /// How much; none is all that is left.
     pub minor: Option<i64>,
+    /// Instead: what was not used, by the keys that were released.
+    pub prorated: bool,
     /// Whether the viewer keeps what was bought; only where not all is refunded.
     pub keep: bool,
     /// Where to; none is the way it was paid.
@@ -69,6 +72,12 @@ pub enum Error {
     /// All of it, and keep it too.
     #[error("what is refunded whole is not kept: refund a part, or do not keep it")]
     KeepsAll,
+    /// A part of the price for the part that was not used, and something else too.
+    #[error("what was not used is given back and ends: name no amount, and do not keep it")]
+    Ambiguous,
+    /// What is paid for by the period is not used up by keys.
+    #[error("what is paid for by the period is not refunded by its use: name an amount")]
+    NotByUse,
     /// It was paid out of the wallet.
     #[error("this purchase had no payment of its own: refund it to the wallet")]
     NotByPayer,
@@ -89,7 +98,8 @@ pub async fn refund(tx: &mut Tx, wanted: &Wanted, now_ms: i64) -> Result<Made, E
         Some(payment) => Holder::Returning(payment.provider.clone()),
         None => Holder::Wallet(bought.account_id),
     };
-    let (minor, left_minor) = take_back(tx, &bought, wanted.minor, &to, &id, now_ms).await?;
+    let minor = if wanted.prorated { Some(not_used(tx, &bought, wanted).await?) } else { wanted.minor };
+    let (minor, left_minor) = take_back(tx, &bought, minor, &to, &id, now_ms).await?;
     if wanted.keep && left_minor == 0 {
         return Err(Error::KeepsAll);
     }
@@ -116,6 +126,18 @@ pub async fn refund(tx: &mut Tx, wanted: &Wanted, now_ms: i64) -> Result<Made, E
     refund::insert(tx, &refund).await?;
     let ended = if wanted.keep { Vec::new() } else { end(tx, bought.id, &wanted.reason, now_ms).await? };
     Ok(Made { refund, ended })
+}
+
+/// What of a purchase was not used and not given back before.
+async fn not_used(tx: &mut Tx, bought: &Purchase, wanted: &Wanted) -> Result<i64, Error> {
+    if wanted.minor.is_some() || wanted.keep {
+        return Err(Error::Ambiguous);
+    }
+    let credits = ledger::credits(tx, &bought.id.to_string()).await?;
+    let paid_minor = credits.iter().map(|(_, minor)| minor).sum();
+    let unused_minor = unused_minor(tx, bought.id, paid_minor).await?;
+    let minor = unused_minor - bought.refunded_minor;
+    if minor <= 0 { Err(Error::Exceeds { left_minor: 0 }) } else { Ok(minor) }
 }
 
 /// Takes an amount of a purchase back under this journal. Gives how much, and how much is left after it.

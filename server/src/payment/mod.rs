@@ -9,6 +9,7 @@ pub mod cashier;
 pub mod simulated;
 pub mod stripe;
 pub mod tax;
+pub mod unused;
 
 use std::future::Future;
 use std::pin::Pin;

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::page::{Asked, Page, Position};
 use super::plan::collection_of;
-use super::{Error, Tx, id, index, outbox, signed, unsigned};
+use super::{Error, Tx, country, id, index, outbox, signed, unsigned};
 use crate::license::calendar::Period;
 use crate::license::entitlement::{Billing, Quota};
 use crate::license::plan::{Kind, Scope};
@@ -48,6 +48,9 @@ pub(super) struct Row {
     preview_ms: Option<i64>,
     concurrent_views: Option<i64>,
     offline_ms: Option<i64>,
+    #[sqlx(flatten)]
+    countries: country::Columns,
+    breaks: Option<String>,
     created_at_ms: i64,
 }
 
@@ -100,6 +103,8 @@ impl TryFrom<Row> for Entitlement {
             preview_ms: row.preview_ms.map(unsigned),
             concurrent_views: row.concurrent_views.map(index).transpose()?,
             offline_ms: row.offline_ms.map(unsigned),
+            countries: row.countries.rule()?,
+            breaks: row.breaks.as_deref().map(super::plan::breaks).transpose()?,
             created_at_ms: row.created_at_ms,
         })
     }
@@ -109,14 +114,17 @@ impl TryFrom<Row> for Entitlement {
 pub async fn insert(tx: &mut Tx, entitlement: &Entitlement) -> Result<(), Error> {
     let collection = entitlement.scope.collection();
     let billing = entitlement.billing;
+    let countries = country::Columns::from(&entitlement.countries);
+    let breaks = entitlement.breaks.as_ref().map(super::plan::breaks_text).transpose()?;
     later!(
         tx,
         "insert into entitlements (id, account_id, title_id, plan_id, purchase_id, state, start_by_ms, \
          play_within_ms, play_until_ms, views_left, views_used, created_at_ms, kind, collection_id, tier, \
          valid_until_ms, period, anchor_ms, period_index, period_end_ms, grace_ms, renews, renew_at_ms, \
-         quota_titles, quota_used, preview_ms, concurrent_views, offline_ms, updated_at_ms) \
+         quota_titles, quota_used, preview_ms, concurrent_views, offline_ms, updated_at_ms, country_rule, countries, \
+         unknown_country_allowed, breaks) \
          values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, \
-         $22, $20, $23, $24, $25, $26, $27, $12)",
+         $22, $20, $23, $24, $25, $26, $27, $12, $28, $29, $30, $31)",
         entitlement.id.to_string(),
         entitlement.account_id.to_string(),
         entitlement.scope.title().map(|title| title.to_string()),
@@ -144,6 +152,10 @@ pub async fn insert(tx: &mut Tx, entitlement: &Entitlement) -> Result<(), Error>
         entitlement.preview_ms.map(signed),
         entitlement.concurrent_views.map(i64::from),
         entitlement.offline_ms.map(signed),
+        countries.country_rule,
+        countries.countries,
+        countries.unknown_country_allowed,
+        breaks,
     );
     Ok(())
 }

@@ -1,9 +1,12 @@
 //! The usage ledger: which epochs' keys were released to which view, and when.
 
-use matinee_protocol::id::{LicenseId, ViewId};
+use std::collections::BTreeMap;
+
+use matinee_protocol::id::{EntitlementId, LicenseId, ReleaseId, ViewId};
 use matinee_protocol::license::EpochRange;
 
-use super::{Error, Tx, unsigned};
+use super::{Error, Tx, id, unsigned};
+use crate::royalty::usage::Release;
 
 /// Keeps what a license releases.
 pub async fn insert(
@@ -27,6 +30,25 @@ pub async fn insert(
         );
     }
     Ok(())
+}
+
+/// Every key that an entitlement was given, by release.
+pub async fn of_entitlement(
+    tx: &mut Tx,
+    entitlement: EntitlementId,
+) -> Result<BTreeMap<ReleaseId, Vec<Release>>, Error> {
+    let rows: Vec<(String, i64, i64, i64, i64)> = on!(tx, |db| sqlx::query_as(
+        "select v.release_id, k.file, k.first_epoch, k.epochs, k.at_ms from key_releases k \
+         join views v on v.id = k.view_id where v.entitlement_id = $1"
+    )
+    .bind(entitlement.to_string())
+    .fetch_all(db)
+    .await)?;
+    let mut given: BTreeMap<ReleaseId, Vec<Release>> = BTreeMap::new();
+    for (release, file, first_epoch, epochs, at_ms) in rows {
+        given.entry(id(&release)?).or_default().push(Release { file, first_epoch, epochs, at_ms });
+    }
+    Ok(given)
 }
 
 /// Epochs released to a view since then.

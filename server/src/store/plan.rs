@@ -3,9 +3,10 @@
 use matinee_protocol::api::Money;
 use matinee_protocol::id::{CollectionId, PlanId, TitleId};
 
-use super::{Error, Tx, id, index, signed, unsigned};
+use super::{Error, Tx, country, id, index, signed, unsigned};
+use crate::license::breaks::Breaks;
 use crate::license::calendar::Period;
-use crate::license::plan::{Break, Kind, Renewal, Scope, Terms};
+use crate::license::plan::{Kind, Renewal, Scope, Terms};
 
 pub use crate::license::plan::Plan;
 
@@ -33,6 +34,8 @@ struct Row {
     breaks: Option<String>,
     concurrent_views: Option<i64>,
     offline_ms: Option<i64>,
+    #[sqlx(flatten)]
+    countries: country::Columns,
     created_at_ms: i64,
 }
 
@@ -61,8 +64,7 @@ impl Row {
             }
             Kind::Free => Terms::Free { guests: self.guests },
             Kind::AdSupported => {
-                let breaks: Vec<Break> =
-                    serde_json::from_str(self.breaks.as_deref().unwrap_or("[]")).map_err(|_| corrupt)?;
+                let breaks = breaks(self.breaks.as_deref().ok_or(corrupt)?)?;
                 Terms::AdSupported { guests: self.guests, breaks }
             }
             Kind::Preview => return Err(corrupt),
@@ -84,6 +86,7 @@ impl TryFrom<Row> for Plan {
             terms,
             concurrent_views: row.concurrent_views.map(index).transpose()?,
             offline_ms: row.offline_ms.map(unsigned),
+            countries: row.countries.rule()?,
             created_at_ms: row.created_at_ms,
         })
     }
@@ -94,6 +97,16 @@ pub(super) fn collection_of(collection: Option<String>, tier: Option<i64>) -> Re
     let Some(collection) = collection else { return Ok(None) };
     let tier = index(tier.ok_or(Error::Corrupt("tier"))?)?;
     Ok(Some(Scope::Collection { collection: id(&collection)?, tier }))
+}
+
+/// Breaks out of a column.
+pub(super) fn breaks(text: &str) -> Result<Breaks, Error> {
+    serde_json::from_str(text).map_err(|_| Error::Corrupt("breaks"))
+}
+
+/// Breaks as a column holds them.
+pub(super) fn breaks_text(breaks: &Breaks) -> Result<String, Error> {
+    serde_json::to_string(breaks).map_err(|_| Error::Corrupt("breaks"))
 }
 
 /// Adds a plan.
@@ -107,18 +120,19 @@ pub async fn insert(tx: &mut Tx, plan: &Plan) -> Result<(), Error> {
         _ => (None, None, None),
     };
     let renewal = plan.terms.renewal();
+    let countries = country::Columns::from(&plan.countries);
     let quota = if let Terms::Quota { titles, .. } = &plan.terms { Some(i64::from(*titles)) } else { None };
-    let breaks = if let Terms::AdSupported { breaks, .. } = &plan.terms {
-        Some(serde_json::to_string(breaks).map_err(|_| Error::Corrupt("breaks"))?)
-    } else {
-        None
+    let breaks = match &plan.terms {
+        Terms::AdSupported { breaks, .. } => Some(breaks_text(breaks)?),
+        _ => None,
     };
     on!(tx, |db| {
         sqlx::query(
         "insert into plans (id, title_id, kind, price_minor, currency, start_within_ms, play_within_ms, views, \
          created_at_ms, name, collection_id, tier, period, grace_ms, trial_ms, quota_titles, guests, breaks, \
-         concurrent_views, offline_ms) \
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)"
+         concurrent_views, offline_ms, country_rule, countries, unknown_country_allowed) \
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, \
+         $22, $23)"
     )
     .bind(plan.id.to_string())
     .bind(titles.first().map(TitleId::to_string))
@@ -140,6 +154,9 @@ pub async fn insert(tx: &mut Tx, plan: &Plan) -> Result<(), Error> {
     .bind(breaks.as_deref())
     .bind(plan.concurrent_views.map(i64::from))
     .bind(plan.offline_ms.map(signed))
+    .bind(countries.country_rule.as_deref())
+    .bind(countries.countries.as_deref())
+    .bind(countries.unknown_country_allowed)
     .execute(db)
     .await
     .map(drop)

@@ -1,20 +1,17 @@
 //! What the rules ask about a title, for one account: when, where and for whom it may be played.
 
-use std::str::FromStr as _;
-
 use matinee_protocol::id::{AccountId, EntitlementId, GroupId, ReleaseId, TitleId};
 
-use super::{Error, Tx, signed, unsigned};
+use super::{Error, Tx, country, signed, unsigned};
 use crate::license::decide::{Audience, Title};
-use crate::license::place::{Countries, Country};
+use crate::license::place::Countries;
 
 #[derive(sqlx::FromRow)]
 struct Row {
     available_from_ms: Option<i64>,
     available_until_ms: Option<i64>,
-    country_rule: Option<String>,
-    countries: Option<String>,
-    unknown_country_allowed: Option<bool>,
+    #[sqlx(flatten)]
+    countries: country::Columns,
     private: bool,
     member: bool,
     tier: Option<i64>,
@@ -65,7 +62,7 @@ pub async fn title_and_newest(
         id: title,
         available_from_ms: row.available_from_ms,
         available_until_ms: row.available_until_ms,
-        countries: countries(row.country_rule, row.countries, row.unknown_country_allowed)?,
+        countries: row.countries.rule()?,
         audience: match (row.private, row.member) {
             (false, _) => Audience::Everyone,
             (true, true) => Audience::Member,
@@ -75,20 +72,6 @@ pub async fn title_and_newest(
         counted: row.counted,
     };
     Ok(Some((title, newest)))
-}
-
-fn countries(rule: Option<String>, list: Option<String>, unknown: Option<bool>) -> Result<Countries, Error> {
-    let Some(rule) = rule else { return Ok(Countries::All) };
-    let list = list.unwrap_or_default();
-    let countries: Result<Vec<Country>, _> =
-        list.split(',').filter(|part| !part.is_empty()).map(Country::from_str).collect();
-    let countries = countries.map_err(|_| Error::Corrupt("countries"))?;
-    let unknown = unknown.unwrap_or(false);
-    match rule.as_str() {
-        "only" => Ok(Countries::Only { countries, unknown }),
-        "except" => Ok(Countries::Except { countries, unknown }),
-        _ => Err(Error::Corrupt("country rule")),
-    }
 }
 
 /// The rights of a title, as its publisher sets them.
@@ -104,37 +87,32 @@ pub struct Rights {
     pub preview_ms: Option<u64>,
     /// In which countries.
     pub countries: Countries,
+    /// What is shown in the breaks of ad-supported views; none is a plain card.
+    pub ad_clip_url: Option<String>,
 }
 
 /// Sets the rights of a title. False if there is no such title.
 pub async fn set(tx: &mut Tx, title: TitleId, rights: &Rights) -> Result<bool, Error> {
-    let (rule, list, unknown) = match &rights.countries {
-        Countries::All => (None, None, None),
-        Countries::Only { countries, unknown } => (Some("only"), Some(listed(countries)), Some(*unknown)),
-        Countries::Except { countries, unknown } => (Some("except"), Some(listed(countries)), Some(*unknown)),
-    };
+    let countries = country::Columns::from(&rights.countries);
     let changed = on!(tx, |db| {
         sqlx::query(
         "update titles set available_from_ms = $1, available_until_ms = $2, group_id = $3, preview_ms = $4, \
-         country_rule = $5, countries = $6, unknown_country_allowed = $7 where id = $8"
+         country_rule = $5, countries = $6, unknown_country_allowed = $7, ad_clip_url = $9 where id = $8"
     )
     .bind(rights.available_from_ms)
     .bind(rights.available_until_ms)
     .bind(rights.group.map(|group| group.to_string()))
     .bind(rights.preview_ms.map(signed))
-    .bind(rule)
-    .bind(list.as_deref())
-    .bind(unknown)
+    .bind(countries.country_rule.as_deref())
+    .bind(countries.countries.as_deref())
+    .bind(countries.unknown_country_allowed)
     .bind(title.to_string())
+    .bind(rights.ad_clip_url.as_deref())
     .execute(db)
     .await?
     .rows_affected()
     });
     Ok(changed == 1)
-}
-
-fn listed(countries: &[Country]) -> String {
-    countries.iter().map(Country::to_string).collect::<Vec<_>>().join(",")
 }
 
 /// How much of a title is free, from its beginning.
@@ -145,4 +123,14 @@ pub async fn preview_ms(tx: &mut Tx, title: TitleId) -> Result<Option<u64>, Erro
             .fetch_optional(db)
             .await)?;
     Ok(row.and_then(|(preview,)| preview).map(unsigned))
+}
+
+/// What is shown in the breaks of a title's ad-supported views.
+pub async fn ad_clip_url(tx: &mut Tx, title: TitleId) -> Result<Option<String>, Error> {
+    let row: Option<(Option<String>,)> =
+        on!(tx, |db| sqlx::query_as("select ad_clip_url from titles where id = $1")
+            .bind(title.to_string())
+            .fetch_optional(db)
+            .await)?;
+    Ok(row.and_then(|(url,)| url))
 }

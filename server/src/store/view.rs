@@ -2,7 +2,7 @@
 
 use matinee_protocol::id::{AccountId, EntitlementId, ReleaseId, Thumbprint, TitleId, ViewId};
 
-use super::{Error, Tx, id, unsigned};
+use super::{Error, Tx, country, id, unsigned};
 
 pub use crate::license::view::{State, View};
 
@@ -44,6 +44,27 @@ struct Row {
     valid_until_ms: Option<i64>,
     available_until_ms: Option<i64>,
     preview_ms: Option<i64>,
+    plan_country_rule: Option<String>,
+    plan_countries: Option<String>,
+    plan_unknown_country_allowed: Option<bool>,
+    #[sqlx(flatten)]
+    title_countries: country::Columns,
+    breaks: Option<String>,
+}
+
+/// Reads views with what their entitlements and titles say now.
+macro_rules! select {
+    ($condition:literal) => {
+        concat!(
+            "select v.id, v.entitlement_id, v.account_id, v.title_id, v.release_id, v.jkt, v.agreement_key, v.state, \
+             v.opened_at_ms, v.last_seen_at_ms, e.play_until_ms, e.valid_until_ms, e.preview_ms, t.available_until_ms, \
+             e.country_rule as plan_country_rule, e.countries as plan_countries, \
+             e.unknown_country_allowed as plan_unknown_country_allowed, \
+             t.country_rule, t.countries, t.unknown_country_allowed, e.breaks \
+             from views v join entitlements e on e.id = v.entitlement_id join titles t on t.id = v.title_id where ",
+            $condition
+        )
+    };
 }
 
 impl TryFrom<Row> for View {
@@ -65,6 +86,14 @@ impl TryFrom<Row> for View {
             valid_until_ms: row.valid_until_ms,
             available_until_ms: row.available_until_ms,
             preview_ms: row.preview_ms.map(unsigned),
+            plan_countries: country::Columns {
+                country_rule: row.plan_country_rule,
+                countries: row.plan_countries,
+                unknown_country_allowed: row.plan_unknown_country_allowed,
+            }
+            .rule()?,
+            title_countries: row.title_countries.rule()?,
+            breaks: row.breaks.as_deref().map(super::plan::breaks).transpose()?,
         })
     }
 }
@@ -92,19 +121,33 @@ pub async fn open(tx: &mut Tx, view: &NewView, now_ms: i64) -> Result<bool, Erro
     Ok(inserted == 1)
 }
 
+/// Writes down the view that a lease counts as: it is over from its beginning, and never plays.
+pub async fn insert_leased(tx: &mut Tx, view: &NewView, now_ms: i64) -> Result<(), Error> {
+    on!(tx, |db| {
+        sqlx::query(
+        "insert into views (id, entitlement_id, account_id, release_id, jkt, agreement_key, state, opened_at_ms, \
+         last_seen_at_ms, title_id, ended_at_ms, end_reason) \
+         values ($1, $2, $3, $4, $5, $6, 'ended', $7, $7, $8, $7, 'leased')"
+    )
+    .bind(view.id.to_string())
+    .bind(view.entitlement_id.to_string())
+    .bind(view.account_id.to_string())
+    .bind(view.release_id.to_string())
+    .bind(view.device.to_string())
+    .bind(view.agreement_key.as_slice())
+    .bind(now_ms)
+    .bind(view.title_id.to_string())
+    .execute(db)
+    .await
+    .map(drop)
+    })?;
+    Ok(())
+}
+
 /// The view with this id.
 pub async fn by_id(tx: &mut Tx, view: ViewId) -> Result<Option<View>, Error> {
-    let row: Option<Row> = on!(tx, |db| {
-        sqlx::query_as(
-        "select v.id, v.entitlement_id, v.account_id, v.title_id, v.release_id, v.jkt, v.agreement_key, v.state, \
-         v.opened_at_ms, v.last_seen_at_ms, e.play_until_ms, e.valid_until_ms, e.preview_ms, t.available_until_ms \
-         from views v join entitlements e on e.id = v.entitlement_id join titles t on t.id = v.title_id \
-         where v.id = $1"
-    )
-    .bind(view.to_string())
-    .fetch_optional(db)
-    .await
-    })?;
+    let row: Option<Row> =
+        on!(tx, |db| sqlx::query_as(select!("v.id = $1")).bind(view.to_string()).fetch_optional(db).await)?;
     row.map(View::try_from).transpose()
 }
 
@@ -116,17 +159,14 @@ pub async fn active_on(
     title: TitleId,
 ) -> Result<Option<View>, Error> {
     let row: Option<Row> = on!(tx, |db| {
-        sqlx::query_as(
-        "select v.id, v.entitlement_id, v.account_id, v.title_id, v.release_id, v.jkt, v.agreement_key, v.state, \
-         v.opened_at_ms, v.last_seen_at_ms, e.play_until_ms, e.valid_until_ms, e.preview_ms, t.available_until_ms \
-         from views v join entitlements e on e.id = v.entitlement_id join titles t on t.id = v.title_id \
-         where v.entitlement_id = $1 and v.jkt = $2 and v.title_id = $3 and v.state = 'active'"
-    )
-    .bind(entitlement.to_string())
-    .bind(device.to_string())
-    .bind(title.to_string())
-    .fetch_optional(db)
-    .await
+        sqlx::query_as(select!(
+            "v.entitlement_id = $1 and v.jkt = $2 and v.title_id = $3 and v.state = 'active'"
+        ))
+        .bind(entitlement.to_string())
+        .bind(device.to_string())
+        .bind(title.to_string())
+        .fetch_optional(db)
+        .await
     })?;
     row.map(View::try_from).transpose()
 }

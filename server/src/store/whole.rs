@@ -46,6 +46,8 @@ pub const EXPORTED: &[(&str, &str)] = &[
         "select id, entitlement_id, release_id, jkt, state, opened_at_ms, last_seen_at_ms, ended_at_ms, end_reason \
          from views where account_id = $1",
     ),
+    ("view_breaks", "select b.* from view_breaks b join views v on v.id = b.view_id where v.account_id = $1"),
+    ("leases", "select * from leases where account_id = $1 order by issued_at_ms, id"),
     ("carries", "select * from carries where account_id = $1"),
     (
         "key_releases",

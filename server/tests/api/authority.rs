@@ -10,7 +10,7 @@ use crate::bench::{Bench, Device, opening};
 fn filled(path: &str) -> String {
     let id = "0190d9e4-0000-7000-8000-000000000000";
     let parts = path.split('/').map(|part| match part {
-        "{file}" | "{page}" => "0",
+        "{file}" | "{page}" | "{break}" => "0",
         part if part.starts_with('{') => id,
         part => part,
     });

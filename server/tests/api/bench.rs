@@ -1,9 +1,11 @@
 //! A server in process, on a clock that the test moves, with a film for rent.
 
+use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 
 use axum::Router;
 use axum::body::Body;
+use axum::extract::ConnectInfo;
 use axum::http::{HeaderMap, Request, StatusCode};
 use matinee_protocol::api::{Money, Opening};
 use matinee_protocol::device::SigningKey;
@@ -90,9 +92,16 @@ pub struct Call<'a> {
     path: String,
     headers: Vec<(&'static str, String)>,
     body: Vec<u8>,
+    from: Option<SocketAddr>,
 }
 
 impl<'a> Call<'a> {
+    /// Where it comes from, as the server sees it.
+    pub fn from(mut self, address: &str) -> Self {
+        self.from = Some(SocketAddr::new(address.parse().unwrap(), 4711));
+        self
+    }
+
     pub fn header(mut self, name: &'static str, value: impl Into<String>) -> Self {
         self.headers.push((name, value.into()));
         self
@@ -140,7 +149,10 @@ impl<'a> Call<'a> {
         for (name, value) in &self.headers {
             request = request.header(*name, value);
         }
-        let request = request.body(Body::from(self.body)).unwrap();
+        let mut request = request.body(Body::from(self.body)).unwrap();
+        if let Some(from) = self.from {
+            request.extensions_mut().insert(ConnectInfo(from));
+        }
         let response = self.bench.router.clone().oneshot(request).await.unwrap();
         let (parts, body) = response.into_parts();
         // The film's objects are not there: a body that breaks off says nothing.
@@ -286,7 +298,7 @@ impl Bench {
     }
 
     pub fn call(&self, method: &'static str, path: impl Into<String>) -> Call<'_> {
-        Call { bench: self, method, path: path.into(), headers: Vec::new(), body: Vec::new() }
+        Call { bench: self, method, path: path.into(), headers: Vec::new(), body: Vec::new(), from: None }
     }
 
     pub fn get(&self, path: impl Into<String>) -> Call<'_> {

@@ -10,9 +10,12 @@ mod account;
 mod authenticator;
 mod authority;
 mod bench;
+mod breaks;
 mod catalogue;
 mod closure;
+mod country;
 mod integrator;
+mod lease;
 mod login;
 mod manners;
 mod money;
@@ -90,4 +93,13 @@ over_both! {
     passkey::a_counter_that_goes_back_is_refused(crate::passkey::patient());
     passkey::an_account_is_opened_with_a_passkey_alone(crate::passkey::patient());
     passkey::only_a_fresh_login_changes_how_one_signs_in(crate::passkey::patient());
+    breaks::keys_behind_a_break_wait_for_it(crate::policy::open());
+    breaks::all_that_a_seek_skips_is_shown_where_the_plan_says_so(crate::policy::open());
+    breaks::breaks_are_shown_one_after_the_other(crate::policy::open());
+    refund::what_was_not_used_is_given_back(crate::policy::open());
+    lease::a_lease_holds_every_key_for_its_time(crate::policy::open());
+    lease::a_lease_counts_as_a_view_and_ends_with_its_right(crate::policy::open());
+    lease::leases_are_counted_whoever_races(crate::policy::open());
+    country::a_title_plays_in_its_countries(crate::country::behind_a_proxy("deny"));
+    country::unknown_places_have_a_rule_of_their_own(crate::country::behind_a_proxy("allow"));
 }

@@ -112,3 +112,47 @@ async fn a_refund_ends_the_view_unless_it_is_a_part_that_is_kept() {
     assert_eq!(wallet["account"]["wallet"]["minor"], 1000);
     bench.balance().await;
 }
+
+pub async fn what_was_not_used_is_given_back(bench: &Bench) {
+    let operator = bench.login("op@example.org", &[Role::Operator]).await;
+    let ana = bench.viewer("ana@example.org").await;
+    let mut bought = Vec::new();
+    for key in ["a", "b", "c"] {
+        bought.push(buy(bench, &ana, key, json!({})).await);
+    }
+    let refund = |of: &Value, extra: Value| {
+        let mut body = json!({ "reason": "it rained", "prorated": true });
+        body.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
+        let path = format!("/v1/purchases/{}/refund", of["purchase"]["id"].as_str().unwrap());
+        let key = hex::encode(matinee_server::random::bytes::<8>());
+        bench.post(path, &body).bearer(&operator).key(&key).send()
+    };
+    // Of ten epochs, three came with the opening and two more with the next license; asked for again, they are no more.
+    let id = bought[0]["entitlement"]["id"].as_str().unwrap().parse().unwrap();
+    let phone = Device::new(1);
+    let view = opening(&bench.open(&ana, id, &phone).await.expect(201));
+    for epoch in [2, 2, 0] {
+        bench.license(view.view, &view.view_token, &phone, epoch).await.expect(200);
+    }
+    for extra in [json!({ "keep": true }), json!({ "amount_minor": 5 })] {
+        assert_eq!(refund(&bought[0], extra).await.expect(422).code(), "refund_not_prorated");
+    }
+    let made = refund(&bought[0], json!({})).await.expect(201).json();
+    assert_eq!(made["refund"]["amount"]["minor"], 25);
+    let over = bench.license(view.view, &view.view_token, &phone, 5).await.expect(403);
+    assert_eq!(over.code(), "entitlement_revoked");
+    assert_eq!(refund(&bought[0], json!({})).await.expect(422).code(), "refund_out_of_range", "once");
+    // Not used at all; and a part given back before is not given twice.
+    assert_eq!(refund(&bought[1], json!({})).await.expect(201).json()["refund"]["amount"]["minor"], 50);
+    let part = json!({ "prorated": false, "amount_minor": 20, "keep": true });
+    refund(&bought[2], part).await.expect(201);
+    assert_eq!(refund(&bought[2], json!({})).await.expect(201).json()["refund"]["amount"]["minor"], 30);
+    // What is paid for by the period.
+    let path = format!("/v1/titles/{}/plans", bench.title);
+    let body =
+        json!({ "kind": "subscription", "price": { "minor": 100, "currency": "USD" }, "period": "month" });
+    let monthly = crate::terms::plan(bench, &path, body).await;
+    let monthly = crate::terms::buy(bench, &ana, json!({ "plan": monthly })).await.expect(201).json();
+    assert_eq!(refund(&monthly, json!({})).await.expect(422).code(), "refund_not_prorated");
+    bench.balance().await;
+}

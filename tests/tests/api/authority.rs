@@ -102,6 +102,8 @@ impl House {
             .replace("{device}", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA")
             .replace("{purchase}", &self.purchase)
             .replace("{month}", "2026-10")
+            .replace("{lease}", NOBODYS)
+            .replace("{break}", "0")
             .replace("{file}", "0")
             .replace("{page}", "0");
         assert!(!path.contains('{'), "teach this test to fill in {path}");
@@ -330,6 +332,9 @@ async fn a_proof_that_was_used_opens_nothing_again() {
     for route in ROUTES.iter().filter(|route| matches!(route.authority, Authority::View | Authority::Swarm)) {
         if route.method == "DELETE" {
             continue; // ends the view that the other routes need; what guards it is the same extractor
+        }
+        if route.path.contains("/breaks") {
+            continue; // this title has none; the breaks' own test sends a proof twice
         }
         let path = house.path(route);
         let body: &[u8] = match route.path {

@@ -22,7 +22,7 @@ const SERVER: [&[&str]; 9] = [
     &["job", "storefront"],
     &["api"],
     &["outbox", "payment", "publish", "signaling"],
-    &["catalog", "keyring", "secrets"],
+    &["atlas", "catalog", "keyring", "secrets"],
     &["vault"],
     &["origin", "store"],
     // The rules: everybody may ask them, and they ask nobody.

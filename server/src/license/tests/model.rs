@@ -36,6 +36,8 @@ struct World {
     scope: Scope,
     policy: Policy,
     own_limit: Option<u32>,
+    /// Whether the plan is for everywhere but France, and leaves unknown places to the operator.
+    not_in_france: bool,
 }
 
 fn id(title: usize) -> TitleId {
@@ -52,7 +54,8 @@ fn title(index: usize, member: bool, counted: bool) -> Title {
         }
         2 => {
             title.audience = if member { Audience::Member } else { Audience::Outsider };
-            title.countries = Countries::Only { countries: vec!["DE".parse().unwrap()], unknown: false };
+            title.countries =
+                Countries::Only { countries: vec!["DE".parse().unwrap()], unknown: Some(false) };
             title.tier = None;
         }
         3 => title.tier = Some(2),
@@ -195,12 +198,21 @@ impl Model<'_> {
             1 if now_ms >= BOUGHT_MS + 50 * DAY_MS => return Err(Refusal::NoLongerAvailable),
             1 => until_ms = until_ms.min(BOUGHT_MS + 50 * DAY_MS),
             2 if !member => return Err(Refusal::GroupRequired),
-            2 => match place.map(|place| place.to_string()).as_deref() {
+            _ => {}
+        }
+        match place.map(|place| place.to_string()).as_deref() {
+            Some("FR") if self.world.not_in_france => return Err(Refusal::CountryNotAllowed),
+            None if self.world.not_in_france && !self.world.policy.unknown_country_allowed => {
+                return Err(Refusal::CountryUnknown);
+            }
+            _ => {}
+        }
+        if wanted == 2 {
+            match place.map(|place| place.to_string()).as_deref() {
                 None => return Err(Refusal::CountryUnknown),
                 Some("DE") => {}
                 Some(_) => return Err(Refusal::CountryNotAllowed),
-            },
-            _ => {}
+            }
         }
         let counted = self.counted_titles();
         let mut counts_title = false;
@@ -243,6 +255,10 @@ impl Kept {
         let plan_id = PlanId::from_bytes([5; 16]);
         let plan = Plan {
             concurrent_views: world.own_limit,
+            countries: match world.not_in_france {
+                true => Countries::Except { countries: vec!["FR".parse().unwrap()], unknown: None },
+                false => Countries::All,
+            },
             ..Plan::of_title(plan_id, TITLE, price, world.terms.clone(), BOUGHT_MS)
         };
         let ids = (EntitlementId::from_bytes([1; 16]), AccountId::from_bytes([2; 16]));
@@ -356,13 +372,18 @@ fn worlds() -> impl Strategy<Value = World> {
     ];
     let at_limit = prop_oneof![Just(AtLimit::Refuse), Just(AtLimit::StopOldest), Just(AtLimit::StopNewest)];
     let limit = || proptest::option::of(1..4_u32);
-    (terms, any::<bool>(), scope, limit(), limit(), at_limit, limit()).prop_map(
-        |(terms, trial, scope, devices_max, concurrent_views_max, at_limit, own_limit)| World {
-            terms,
-            trial,
-            scope,
-            policy: Policy { devices_max, concurrent_views_max, at_limit },
-            own_limit,
+    let places = (any::<bool>(), any::<bool>());
+    (terms, any::<bool>(), scope, limit(), limit(), at_limit, limit(), places).prop_map(
+        |(terms, trial, scope, devices_max, concurrent_views_max, at_limit, own_limit, places)| {
+            let (not_in_france, unknown_country_allowed) = places;
+            let policy = Policy {
+                devices_max,
+                concurrent_views_max,
+                at_limit,
+                unknown_country_allowed,
+                ..Policy::default()
+            };
+            World { terms, trial, scope, policy, own_limit, not_in_france }
         },
     )
 }

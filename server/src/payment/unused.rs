@@ -1,0 +1,49 @@
+//! The part of a price that was not used, by the keys that were released for it.
+
+use matinee_protocol::id::PurchaseId;
+
+use super::back::Error;
+use crate::license::epochs::epochs_of;
+use crate::license::prorate::refund_minor;
+use crate::royalty::usage::usage;
+use crate::store::{self, Tx, entitlement, key_release, release};
+
+/// How many epochs of how many: of everything that a purchase gave.
+///
+/// Of each title the release counts of which the greatest part was used, or the newest if none was. What was bought by the
+/// period is not used up by keys.
+async fn used_of_all(tx: &mut Tx, purchase: PurchaseId) -> Result<(u64, u64), Error> {
+    let (mut used, mut all) = (0, 0);
+    for given in entitlement::by_purchase(tx, purchase).await? {
+        let found = entitlement::by_id(tx, given).await?;
+        let found = found.ok_or(store::Error::Corrupt("a purchase without what it gave"))?;
+        let title = found.scope.title().filter(|_| found.billing.is_none()).ok_or(Error::NotByUse)?;
+        let mut most = (0, 0);
+        for (played, keys) in key_release::of_entitlement(tx, given).await? {
+            let part = (usage(keys, i64::MIN).epochs, epochs(tx, played).await?);
+            // a/b < c/d, without fractions.
+            if u128::from(most.0) * u128::from(part.1) <= u128::from(part.0) * u128::from(most.1.max(1)) {
+                most = part;
+            }
+        }
+        if most.1 == 0
+            && let Some(newest) = release::latest_published_id(tx, title).await?
+        {
+            most = (0, epochs(tx, newest).await?);
+        }
+        used += most.0;
+        all += most.1;
+    }
+    Ok((used, all))
+}
+
+async fn epochs(tx: &mut Tx, of: matinee_protocol::id::ReleaseId) -> Result<u64, Error> {
+    let files = release::files(tx, of).await?;
+    Ok(files.iter().map(|file| u64::from(epochs_of(file.size_bytes, file.epoch_chunks))).sum())
+}
+
+/// The unused part of what was paid, rounded in the viewer's favor.
+pub async fn unused_minor(tx: &mut Tx, purchase: PurchaseId, paid_minor: i64) -> Result<i64, Error> {
+    let (used, all) = used_of_all(tx, purchase).await?;
+    Ok(refund_minor(paid_minor, used, all))
+}
