@@ -8,6 +8,7 @@ pub mod cli;
 pub mod clock;
 pub mod device;
 pub mod gateway;
+pub mod lease;
 pub mod net;
 pub mod opened;
 pub mod state;

@@ -16,6 +16,7 @@ use tokio::time::timeout;
 
 use crate::banned::Banned;
 use crate::gateway::{FileAbout, Library, ReadError, Reader};
+use crate::lease;
 use crate::net::api::{self, Api};
 use crate::net::keyring::{self, KeyRing};
 use crate::net::membership::Membership;
@@ -23,6 +24,8 @@ use crate::net::origin::Origin;
 use crate::net::swarm::{End, Parts, ReaderNumber, Swarm};
 use crate::net::webrtc::{Endpoint, Settings, Turn};
 use crate::storage::{self, Cache, Pin, Shelf};
+
+pub mod offline;
 
 /// Consumption speed of a file whose duration is not known.
 const BYTES_PER_S_UNKNOWN: u64 = 1_000_000;
@@ -56,6 +59,14 @@ pub enum Error {
     /// The first license.
     #[error(transparent)]
     Keys(#[from] keyring::Error),
+    /// A lease that does not play.
+    #[error(transparent)]
+    Lease(#[from] lease::Error),
+    /// A leased release that was not fetched.
+    #[error(
+        "the leased release is not in the cache; run matinee-peer lease take while the server can be reached"
+    )]
+    NotHere,
 }
 
 /// How to use a release.

@@ -134,6 +134,32 @@ impl StateDir {
         write_private(&path, &text).map_err(|source| Error::Io { path, source })
     }
 
+    /// The names of the folder's files that begin so.
+    ///
+    /// # Errors
+    /// The folder cannot be read.
+    pub fn names(&self, prefix: &str) -> Result<Vec<String>, Error> {
+        let failed = |source| Error::Io { path: self.root.clone(), source };
+        let mut names = Vec::new();
+        for entry in fs::read_dir(&self.root).map_err(failed)? {
+            let name = entry.map_err(failed)?.file_name();
+            names.extend(name.into_string().ok().filter(|name| name.starts_with(prefix)));
+        }
+        Ok(names)
+    }
+
+    /// Removes a file of the folder, if it is there.
+    ///
+    /// # Errors
+    /// It cannot be removed.
+    pub fn remove(&self, name: &str) -> Result<(), Error> {
+        let path = self.root.join(name);
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(Error::Io { path, source: error }),
+            _ => Ok(()),
+        }
+    }
+
     /// Servers and sign-ins; empty when there was none yet.
     ///
     /// # Errors

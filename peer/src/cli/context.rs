@@ -59,15 +59,19 @@ impl Context {
 
     /// A client of that server with a sign-in.
     pub(super) fn signed_in(&self) -> Result<Api, Failure> {
-        let server = self.server()?;
-        let kept = self.state.servers()?.servers.get(&server).map(|kept| kept.session_token.clone());
+        self.signed_in_at(&self.server()?)
+    }
+
+    /// A client of the server at `url` with a sign-in.
+    pub(super) fn signed_in_at(&self, server: &str) -> Result<Api, Failure> {
+        let kept = self.state.servers()?.servers.get(server).map(|kept| kept.session_token.clone());
         let session = kept.ok_or_else(|| {
             Failure::other(
                 "sign_in_missing",
                 &format!("not signed in at {server}; run matinee-peer login {server}"),
             )
         })?;
-        self.api_at(&server, Some(session))
+        self.api_at(server, Some(session))
     }
 
     /// How to use releases, with the cache taken for this process.

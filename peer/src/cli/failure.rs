@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use crate::gateway::ReadError;
 use crate::net::api;
 use crate::net::swarm::End;
-use crate::{device, opened, state, storage};
+use crate::{device, lease, opened, state, storage};
 
 /// Exit statuses, besides 0 for success.
 const EXIT_FAILURE: u8 = 1;
@@ -115,6 +115,15 @@ impl From<storage::Error> for Failure {
     }
 }
 
+impl From<lease::Error> for Failure {
+    fn from(error: lease::Error) -> Self {
+        match error {
+            lease::Error::State(error) => error.into(),
+            error => Self::not_entitled(error.code(), &error.to_string()),
+        }
+    }
+}
+
 impl From<opened::Error> for Failure {
     fn from(error: opened::Error) -> Self {
         match error {
@@ -122,6 +131,8 @@ impl From<opened::Error> for Failure {
             opened::Error::Storage(error) => error.into(),
             opened::Error::Keys(crate::net::keyring::Error::Api(error)) => error.into(),
             opened::Error::Keys(error) => Self::not_entitled(error.code(), &error.to_string()),
+            opened::Error::Lease(error) => error.into(),
+            error @ opened::Error::NotHere => Self::other("release_not_here", &error.to_string()),
             opened::Error::Manifest(error) => Self::other("manifest_refused", &error.to_string()),
             error @ opened::Error::OtherRelease => Self::other("manifest_refused", &error.to_string()),
             opened::Error::Transport(error) => Self::other("transport", &error.to_string()),

@@ -1,6 +1,6 @@
 //! From what a person types to a title, an entitlement, an opening.
 
-use matinee_protocol::api::{EntitlementSummary, Opening, TitleSummary};
+use matinee_protocol::api::{EntitlementSummary, LeaseAnswer, Opening, TitleSummary};
 use matinee_protocol::id::TitleId;
 
 use super::failure::Failure;
@@ -41,6 +41,38 @@ pub(super) async fn title(api: &Api, named: &str) -> Result<TitleSummary, Failur
 
 /// Opens a view of a title on the best entitlement, or goes on with the one that is open.
 pub(super) async fn open_view(api: &Api, title: &TitleSummary) -> Result<Opening, Failure> {
+    let mut refused = None;
+    for entitlement in usable(api, title).await? {
+        match api.open_view(entitlement.id, title.id).await {
+            Ok(opening) => return Ok(opening),
+            Err(error) if error.is_transient() => return Err(error.into()),
+            Err(error) => refused = Some(error),
+        }
+    }
+    Err(refused.map_or_else(|| missing(title), Into::into))
+}
+
+/// Takes a lease of a title on the best entitlement that leases, or renews the one that is out.
+pub(super) async fn lease(api: &Api, title: &TitleSummary) -> Result<LeaseAnswer, Failure> {
+    let mut refused = None;
+    for entitlement in usable(api, title).await? {
+        match api.take_lease(entitlement.id, title.id).await {
+            Ok(answer) => return Ok(answer),
+            Err(error) if error.is_transient() => return Err(error.into()),
+            Err(error) => refused = Some(error),
+        }
+    }
+    Err(refused.map_or_else(|| missing(title), Into::into))
+}
+
+fn missing(title: &TitleSummary) -> Failure {
+    let name = one_line(&title.name);
+    let detail = format!("this account may not play {name}; run matinee-peer buy {}", title.id);
+    Failure::not_entitled("entitlement_missing", &detail)
+}
+
+/// The entitlements that a title may be played on, the best in front.
+async fn usable(api: &Api, title: &TitleSummary) -> Result<Vec<EntitlementSummary>, Failure> {
     let mut usable: Vec<EntitlementSummary> = api.entitlements().await?;
     usable.retain(|entitlement| {
         // Whether a collection has the title is the server's to say.
@@ -51,20 +83,5 @@ pub(super) async fn open_view(api: &Api, title: &TitleSummary) -> Result<Opening
     usable.sort_by_key(|entitlement| {
         (entitlement.kind == "preview", entitlement.title.is_none(), entitlement.status != "active")
     });
-    let mut refused = None;
-    for entitlement in usable {
-        match api.open_view(entitlement.id, title.id).await {
-            Ok(opening) => return Ok(opening),
-            Err(error) if error.is_transient() => return Err(error.into()),
-            Err(error) => refused = Some(error),
-        }
-    }
-    match refused {
-        Some(error) => Err(error.into()),
-        None => {
-            let name = one_line(&title.name);
-            let detail = format!("this account may not play {name}; run matinee-peer buy {}", title.id);
-            Err(Failure::not_entitled("entitlement_missing", &detail))
-        }
-    }
+    Ok(usable)
 }

@@ -13,6 +13,7 @@ mod context;
 mod failure;
 mod figures;
 mod get;
+mod lease;
 mod login;
 mod logout;
 mod lookup;
@@ -111,6 +112,8 @@ enum Command {
     Get(get::Get),
     /// Play a title while it arrives
     Play(play::Play),
+    /// Keep titles for playing without the server
+    Lease(lease::Lease),
     /// Show sign-in, device and cache
     Status(status::Status),
 }
@@ -145,6 +148,7 @@ async fn run(line: Line, output: &Output) -> Result<(), Failure> {
         Command::Seed(command) => command.run(&context, output).await,
         Command::Get(command) => command.run(&context, output).await,
         Command::Play(command) => command.run(&context, output).await,
+        Command::Lease(command) => command.run(&context, output).await,
         Command::Status(command) => command.run(&context, output).await,
     }
 }

@@ -16,9 +16,12 @@ use tokio::time::timeout;
 use super::context::{Context, FAREWELL_WAIT, interrupted};
 use super::failure::Failure;
 use super::output::{Output, one_line};
-use super::{Joining, figures, lookup};
+use super::{Joining, figures, lease, lookup};
 use crate::gateway::Gateway;
+use crate::lease::Kept;
+use crate::opened::offline::{OfflineRelease, OneLease};
 use crate::opened::{OneRelease, OpenedRelease};
+use crate::storage::Cache;
 
 /// How long the first chunks are fetched before a player has asked for them.
 const WARM_UP: Duration = Duration::from_secs(30);
@@ -39,6 +42,9 @@ pub(super) struct Play {
     /// Port of the gateway on 127.0.0.1 [default: any]
     #[arg(long, default_value_t = 0)]
     port: u16,
+    /// Play what was leased, without the server; also done when it cannot be reached
+    #[arg(long)]
+    offline: bool,
     #[command(flatten)]
     joining: Joining,
 }
@@ -58,10 +64,20 @@ enum Player {
 
 impl Play {
     pub(super) async fn run(self, context: &Context, output: &Output) -> Result<(), Failure> {
+        if self.offline {
+            let kept = lease::find(&self.title, context)?.ok_or_else(|| lease::missing(&self.title))?;
+            return self.offline(kept, context, *output).await;
+        }
         let api = context.signed_in()?;
         let program = self.player.find()?;
+        let title = match lookup::title(&api, &self.title).await {
+            Err(failure) if failure.code == "network" => match lease::find(&self.title, context)? {
+                Some(kept) => return self.offline(kept, context, *output).await,
+                None => return Err(failure),
+            },
+            title => title?,
+        };
         let options = context.options(&self.joining, false, Want::Nothing)?;
-        let title = lookup::title(&api, &self.title).await?;
         let opening = lookup::open_view(&api, &title).await?;
         let release = OpenedRelease::start(api, opening, &options).await?;
         let file = self.choose(release.manifest())?;
@@ -94,6 +110,34 @@ impl Play {
         gateway.stop();
         // The view stays open, so that play can go on where it was within the same window.
         let _ = timeout(FAREWELL_WAIT, release.swarm().leave()).await;
+        played
+    }
+
+    /// Plays a lease out of the cache.
+    async fn offline(&self, kept: Kept, context: &Context, output: Output) -> Result<(), Failure> {
+        let program = self.player.find()?;
+        let cache = Cache::open(&context.state.cache(), self.joining.cache_bytes)?;
+        let release = OfflineRelease::open(&context.state, Arc::clone(&context.device), &cache, kept)?;
+        let manifest = Arc::clone(release.manifest());
+        let file = self.choose(&manifest)?;
+        let gateway = Gateway::start(Arc::new(OneLease(Arc::clone(&release))), self.port).await;
+        let gateway = gateway.map_err(|error| {
+            Failure::other("gateway_port", &format!("cannot listen on 127.0.0.1:{}: {error}", self.port))
+        })?;
+        let name = manifest.files.get(file as usize).map_or("", |about| about.name.as_str());
+        let url = gateway.url(manifest.release, FileIndex(file), name);
+        let fields = json!({
+            "command": "play", "release": manifest.release, "title": manifest.title, "file": file, "url": url,
+            "offline": true,
+        });
+        output.event("ready", fields, &format!("{} plays offline at\n{url}", one_line(&manifest.title)));
+        let player = program.map(|program| start(program, &url, output)).transpose()?;
+        let played = tokio::select! {
+            () = interrupted() => Ok(()),
+            ended = ended(player) => ended,
+        };
+        gateway.stop();
+        release.note()?;
         played
     }
 

@@ -9,11 +9,11 @@ use std::time::Duration;
 use backon::{ExponentialBuilder, Retryable as _};
 use bytes::{Bytes, BytesMut};
 use matinee_protocol::api::{
-    AccountSummary, EntitlementSummary, LicenseAnswer, LicenseRequest, OpenViewRequest, Opening, Problem,
-    PurchaseAnswer, Renewal, TitleSummary,
+    AccountSummary, EntitlementSummary, LeaseAnswer, LeaseRequest, LicenseAnswer, LicenseRequest,
+    OpenViewRequest, Opening, Problem, PurchaseAnswer, Renewal, TitleSummary,
 };
 use matinee_protocol::encoding::b64u;
-use matinee_protocol::id::{EntitlementId, PlanId, ReleaseId, TitleId, ViewId};
+use matinee_protocol::id::{EntitlementId, LeaseId, PlanId, ReleaseId, TitleId, ViewId};
 use matinee_protocol::jws::KeySet;
 use matinee_protocol::license::License;
 use reqwest::{Method, RequestBuilder, Response, StatusCode, header};
@@ -291,6 +291,27 @@ impl Api {
         let body = OpenViewRequest { entitlement, title: Some(title), agreement_key };
         let key = idempotency_key();
         self.json(Method::POST, "/v1/views", Authority::SessionAndProof, Some(&body), Some(&key)).await
+    }
+
+    /// Takes a lease on this device, or renews the one that it has.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn take_lease(&self, entitlement: EntitlementId, title: TitleId) -> Result<LeaseAnswer, Error> {
+        let path = format!("/v1/entitlements/{entitlement}/leases");
+        let agreement_key = b64u(&self.prover.device().agreement().public());
+        let body = LeaseRequest { title: Some(title), agreement_key };
+        let key = idempotency_key();
+        self.json(Method::POST, &path, Authority::SessionAndProof, Some(&body), Some(&key)).await
+    }
+
+    /// Gives a lease back.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn return_lease(&self, lease: LeaseId) -> Result<(), Error> {
+        let path = format!("/v1/leases/{lease}");
+        self.send(Method::DELETE, &path, Authority::SessionAndProof, None, None).await.map(drop)
     }
 
     /// Opens a carry: membership without keys.

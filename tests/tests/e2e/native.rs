@@ -116,3 +116,82 @@ fn anywhere_in(folder: &std::path::Path, needle: &[u8]) -> bool {
         bytes.windows(needle.len()).any(|window| window == needle)
     })
 }
+
+#[tokio::test]
+async fn a_lease_plays_while_no_server_is_there() {
+    let mut deployment = Deployment::start().await;
+    let film = film::timecoded(20);
+    let published = deployment.publish("Holiday film", &[&film], VIEWS).await;
+    let plan =
+        ["plan", "add", "--title", &published.title, "--purchase", "0.10USD", "--offline", "7d", "--json"];
+    let added = run_ok(deployment.command(&plan), "").await;
+    let added: serde_json::Value = serde_json::from_str(added.lines().last().unwrap()).unwrap();
+    let viewer: Viewer = deployment.viewer("holiday@example.com").await;
+    let peer = deployment.peer("holiday@example.com").await;
+    let refused = run(peer.command(&["lease", "take", "Holiday film"]), "").await;
+    assert_eq!(refused.code, Some(3), "nothing was bought: {refused:?}");
+    viewer.top_up(10).await;
+    let bought = viewer.post("/v1/purchases", "k", &serde_json::json!({ "plan": added["plan"] })).await;
+    assert_eq!(bought.status(), 201);
+    run_ok(peer.command(&["lease", "take", "Holiday film", "--json"]), "").await;
+    let listed = run_ok(peer.command(&["lease", "list", "--json"]), "").await;
+    assert!(listed.contains("\"refused\":null"), "{listed}");
+
+    deployment.kill().await;
+    // By itself where the server cannot be reached, and at once where it is not asked.
+    for extra in [None, Some("--offline")] {
+        let words: Vec<&str> =
+            ["play", "Holiday film", "--player", "none", "--json"].into_iter().chain(extra).collect();
+        let mut running = Running::start(peer.command(&words));
+        let ready = wait_event(&mut running, "ready").await;
+        assert_eq!(ready["offline"], true, "{ready}");
+        let got = reqwest::get(ready["url"].as_str().unwrap()).await.unwrap().bytes().await.unwrap();
+        assert!(got == std::fs::read(&film).unwrap(), "the whole film, without a server");
+        running.interrupt().await;
+    }
+    // What is kept is no good to another device, nor to an editor.
+    let file = std::fs::read_dir(&peer.state).unwrap().map(|entry| entry.unwrap().path());
+    let file = file.into_iter().find(|path| path.to_string_lossy().contains("lease-")).unwrap();
+    let text = std::fs::read_to_string(&file).unwrap();
+    assert!(!text.contains("expires") && !text.contains("Holiday"), "{text}");
+    std::fs::write(&file, text.replacen('A', "B", 1)).unwrap();
+    let spoiled = run(peer.command(&["play", "Holiday film", "--player", "none", "--offline"]), "").await;
+    assert_eq!(spoiled.code, Some(3), "{spoiled:?}");
+    std::fs::write(&file, text).unwrap();
+
+    deployment.serve().await;
+    run_ok(peer.command(&["lease", "return", "Holiday film"]), "").await;
+    let gone = run(peer.command(&["play", "Holiday film", "--player", "none", "--offline"]), "").await;
+    assert_eq!(gone.code, Some(3), "{gone:?}");
+    let leases = viewer.request(reqwest::Method::GET, "/v1/leases").send().await.unwrap();
+    let leases: serde_json::Value = leases.json().await.unwrap();
+    assert_eq!(leases["leases"][0]["state"], "returned", "{leases}");
+}
+
+/// The grace of a server that cannot be reached: the keys that are out, three epochs from the one that was asked for.
+#[tokio::test]
+async fn without_a_server_play_goes_on_as_far_as_the_keys_that_are_out() {
+    const EPOCH_BYTES: usize = 64 * 262_144;
+    let mut deployment = Deployment::start().await;
+    let zip = film::zip(6 * EPOCH_BYTES as u64);
+    let published = deployment.publish("Pictures", &[&zip], VIEWS).await;
+    let peer = renter(&deployment, &published, "grace@example.com").await;
+    run_ok(peer.command(&["get", &published.title, "--ciphertext-only", "--json"]), "").await;
+    let (_running, url) = peer.play(&published.title).await;
+    deployment.kill().await;
+    let whole = std::fs::read(&zip).unwrap();
+    let http = reqwest::Client::builder().timeout(std::time::Duration::from_secs(10)).build().unwrap();
+    let read = |first: usize, last: usize| {
+        let request = http.get(&url).header("range", format!("bytes={first}-{last}"));
+        async move { request.send().await?.error_for_status()?.bytes().await }
+    };
+    let held = read(0, 3 * EPOCH_BYTES - 1).await.unwrap();
+    assert!(held == whole[..3 * EPOCH_BYTES], "three epochs play without the server");
+    assert!(read(3 * EPOCH_BYTES, 3 * EPOCH_BYTES + 9).await.is_err(), "and no byte more");
+    deployment.serve().await;
+    let http = reqwest::Client::new();
+    let request =
+        http.get(&url).header("range", format!("bytes={}-{}", 3 * EPOCH_BYTES, 3 * EPOCH_BYTES + 9));
+    let back = request.send().await.unwrap().bytes().await.unwrap();
+    assert!(back == whole[3 * EPOCH_BYTES..3 * EPOCH_BYTES + 10], "until it is back");
+}
