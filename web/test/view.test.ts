@@ -17,11 +17,14 @@ function setup() {
       .fn()
       .mockImplementation(async () => ({ view_token: 'two', expires_at_ms: Date.now() + 300_000 })),
     license: vi.fn().mockResolvedValue({ license: 'l' } as License),
+    startBreak: vi.fn().mockResolvedValue(undefined),
+    completeBreak: vi.fn().mockResolvedValue({ skipped: 'last', list: [] }),
     endView: vi.fn().mockResolvedValue(undefined),
   };
   const events = {
     token: vi.fn(),
     license: vi.fn(),
+    licenseWaits: vi.fn(),
     licenseFailed: vi.fn(),
     over: vi.fn(),
     waiting: vi.fn(),
@@ -103,6 +106,28 @@ test('a license refused for its token is asked for with the next one', async () 
   await vi.advanceTimersByTimeAsync(2_000);
   expect(client.renew).toHaveBeenCalledTimes(1);
   expect(client.license).toHaveBeenLastCalledWith({ device: {}, token: 'two' }, 'v', 0, 3);
+  expect(events.license).toHaveBeenCalledTimes(1);
+  view.close();
+});
+
+test('keys behind a break come as soon as it was shown, and no sooner', async () => {
+  const { client, events, open } = setup();
+  client.license.mockRejectedValue(new ApiError(403, 'break_not_shown', 'a break comes first'));
+  const view = await open();
+  view.requestLicense(0, 3);
+  await vi.advanceTimersByTimeAsync(65_000);
+  expect(events.licenseWaits).toHaveBeenCalledWith(0, 3);
+  expect(events.licenseFailed).not.toHaveBeenCalled();
+  expect(client.license).toHaveBeenCalledTimes(3);
+  const show = vi.fn().mockResolvedValue(undefined);
+  client.completeBreak
+    .mockRejectedValueOnce(new ApiError(403, 'break_not_over', 'not over'))
+    .mockRejectedValueOnce(new ApiError(403, 'break_not_started', 'another tab'));
+  client.license.mockResolvedValue({ license: 'l' } as License);
+  await view.showBreak(1, show);
+  await vi.advanceTimersByTimeAsync(0);
+  expect(show.mock.calls).toEqual([[true], [false], [true]]);
+  expect(client.startBreak).toHaveBeenCalledTimes(2);
   expect(events.license).toHaveBeenCalledTimes(1);
   view.close();
 });

@@ -1,4 +1,5 @@
 // The HTTP API (docs/PROTOCOL.md §5), typed. Every failure is an `ApiError` with the server's stable code.
+import type { Breaks } from './breaks.ts';
 import { type Bytes, utf8 } from './bytes.ts';
 import type { Device } from './device.ts';
 import { prove, ServerClock } from './dpop.ts';
@@ -90,6 +91,8 @@ export interface Opening {
   issuer: string;
   delivery: { peers: boolean; relay_only: boolean; upload_bytes_per_s_max: number | null };
   ice_servers: IceServer[];
+  /** Of an ad-supported view. */
+  breaks?: Breaks | null;
 }
 
 export interface Renewal {
@@ -253,6 +256,19 @@ export class Client {
       possession,
     };
     return (await this.call<{ license: License }>(call)).license;
+  }
+
+  /** A break begins to be shown; whatever other one was under way on this device is no longer. */
+  async startBreak(possession: Possession, view: string, number: number): Promise<void> {
+    const path = `/v1/views/${view}/breaks`;
+    await this.call({ method: 'POST', path, body: { break: number }, possession });
+  }
+
+  /** A break was shown; refused with `break_not_over` before its time has passed. */
+  async completeBreak(possession: Possession, view: string, number: number): Promise<Breaks> {
+    const path = `/v1/views/${view}/breaks/${number}/completion`;
+    const call: Call = { method: 'POST', path, body: {}, possession };
+    return (await this.call<{ breaks: Breaks }>(call)).breaks;
   }
 
   renew(possession: Possession, view: string): Promise<Renewal> {

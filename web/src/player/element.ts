@@ -1,17 +1,27 @@
 // `<matinee-player entitlement="…">`: a video with the browser's own controls, and a panel that says where the bytes
 // come from. `server` is the server's origin when it is not this page's, `file` the file to play when it is not the first
 // that can be.
+
 import { css, html, LitElement, nothing, type PropertyValues, type TemplateResult } from 'lit';
+import { cameBy, due } from './breaks.ts';
 import { position } from './gateway.ts';
 import { register } from './inspection.ts';
 import type { FileFacts } from './messages.ts';
 import { Player, type Snapshot } from './player.ts';
 import { keepPosition, keptPosition } from './position.ts';
 import { firstPlayable } from './prepare.ts';
-import { Backoff } from './retry.ts';
+import { Backoff, pause } from './retry.ts';
 import { bytes, seconds } from './wording.ts';
 
 const REPORT_MS = 500;
+/** How much longer a break is shown whose time has not passed by the server's clock. */
+const BREAK_AGAIN_MS = 1_000;
+
+/** A break on the screen. */
+interface Pausing {
+  clip_url: string | null;
+  left_s: number;
+}
 /** Neither the first nor the last seconds of a film are worth coming back to. */
 const RESUME_S_MIN = 3;
 /** MediaError codes (HTML §4.8.11.1). */
@@ -27,6 +37,7 @@ export class MatineePlayer extends LitElement {
     buffered_s: { state: true },
     media_error: { state: true },
     stalled: { state: true },
+    pausing: { state: true },
   };
 
   static override styles = css`
@@ -38,6 +49,11 @@ export class MatineePlayer extends LitElement {
       color: #fff; background: #000c; }
     .words[data-over] { background: #000; }
     .words button { font: inherit; padding: 0.4rem 1rem; cursor: pointer; }
+    .break { position: absolute; inset: 0; background: #000; color: #fff; display: grid; place-items: center; text-align: center; }
+    .break video { position: absolute; inset: 0; }
+    .break p { position: relative; align-self: end; margin: 1rem; padding: 0.25rem 0.75rem; background: #000a; border-radius: 8px;
+      font-variant-numeric: tabular-nums; }
+    .break[data-card] p { align-self: center; font-size: 1.25rem; }
     .notice { position: absolute; left: 0; right: 0; top: 0; padding: 0.5rem 1rem; color: #fff; background: #000a; margin: 0; }
     dl { display: grid; grid-template-columns: repeat(auto-fit, minmax(9rem, 1fr)); gap: 0.75rem; margin: 1rem 0 0; }
     dl > div { border: 1px solid color-mix(in srgb, currentcolor 20%, transparent); border-radius: 8px; padding: 0.5rem 0.75rem; }
@@ -54,7 +70,11 @@ export class MatineePlayer extends LitElement {
   /** The screen waits for bytes. */
   declare stalled: boolean;
 
+  /** The break that is being shown. */
+  declare pausing: Pausing | undefined;
+
   private player: Player | undefined;
+  private played_ms = 0;
   private unregister: (() => void) | undefined;
   private timer: ReturnType<typeof setInterval> | undefined;
   private retry: ReturnType<typeof setTimeout> | undefined;
@@ -75,6 +95,7 @@ export class MatineePlayer extends LitElement {
     this.buffered_s = 0;
     this.media_error = '';
     this.stalled = false;
+    this.pausing = undefined;
   }
 
   /** Ends the view at the server. */
@@ -104,10 +125,12 @@ export class MatineePlayer extends LitElement {
     if (changed.has('entitlement') || changed.has('server')) this.open();
     if (changed.has('file') && changed.get('file') !== undefined) this.video?.removeAttribute('src');
     if (changed.has('snapshot') || changed.has('file')) this.attach();
+    // A film that begins with a break has nothing to play before it.
+    if (changed.has('snapshot') && this.snapshot?.state === 'playable') void this.meetBreak(true);
   }
 
   private get video(): HTMLVideoElement | null {
-    return this.renderRoot.querySelector('video');
+    return this.renderRoot.querySelector('.stage > video');
   }
 
   private open(): void {
@@ -127,6 +150,7 @@ export class MatineePlayer extends LitElement {
     this.unregister?.();
     this.player?.close();
     this.player = undefined;
+    this.pausing = undefined;
     this.snapshot = undefined;
   }
 
@@ -173,6 +197,61 @@ export class MatineePlayer extends LitElement {
       keepPosition(this.entitlement, this.chosen(), currentTime);
       this.backoff.reset();
     }
+  }
+
+  /** Shows the break that is due here; the film stands still meanwhile. */
+  private async meetBreak(seeks = false): Promise<void> {
+    const { video, player, snapshot } = this;
+    if (video === null || player === undefined || this.pausing !== undefined) return;
+    const at_ms = video.currentTime * 1000;
+    const from_ms = seeks ? at_ms : this.played_ms;
+    this.played_ms = at_ms;
+    const number = due(snapshot?.breaks, at_ms) ?? cameBy(snapshot?.breaks, from_ms, at_ms);
+    const one = number === undefined ? undefined : snapshot?.breaks?.list[number];
+    if (number === undefined || one === undefined) return;
+    this.pausing = {
+      clip_url: snapshot?.breaks?.clip_url ?? null,
+      left_s: Math.ceil(one.duration_ms / 1000),
+    };
+    video.pause();
+    try {
+      await player.showBreak(number, (restart) => this.countDown(restart ? one.duration_ms : BREAK_AGAIN_MS));
+      this.pausing = undefined;
+      // Another may be due at the same place.
+      await this.meetBreak(true);
+      if (this.pausing === undefined) await video.play().catch(() => undefined);
+    } catch {
+      // The view is over, and says so.
+      this.pausing = undefined;
+    }
+  }
+
+  private async countDown(duration_ms: number): Promise<void> {
+    for (let left_ms = duration_ms; left_ms > 0; left_ms -= 1_000) {
+      if (this.pausing !== undefined) this.pausing = { ...this.pausing, left_s: Math.ceil(left_ms / 1000) };
+      this.video?.pause();
+      await pause(Math.min(left_ms, 1_000));
+    }
+  }
+
+  private breakCard(): TemplateResult | typeof nothing {
+    const { pausing } = this;
+    if (pausing === undefined) return nothing;
+    const words = html`<p>Advertisement: the film goes on in ${pausing.left_s} s</p>`;
+    if (pausing.clip_url === null) return html`<div class="break" data-card role="status">${words}</div>`;
+    return html`<div class="break" role="status">
+      <video
+        src=${pausing.clip_url}
+        autoplay
+        loop
+        playsinline
+        @error=${() => {
+          // What cannot be shown is a card.
+          if (this.pausing !== undefined) this.pausing = { ...this.pausing, clip_url: null };
+        }}
+      ></video>
+      ${words}
+    </div>`;
   }
 
   /** A reload goes on where it was. */
@@ -228,13 +307,20 @@ export class MatineePlayer extends LitElement {
             this.media_error = '';
           }}
           @waiting=${this.stall}
-          @seeking=${this.stall}
+          @timeupdate=${() => void this.meetBreak()}
+          @seeking=${() => {
+            this.stall();
+            void this.meetBreak(true);
+          }}
           @seeked=${this.flow}
           @playing=${this.flow}
           @pause=${this.report}
-          @play=${this.report}
+          @play=${() => {
+            if (this.pausing !== undefined) this.video?.pause();
+            this.report();
+          }}
         ></video>
-        ${this.words()}
+        ${this.words()} ${this.breakCard()}
       </div>
       ${this.panel()}
     `;

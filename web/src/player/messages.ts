@@ -30,6 +30,8 @@ export type ReadAnswer =
   | { kind: 'foreign' }
   | { kind: 'head'; status: number; headers: [string, string][]; body: boolean }
   | { kind: 'bytes'; bytes: Bytes }
+  /** Nothing yet, and it is known why: a break comes first. */
+  | { kind: 'waits' }
   | { kind: 'end' }
   | { kind: 'error'; detail: string };
 
@@ -68,6 +70,7 @@ export type ToEngine =
   | { kind: 'token'; token: string }
   | { kind: 'license'; license: License }
   | { kind: 'license failed'; file: number; epoch: number; detail: string }
+  | { kind: 'license waits'; file: number; epoch: number }
   | { kind: 'jwks'; jwks: string }
   | { kind: 'read'; request: ReadRequest; port: MessagePort }
   | { kind: 'shown'; shown: Shown }

@@ -1,5 +1,6 @@
 // One film being played: device, view, engine worker, signaling and connections, brought together. No markup.
 import { ApiError, Client } from './api.ts';
+import type { Breaks } from './breaks.ts';
 import type { Device } from './device.ts';
 import type { Shown } from './engine/readers.ts';
 import { addressOf, own } from './gateway.ts';
@@ -34,6 +35,8 @@ export interface Snapshot {
   /** When signaling first took this device in, by this machine's clock. */
   joined_at_ms: number | null;
   stats: EngineStats;
+  /** The breaks of an ad-supported view. */
+  breaks: Breaks | null;
 }
 
 const NOTHING: EngineStats = {
@@ -63,6 +66,7 @@ const EMPTY: Snapshot = {
   files: [],
   joined_at_ms: null,
   stats: NOTHING,
+  breaks: null,
 };
 
 export class Player {
@@ -113,6 +117,12 @@ export class Player {
     return addressOf(this.snapshot.release, file);
   }
 
+  /** Shows a break by `show`, and tells when the server says that it was shown. */
+  async showBreak(number: number, show: (restart: boolean) => Promise<void>): Promise<void> {
+    const breaks = await this.view?.showBreak(number, show);
+    if (breaks !== undefined) this.show({ breaks });
+  }
+
   shown(shown: Shown): void {
     this.tell({ kind: 'shown', shown });
   }
@@ -158,7 +168,7 @@ export class Player {
 
   private startEngine(device: Device, view: View): void {
     const { opening } = view;
-    this.show({ view: opening.view, release: opening.release });
+    this.show({ view: opening.view, release: opening.release, breaks: opening.breaks ?? null });
     const beginning = { device, opening, token: view.currentToken, jwks: this.jwks };
     this.tell(startMessage(this.client, { ...beginning, file: this.snapshot.file ?? 0 }, true));
     this.own(opening.release);
@@ -224,6 +234,7 @@ export class Player {
         void this.learnKeys(token);
       },
       license: (license) => this.tell({ kind: 'license', license }),
+      licenseWaits: (file, epoch) => this.tell({ kind: 'license waits', file, epoch }),
       licenseFailed: (file, epoch, cause) => {
         this.tell({ kind: 'license failed', file, epoch, detail: cause.detail });
         if (!cause.passing) this.show({ detail: cause.detail, code: cause.code });

@@ -87,7 +87,8 @@ class Exchange {
     const source: UnderlyingDefaultSource<Uint8Array> = {
       pull: async (controller) => {
         this.call({ kind: 'pull' });
-        const part = await this.next(ANSWER_PULL_MS_MAX);
+        let part = await this.next(ANSWER_PULL_MS_MAX);
+        while (part?.kind === 'waits') part = await this.next(ANSWER_PULL_MS_MAX);
         if (part?.kind === 'bytes') return controller.enqueue(part.bytes);
         this.close();
         if (part?.kind === 'end') controller.close();

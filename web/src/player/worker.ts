@@ -127,6 +127,8 @@ function pass(running: Driver, message: ToEngine): void {
       return void running.renew(message.token);
     case 'license failed':
       return running.licenseFailed(message.file, message.epoch, message.detail);
+    case 'license waits':
+      return running.licenseWaits(message.file, message.epoch);
     case 'jwks':
       return running.keysChanged(message.jwks);
     case 'shown':

@@ -148,6 +148,10 @@ export class Driver implements Source {
     }
   }
 
+  licenseWaits(file: number, epoch: number): void {
+    this.keys.waits(file, epoch);
+  }
+
   licenseFailed(file: number, epoch: number, detail: string): void {
     this.keys.failed(file, epoch, detail);
   }
@@ -222,14 +226,14 @@ export class Driver implements Source {
     return Promise.resolve(this.parts.facts.files[index]);
   }
 
-  async chunk(file: number, chunk: number, signal: AbortSignal): Promise<Bytes> {
+  async chunk(file: number, chunk: number, signal: AbortSignal, waits: () => void): Promise<Bytes> {
     if (this.over !== undefined) throw new Error(this.over);
     const facts = this.parts.facts.files[file];
     if (facts === undefined || chunk >= facts.chunks) throw new Error('there is no such part of the file');
     const handed = this.readers.asks(file, chunk, performance.now());
     this.movePlayheads();
     try {
-      const key = this.keys.need(file, Math.floor(chunk / facts.epoch_chunks), signal);
+      const key = this.keys.need(file, Math.floor(chunk / facts.epoch_chunks), signal, waits);
       // Both are waited for together; a refused key ends the read at once.
       const [sealed] = await Promise.all([this.sealed(file, chunk, signal), key]);
       return this.engine.open(file, chunk, sealed) as Bytes;

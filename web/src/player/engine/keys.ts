@@ -13,6 +13,7 @@ interface Waiter {
   file: number;
   epoch: number;
   resolve(): void;
+  waits(): void;
   reject(cause: Error): void;
 }
 
@@ -28,7 +29,7 @@ export class EpochKeys {
   ) {}
 
   /** Resolves when the epoch can be opened, and sees to it that the next one will be too. */
-  async need(file: number, epoch: number, signal: AbortSignal): Promise<void> {
+  async need(file: number, epoch: number, signal: AbortSignal, waits = (): void => {}): Promise<void> {
     const next = epoch + 1;
     if (this.holder.has_key(file, epoch)) {
       if (next < this.holder.epochs(file) && !this.holder.has_key(file, next)) this.request(file, next);
@@ -36,7 +37,7 @@ export class EpochKeys {
     }
     this.request(file, epoch);
     await new Promise<void>((resolve, reject) => {
-      const waiter: Waiter = { file, epoch, resolve, reject };
+      const waiter: Waiter = { file, epoch, resolve, waits, reject };
       this.waiters.add(waiter);
       signal.addEventListener('abort', () => {
         this.waiters.delete(waiter);
@@ -56,6 +57,11 @@ export class EpochKeys {
       const [file, epoch] = name.split('.').map(Number);
       if (this.holder.has_key(file ?? 0, epoch ?? 0)) this.asked.delete(name);
     }
+  }
+
+  /** A break comes before this epoch. */
+  waits(file: number, epoch: number): void {
+    for (const waiter of this.waiters) if (waiter.file === file && waiter.epoch === epoch) waiter.waits();
   }
 
   /** No license for this epoch. */

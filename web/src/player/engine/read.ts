@@ -10,8 +10,8 @@ import { chunkPart, contentRange, firstPart, parseRange, type Range } from '../r
 export interface Source {
   /** Undefined when the release has no such file. Rejects with words when nothing may be read any more. */
   file(index: number): Promise<FileFacts | undefined>;
-  /** The plaintext of a chunk in a buffer of its own. Rejects with words for the viewer. */
-  chunk(file: number, chunk: number, signal: AbortSignal): Promise<Bytes>;
+  /** The plaintext of a chunk in a buffer of its own. Rejects with words for the viewer; calls `waits` while a break comes first. */
+  chunk(file: number, chunk: number, signal: AbortSignal, waits: () => void): Promise<Bytes>;
 }
 
 const PLAIN: [string, string][] = [
@@ -79,7 +79,8 @@ async function stream(
   while (await pulls.next()) {
     if (at >= range.end) return post(port, { kind: 'end' });
     const part = chunkPart(at, range.end);
-    const opened = await source.chunk(file, part.chunk, pulls.signal);
+    const waits = (): void => post(port, { kind: 'waits' });
+    const opened = await source.chunk(file, part.chunk, pulls.signal, waits);
     if (pulls.signal.aborted) return;
     const whole = part.from === 0 && part.to === opened.byteLength;
     const bytes = whole ? opened : opened.slice(part.from, part.to);
