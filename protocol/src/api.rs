@@ -317,6 +317,33 @@ pub struct TitleSummary {
     pub plans: Vec<PlanSummary>,
     /// What would play.
     pub release: Option<ReleaseSummary>,
+    /// From when it may be played; none is from ever.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub available_from_ms: Option<u64>,
+    /// Until when it may be played; none is for ever.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub available_until_ms: Option<u64>,
+    /// How much of it is free, from its beginning.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preview_ms: Option<u64>,
+    /// Whether it is for the members of a group only.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub private: bool,
+    /// The collections that hold it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub collections: Vec<CollectionSummary>,
+}
+
+/// A collection as shops name it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct CollectionSummary {
+    /// Its id.
+    pub id: CollectionId,
+    /// Its name.
+    pub name: String,
+    /// The publisher's name.
+    pub publisher: String,
 }
 
 /// A purchase.

@@ -61,6 +61,9 @@ section! {
         trusted_proxies: Vec<String> = Vec::new(),
         /// The header that these proxies set: `x-forwarded-for`, or `forwarded` (RFC 7239).
         proxy_header: String = "x-forwarded-for".to_owned(),
+        /// Whose pages may show the player's page `/embed/…` in a frame, as origins such as https://shop.example; none: only our
+        /// own.
+        embed_origins: Vec<String> = Vec::new(),
         /// Requests a minute below /v1 for one login, and for one address without a login; 0 is no limit. An address of this
         /// machine is not counted.
         requests_per_minute_max: u32 = 1200,
@@ -343,6 +346,7 @@ impl Config {
             .prefix_separator("_")
             .separator("__")
             .list_separator(",")
+            .with_list_parse_key("server.embed_origins")
             .with_list_parse_key("delivery.ice_urls")
             .with_list_parse_key("server.trusted_proxies")
             .with_list_parse_key("stripe.webhook_secrets")
@@ -390,6 +394,9 @@ impl Config {
         }
         if let Err(text) = Proxies::parse(&self.server.trusted_proxies, &self.server.proxy_header) {
             return wrong(&text);
+        }
+        if !self.server.embed_origins.iter().all(|origin| is_origin(origin)) {
+            return wrong("server.embed_origins are origins such as https://shop.example, without a path");
         }
         if self.server.public_url.ends_with('/') {
             return wrong("server.public_url must not end with a slash");
@@ -475,6 +482,13 @@ impl Config {
     }
 }
 
+/// Whether a text is scheme, host and perhaps port, and nothing that would mean more in a policy's header.
+fn is_origin(text: &str) -> bool {
+    let host = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://")).unwrap_or_default();
+    let usual = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b':' | b'[' | b']');
+    !host.is_empty() && host.bytes().all(usual)
+}
+
 /// An address without the password that may stand in it.
 fn without_password(address: &str) -> String {
     let Some((scheme, rest)) = address.split_once("://") else { return address.to_owned() };
@@ -507,6 +521,18 @@ mod tests {
         assert_eq!(std::fs::read_to_string(&path).unwrap(), Config::example(), "run with UPDATE_EXAMPLES=1");
         let read: Config = toml::from_str(&Config::example()).unwrap();
         assert_eq!(read, Config::default());
+    }
+
+    #[test]
+    fn who_may_frame_the_player_is_named_by_origin() {
+        let name = "MATINEE_SERVER__EMBED_ORIGINS";
+        let config = load(&[(name, "https://shop.example,http://127.0.0.1:9000")]).unwrap();
+        assert_eq!(config.server.embed_origins, ["https://shop.example", "http://127.0.0.1:9000"]);
+        for wrong in
+            ["*", "https://*", "shop.example", "https://a.example/x", "https://a; script-src *", "https://"]
+        {
+            assert!(load(&[(name, wrong)]).is_err(), "{wrong}");
+        }
     }
 
     #[test]

@@ -119,10 +119,17 @@ routes! {
     POST   "/v1/account/closure"                                Session         account_close;
     POST   "/v1/wallet/top-ups"                                 Session         top_up_create;
     POST   "/v1/checkouts"                                      Session         checkout_create;
+    GET    "/v1/payments"                                       Session         payment_list;
     GET    "/v1/payments/{payment}"                             Session         payment_show;
+    GET    "/v1/wallet/entries"                                 Session         wallet_entries;
+    GET    "/v1/purchases"                                      Session         purchase_list;
+    GET    "/v1/purchases/{purchase}"                           Session         purchase_show;
 
     GET    "/v1/titles"                                         None            title_list;
     GET    "/v1/titles/{title}"                                 None            title_show;
+    GET    "/v1/titles/{title}/entitlements"                    Session         title_entitlements;
+    GET    "/v1/plans/{plan}/quote"                             Session         plan_quote;
+    GET    "/v1/collections"                                    None            collection_list;
     GET    "/v1/search"                                         None            search;
     GET    "/v1/tracks"                                         None            track_list;
     GET    "/v1/tracks/{track}"                                 None            track_show;

@@ -24,6 +24,8 @@ const INDEX: &str = "index.html";
 const HASHED: &str = "assets/";
 /// The service worker, which may answer for the whole site.
 const WORKER: &str = "sw.js";
+/// The player's page for viewers who come from elsewhere.
+const EMBED: &str = "/embed/";
 /// Shown where there is no storefront.
 const MISSING: &str = "<!doctype html><meta charset=utf-8><title>Matinee</title><p>The storefront was not built into \
                        this server. Build web/, or start with --web-dir.</p>\n";
@@ -43,9 +45,9 @@ pub async fn handle(State(app): State<App>, method: Method, uri: Uri, headers: H
         None => read(folder, INDEX).await.map(|bytes| (INDEX, bytes)),
     };
     match found {
-        Some((path, bytes)) => page(&app, path, bytes, &headers),
+        Some((path, bytes)) => page(&app, uri.path(), path, bytes, &headers),
         None if looks_like_file => (StatusCode::NOT_FOUND, "not found\n").into_response(),
-        None => page(&app, INDEX, Cow::Borrowed(MISSING.as_bytes()), &headers),
+        None => page(&app, uri.path(), INDEX, Cow::Borrowed(MISSING.as_bytes()), &headers),
     }
 }
 
@@ -61,7 +63,7 @@ async fn read(folder: &str, path: &str) -> Option<Cow<'static, [u8]>> {
     tokio::fs::read(whole).await.ok().map(Cow::Owned)
 }
 
-fn page(app: &App, path: &str, bytes: Cow<'static, [u8]>, asked: &HeaderMap) -> Response {
+fn page(app: &App, address: &str, path: &str, bytes: Cow<'static, [u8]>, asked: &HeaderMap) -> Response {
     let hashed = path.starts_with(HASHED);
     let tag = format!("\"{}\"", b64u(&sha256(&bytes)[..12]));
     let mut headers = HeaderMap::new();
@@ -76,7 +78,7 @@ fn page(app: &App, path: &str, bytes: Cow<'static, [u8]>, asked: &HeaderMap) -> 
         headers.insert("service-worker-allowed", HeaderValue::from_static("/"));
     }
     for (name, value) in
-        [(header::CONTENT_SECURITY_POLICY, policy(&app.public_url)), (header::ETAG, tag.clone())]
+        [(header::CONTENT_SECURITY_POLICY, policy(app, address)), (header::ETAG, tag.clone())]
     {
         if let Ok(value) = HeaderValue::from_str(&value) {
             headers.insert(name, value);
@@ -90,8 +92,17 @@ fn page(app: &App, path: &str, bytes: Cow<'static, [u8]>, asked: &HeaderMap) -> 
     (headers, bytes.into_owned()).into_response()
 }
 
-/// What the pages may load: their own files, WebAssembly, their own signaling, media and images that they made.
-fn policy(public_url: &str) -> String {
+/// What the pages may load: their own files, WebAssembly, their own signaling, media and images that they made. In other
+/// origins' frames only the player's page is shown, and only theirs whom the operator named.
+fn policy(app: &App, address: &str) -> String {
+    let public_url = app.public_url.as_str();
+    let mut framers = "'self'".to_owned();
+    if address.starts_with(EMBED) {
+        for origin in &app.config.server.embed_origins {
+            framers.push(' ');
+            framers.push_str(origin);
+        }
+    }
     let host =
         public_url.split_once("://").map_or("", |(_, rest)| rest.split('/').next().unwrap_or_default());
     let socket =
@@ -99,7 +110,7 @@ fn policy(public_url: &str) -> String {
     format!(
         "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; img-src 'self' data: blob:; \
          font-src 'self'; media-src 'self' blob:; connect-src 'self' {socket}; worker-src 'self' blob:; \
-         manifest-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'self'; object-src 'none'"
+         manifest-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors {framers}; object-src 'none'"
     )
 }
 

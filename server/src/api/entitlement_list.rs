@@ -3,6 +3,7 @@
 use axum::Json;
 use axum::extract::State;
 use matinee_protocol::api::EntitlementSummary;
+use matinee_protocol::id::{CollectionId, TitleId};
 use serde_json::{Value, json};
 
 use super::authority::Session;
@@ -14,12 +15,15 @@ use crate::store::entitlement;
 
 /// How the interface's document tells of it.
 pub fn doc() -> Doc {
-    Doc::new("What the account may play, newest first")
-        .paged(cursor::PAGE_ROWS_MAX)
-        .object(200, |it| it.list::<EntitlementSummary>("entitlements").field::<Option<String>>("next"))
+    Doc::new("What the account may play, newest first").paged(cursor::PAGE_ROWS_MAX).object(200, |it| {
+        it.list::<EntitlementSummary>("entitlements")
+            .list_of("titles", |it| it.field::<TitleId>("id").field::<String>("name"))
+            .list_of("collections", |it| it.field::<CollectionId>("id").field::<String>("name"))
+            .field::<Option<String>>("next")
+    })
 }
 
-/// Answers.
+/// Answers; `titles` and `collections` name what the page's entitlements are to.
 pub async fn handle(
     State(app): State<App>,
     session: Session,
@@ -29,5 +33,9 @@ pub async fn handle(
     let now_ms = app.clock.now_ms();
     let found = entitlement::by_account(&mut tx, session.account, &asked).await?;
     let entitlements: Vec<_> = found.rows.iter().map(|found| found.summary(now_ms)).collect();
-    Ok(Json(json!({ "entitlements": entitlements, "next": found.next.as_ref().map(cursor::write) })))
+    let (titles, collections) = entitlement::names(&mut tx, session.account, &asked).await?;
+    Ok(Json(json!({
+        "entitlements": entitlements, "titles": titles, "collections": collections,
+        "next": found.next.as_ref().map(cursor::write),
+    })))
 }

@@ -104,7 +104,8 @@ pub fn check_country(country: Option<&str>) -> Result<(), Problem> {
     Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "country_invalid", detail))
 }
 
-fn coupon_refused() -> Problem {
+/// Refuses a coupon, without saying which of the reasons it is.
+pub fn coupon_refused() -> Problem {
     let detail =
         "this coupon is unknown, used up, over, not for this plan, or was used by this account before";
     Problem::forbidden("coupon_refused", detail)

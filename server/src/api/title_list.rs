@@ -1,31 +1,99 @@
-//! `GET /v1/titles`: what the shop shows.
+//! `GET /v1/titles`: what the shop shows, or with `?q=` what of it is called so.
 
 use axum::Json;
 use axum::extract::State;
+use axum::http::StatusCode;
 use matinee_protocol::api::TitleSummary;
+use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::cursor::{self, Paging};
+use super::authority::Session;
+use super::cursor::{self, Paging, Query};
 use super::doc::Doc;
 use super::problem::Problem;
 use super::title_show::summary;
 use crate::app::App;
-use crate::store::title;
+use crate::store::page::Asked;
+use crate::store::title::{self, SEARCHED_ROWS_MAX};
+use crate::words;
+
+/// Characters of a query.
+const QUERY_CHARS_MAX: usize = 200;
+
+/// Query, beside that of every listing.
+#[derive(Deserialize)]
+pub struct Named {
+    q: Option<String>,
+}
 
 /// How the interface's document tells of it.
 pub fn doc() -> Doc {
-    Doc::new("What the shop shows, newest first")
+    let words = json!({ "type": "string", "maxLength": QUERY_CHARS_MAX });
+    Doc::new("What the shop shows to this account, newest first")
         .paged(cursor::PAGE_ROWS_MAX)
+        .query(
+            "q",
+            "only titles with these words in their name or publisher, the last perhaps only begun",
+            words,
+        )
         .object(200, |it| it.list::<TitleSummary>("titles").field::<Option<String>>("next"))
 }
 
-/// Answers.
-pub async fn handle(State(app): State<App>, Paging(asked): Paging) -> Result<Json<Value>, Problem> {
+/// Answers. Private titles are told to their publisher and their group only. Names are looked for among the newest
+/// [`SEARCHED_ROWS_MAX`] titles, and what is found is one page.
+pub async fn handle(
+    State(app): State<App>,
+    session: Option<Session>,
+    Paging(asked): Paging,
+    Query(named): Query<Named>,
+) -> Result<Json<Value>, Problem> {
+    let account = session.map(|session| session.account);
     let mut tx = app.store.read().await?;
-    let mut titles = Vec::new();
-    let page = title::listed(&mut tx, &asked).await?;
+    let page = match named.q.as_deref() {
+        None => title::listed(&mut tx, account, &asked).await?,
+        Some(text) => {
+            if text.chars().count() > QUERY_CHARS_MAX {
+                let detail = format!("q has at most {QUERY_CHARS_MAX} characters");
+                return Err(Problem::new(StatusCode::BAD_REQUEST, "query_invalid", detail));
+            }
+            let wanted = words::query(text);
+            let all = Asked::first(u32::try_from(SEARCHED_ROWS_MAX).unwrap_or(u32::MAX));
+            let mut page = title::listed(&mut tx, account, &all).await?;
+            page.rows.retain(|row| fits(&wanted, &format!("{} {}", row.name, row.publisher_name)));
+            page.rows.truncate(asked.limit as usize);
+            page.next = None;
+            page
+        }
+    };
+    let mut titles = Vec::with_capacity(page.rows.len());
     for found in page.rows {
         titles.push(summary(&mut tx, found).await?);
     }
     Ok(Json(json!({ "titles": titles, "next": page.next.as_ref().map(cursor::write) })))
+}
+
+/// Whether a name has every one of these words, the last of them perhaps only begun.
+fn fits(wanted: &[String], name: &str) -> bool {
+    let Some((last, whole)) = wanted.split_last() else { return false };
+    let there: Vec<String> = words::words(name).collect();
+    whole.iter().all(|word| there.contains(word)) && there.iter().any(|word| word.starts_with(last))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_word_counts_and_the_last_may_be_begun() {
+        for (query, expected) in [
+            ("big bu", true),
+            ("BUCK big", true),
+            ("bi buck", false),
+            ("blender bun", true),
+            ("big cat", false),
+            ("", false),
+        ] {
+            assert_eq!(fits(&words::query(query), "Big Buck Bunny Blender"), expected, "{query}");
+        }
+    }
 }

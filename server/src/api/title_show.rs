@@ -12,7 +12,7 @@ use super::json::Path;
 use super::problem::Problem;
 use crate::app::App;
 use crate::store::title::{self, Title};
-use crate::store::{self, Tx, group, plan, release};
+use crate::store::{self, Tx, collection, group, plan, release};
 
 /// How the interface's document tells of it.
 pub fn doc() -> Doc {
@@ -36,6 +36,7 @@ pub async fn handle(
 /// A title as the interface shows it.
 pub async fn summary(tx: &mut Tx, found: Title) -> Result<TitleSummary, store::Error> {
     let plans = plan::by_title(tx, found.id).await?;
+    let time = |ms: Option<i64>| ms.and_then(|ms| u64::try_from(ms).ok());
     let release = match release::latest_published(tx, found.id).await? {
         Some(published) => {
             let files = release::files(tx, published.id).await?;
@@ -55,5 +56,10 @@ pub async fn summary(tx: &mut Tx, found: Title) -> Result<TitleSummary, store::E
         publisher: found.publisher_name,
         plans: plans.iter().map(plan::Plan::summary).collect(),
         release,
+        available_from_ms: time(found.available_from_ms),
+        available_until_ms: time(found.available_until_ms),
+        preview_ms: time(found.preview_ms),
+        private: found.private,
+        collections: collection::of_title(tx, found.id).await?,
     })
 }

@@ -54,7 +54,7 @@ pub(super) async fn run(command: Command, config: &Config) -> Result<(), Error> 
             let mut titles = Vec::new();
             let mut asked = Asked::first(PAGE_ROWS_MAX);
             loop {
-                let page = title::listed(&mut tx, &asked).await?;
+                let page = title::listed(&mut tx, None, &asked).await?;
                 titles.extend(page.rows);
                 asked.after = page.next;
                 if asked.after.is_none() {

@@ -1,5 +1,6 @@
 //! Collections: titles that are sold together, each from a tier on.
 
+use matinee_protocol::api::CollectionSummary;
 use matinee_protocol::id::{AccountId, CollectionId, TitleId};
 
 use super::page::{Asked, Page, Position};
@@ -81,28 +82,121 @@ pub async fn remove_title(tx: &mut Tx, collection: CollectionId, title: TitleId)
     Ok(removed == 1)
 }
 
-/// The titles of a collection with their tiers, those added last in front. Private ones are not told.
+/// The titles of a collection that this account may know of with their tiers, those added last in front.
 pub async fn titles(
     tx: &mut Tx,
     collection: CollectionId,
+    account: Option<AccountId>,
     asked: &Asked,
-) -> Result<Page<(TitleId, u32)>, Error> {
+) -> Result<Page<Held>, Error> {
     let (at, after) = asked.after();
-    let rows: Vec<(String, i64, i64)> = on!(tx, |db| {
+    let rows: Vec<HeldRow> = on!(tx, |db| {
         sqlx::query_as(
-        "select c.title_id, c.tier, c.added_at_ms from collection_titles c join titles t on t.id = c.title_id \
-         where c.collection_id = $1 and (c.added_at_ms, c.title_id) < ($3, $4) and t.group_id is null \
-         order by c.added_at_ms desc, c.title_id desc limit $2"
-    )
-    .bind(collection.to_string())
-    .bind(asked.rows())
-    .bind(at)
-    .bind(after)
-    .fetch_all(db)
-    .await
+            "select c.title_id, t.name, c.tier, c.added_at_ms, t.available_from_ms from collection_titles c \
+             join titles t on t.id = c.title_id where c.collection_id = $1 and (c.added_at_ms, c.title_id) < ($3, $4) \
+             and (t.group_id is null or t.publisher_id = $5 or exists (select 1 from viewer_group_members m \
+             where m.group_id = t.group_id and m.account_id = $5)) \
+             order by c.added_at_ms desc, c.title_id desc limit $2",
+        )
+        .bind(collection.to_string())
+        .bind(asked.rows())
+        .bind(at)
+        .bind(after)
+        .bind(account.map(|account| account.to_string()).unwrap_or_default())
+        .fetch_all(db)
+        .await
     })?;
-    let page = asked.page(rows, |(title, _, at)| Position { at: *at, id: title.clone() });
-    let row = |(title, tier, _): (String, i64, i64)| Ok((id(&title)?, index(tier)?));
-    let rows = page.rows.into_iter().map(row).collect::<Result<_, Error>>()?;
+    let page = asked.page(rows, |row| Position { at: row.added_at_ms, id: row.title_id.clone() });
+    let rows = page.rows.into_iter().map(Held::try_from).collect::<Result<_, Error>>()?;
     Ok(Page { rows, next: page.next })
+}
+
+/// A title in a collection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Held {
+    /// The title.
+    pub title: TitleId,
+    /// Its name.
+    pub name: String,
+    /// The tier from which a plan opens it.
+    pub tier: u32,
+    /// From when it may be played; none is from ever.
+    pub available_from_ms: Option<i64>,
+}
+
+#[derive(sqlx::FromRow)]
+struct HeldRow {
+    title_id: String,
+    name: String,
+    tier: i64,
+    added_at_ms: i64,
+    available_from_ms: Option<i64>,
+}
+
+impl TryFrom<HeldRow> for Held {
+    type Error = Error;
+
+    fn try_from(row: HeldRow) -> Result<Self, Error> {
+        let (title, tier) = (id(&row.title_id)?, index(row.tier)?);
+        Ok(Self { title, name: row.name, tier, available_from_ms: row.available_from_ms })
+    }
+}
+
+#[derive(sqlx::FromRow)]
+struct NamedRow {
+    id: String,
+    name: String,
+    publisher: String,
+    created_at_ms: i64,
+}
+
+impl NamedRow {
+    fn summary(&self) -> Result<CollectionSummary, Error> {
+        Ok(CollectionSummary {
+            id: id(&self.id)?,
+            name: self.name.clone(),
+            publisher: self.publisher.clone(),
+        })
+    }
+}
+
+/// The collections that can be bought, newest first.
+pub async fn listed(tx: &mut Tx, asked: &Asked) -> Result<Page<CollectionSummary>, Error> {
+    let (at, after) = asked.after();
+    let rows: Vec<NamedRow> = on!(tx, |db| {
+        sqlx::query_as(
+            "select c.id, c.name, a.name as publisher, c.created_at_ms from collections c \
+             join accounts a on a.id = c.publisher_id where (c.created_at_ms, c.id) < ($2, $3) \
+             and exists (select 1 from plans p where p.collection_id = c.id) \
+             order by c.created_at_ms desc, c.id desc limit $1",
+        )
+        .bind(asked.rows())
+        .bind(at)
+        .bind(after)
+        .fetch_all(db)
+        .await
+    })?;
+    let page = asked.page(rows, |row| Position { at: row.created_at_ms, id: row.id.clone() });
+    let rows = page.rows.iter().map(NamedRow::summary).collect::<Result<_, Error>>()?;
+    Ok(Page { rows, next: page.next })
+}
+
+/// Collections of one title that are told.
+const OF_TITLE_MAX: i64 = 100;
+
+/// The collections that hold a title and can be bought, newest first, at most [`OF_TITLE_MAX`].
+pub async fn of_title(tx: &mut Tx, title: TitleId) -> Result<Vec<CollectionSummary>, Error> {
+    let rows: Vec<NamedRow> = on!(tx, |db| {
+        sqlx::query_as(
+            "select c.id, c.name, a.name as publisher, c.created_at_ms from collection_titles t \
+             join collections c on c.id = t.collection_id join accounts a on a.id = c.publisher_id \
+             where t.title_id = $1 and exists (select 1 from plans p where p.collection_id = c.id) \
+             order by c.created_at_ms desc, c.id desc limit $2",
+        )
+        .bind(title.to_string())
+        .bind(OF_TITLE_MAX)
+        .fetch_all(db)
+        .await
+    })?;
+    rows.iter().map(NamedRow::summary).collect()
 }

@@ -124,6 +124,39 @@ pub async fn by_code(tx: &mut Tx, code: &str) -> Result<Option<Coupon>, Error> {
     row.map(Coupon::try_from).transpose()
 }
 
+/// The coupon with this code, if this account could use it now.
+pub async fn usable(
+    tx: &mut Tx,
+    code: &str,
+    account: AccountId,
+    now_ms: i64,
+) -> Result<Option<Coupon>, Error> {
+    let row: Option<Row> = on!(tx, |db| {
+        sqlx::query_as(
+            "select * from coupons c where c.code = $1 and (c.uses_max is null or c.uses < c.uses_max) \
+             and (c.expires_at_ms is null or c.expires_at_ms > $3) \
+             and not exists (select 1 from coupon_uses u where u.code = c.code and u.account_id = $2)",
+        )
+        .bind(canonical(code))
+        .bind(account.to_string())
+        .bind(now_ms)
+        .fetch_optional(db)
+        .await
+    })?;
+    row.map(Coupon::try_from).transpose()
+}
+
+/// Whether an account has tried a plan before.
+pub async fn tried(tx: &mut Tx, account: AccountId, plan: PlanId) -> Result<bool, Error> {
+    let row: Option<(i64,)> =
+        on!(tx, |db| sqlx::query_as("select at_ms from trials where account_id = $1 and plan_id = $2")
+            .bind(account.to_string())
+            .bind(plan.to_string())
+            .fetch_optional(db)
+            .await)?;
+    Ok(row.is_some())
+}
+
 /// Whether a code was taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Redeemed {

@@ -188,6 +188,45 @@ pub async fn by_account(tx: &mut Tx, account: AccountId, asked: &Asked) -> Resul
     Ok(asked.page(rows, |row| Position { at: row.created_at_ms, id: row.id.to_string() }))
 }
 
+/// Something with a name that an entitlement is to.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, sqlx::FromRow)]
+pub struct Named {
+    /// Its id.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+}
+
+/// The titles, as far as the account may know of them, and the collections that a page of its entitlements is to.
+pub async fn names(
+    tx: &mut Tx,
+    account: AccountId,
+    asked: &Asked,
+) -> Result<(Vec<Named>, Vec<Named>), Error> {
+    let (at, after) = asked.after();
+    let mut found = Vec::with_capacity(2);
+    for sql in [
+        "select distinct t.id, t.name from titles t join (select title_id from entitlements where account_id = $1 \
+         and (created_at_ms, id) < ($3, $4) order by created_at_ms desc, id desc limit $2) e on e.title_id = t.id \
+         where t.group_id is null or t.publisher_id = $1 or exists (select 1 from viewer_group_members m \
+         where m.group_id = t.group_id and m.account_id = $1) order by t.id",
+        "select distinct c.id, c.name from collections c join (select collection_id from entitlements \
+         where account_id = $1 and (created_at_ms, id) < ($3, $4) order by created_at_ms desc, id desc limit $2) e \
+         on e.collection_id = c.id order by c.id",
+    ] {
+        let rows: Vec<Named> = on!(tx, |db| sqlx::query_as(sql)
+            .bind(account.to_string())
+            .bind(asked.rows())
+            .bind(at)
+            .bind(after)
+            .fetch_all(db)
+            .await)?;
+        found.push(rows);
+    }
+    let mut found = found.into_iter();
+    Ok((found.next().unwrap_or_default(), found.next().unwrap_or_default()))
+}
+
 /// An account's entitlement of a kind to a title, if it has one that is open.
 pub async fn of_kind(
     tx: &mut Tx,

@@ -1,5 +1,7 @@
 //! The ledger's entries in the order of their export.
 
+use super::ledger::Holder;
+use super::page::{Asked, Page, Position};
 use super::{Error, Tx};
 
 /// Entries in one page.
@@ -53,4 +55,28 @@ pub async fn after(tx: &mut Tx, place: &Place, until_ms: i64, limit: i64) -> Res
     .fetch_all(db)
     .await
     })?)
+}
+
+/// What moved one holder's money, newest first.
+pub async fn of_holder(
+    tx: &mut Tx,
+    holder: &Holder,
+    currency: &str,
+    asked: &Asked,
+) -> Result<Page<Entry>, Error> {
+    let (at, after) = asked.after();
+    let rows: Vec<Entry> = on!(tx, |db| {
+        sqlx::query_as(
+            "select j.at_ms, j.id as journal, j.kind, j.reference, e.account, e.amount_minor, a.currency \
+             from ledger_entries e join journals j on j.id = e.journal_id join ledger_accounts a on a.name = e.account \
+             where e.account = $1 and (j.at_ms, j.id) < ($3, $4) order by j.at_ms desc, j.id desc limit $2",
+        )
+        .bind(holder.name(currency))
+        .bind(asked.rows())
+        .bind(at)
+        .bind(after)
+        .fetch_all(db)
+        .await
+    })?;
+    Ok(asked.page(rows, |row| Position { at: row.at_ms, id: row.journal.clone() }))
 }

@@ -18,6 +18,7 @@ use matinee_protocol::id::{AccountId, PaymentId, PlanId, PurchaseId};
 use serde_json::json;
 
 use super::ledger::{self, Holder, Journal};
+use super::page::{Asked, Page, Position};
 use super::{Error, Tx, id, outbox};
 
 /// Payments that reconciliation takes up at a time.
@@ -215,6 +216,24 @@ pub async fn by_id(tx: &mut Tx, payment: PaymentId) -> Result<Option<Payment>, E
         .fetch_optional(db)
         .await)?;
     row.map(Payment::try_from).transpose()
+}
+
+/// An account's payments, newest first.
+pub async fn by_account(tx: &mut Tx, account: AccountId, asked: &Asked) -> Result<Page<Payment>, Error> {
+    let (at, after) = asked.after();
+    let rows: Vec<Row> = on!(tx, |db| {
+        sqlx::query_as(select!(
+        "where account_id = $1 and (created_at_ms, id) < ($3, $4) order by created_at_ms desc, id desc limit $2"
+    ))
+    .bind(account.to_string())
+    .bind(asked.rows())
+    .bind(at)
+    .bind(after)
+    .fetch_all(db)
+    .await
+    })?;
+    let rows = rows.into_iter().map(Payment::try_from).collect::<Result<Vec<_>, _>>()?;
+    Ok(asked.page(rows, |row| Position { at: row.created_at_ms, id: row.id.to_string() }))
 }
 
 /// The payment whose money a provider names so.

@@ -6,6 +6,7 @@ use matinee_protocol::id::{AccountId, EntitlementId, PurchaseId};
 use super::coupon::{self, Redeemed};
 use super::entitlement::{self, Entitlement};
 use super::ledger::{self, Holder, Journal};
+use super::page::{Asked, Page, Position};
 use super::plan::Plan;
 use super::{Error, Tx, id, outbox, unsigned};
 use crate::license::plan::Scope;
@@ -210,6 +211,75 @@ pub async fn by_id(tx: &mut Tx, purchase: PurchaseId) -> Result<Option<Purchase>
     .fetch_optional(db)
     .await)?;
     row.map(read).transpose()
+}
+
+/// A purchase as its account sees it.
+#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
+pub struct Bill {
+    /// Its id.
+    pub id: String,
+    /// The plan.
+    pub plan_id: String,
+    /// The plan's kind.
+    pub kind: String,
+    /// The plan's name, or that of what it is for.
+    pub name: String,
+    /// What was paid, in minor units.
+    pub price_minor: i64,
+    /// How much of it was taken back.
+    pub refunded_minor: i64,
+    /// ISO 4217.
+    pub currency: String,
+    /// The coupon that lowered it.
+    pub coupon: Option<String>,
+    /// When.
+    pub created_at_ms: i64,
+    /// Whose tax is in it.
+    pub country: Option<String>,
+    /// The rate, in basis points of the net price.
+    pub rate_basis_points: Option<i64>,
+    /// The price without tax.
+    pub net_minor: Option<i64>,
+    /// The tax.
+    pub tax_minor: Option<i64>,
+}
+
+/// The columns of [`Bill`] with the tables they come from; the condition follows.
+macro_rules! bills {
+    ($rest:literal) => {
+        concat!(
+            "select p.id, p.plan_id, l.kind, coalesce(l.name, t.name, c.name, '') as name, p.price_minor, \
+             p.refunded_minor, p.currency, p.coupon, p.created_at_ms, x.country, x.rate_basis_points, x.net_minor, \
+             x.tax_minor from purchases p join plans l on l.id = p.plan_id \
+             left join titles t on t.id = l.title_id left join collections c on c.id = l.collection_id \
+             left join tax_lines x on x.purchase_id = p.id and x.line = 0 where p.account_id = $1 ",
+            $rest
+        )
+    };
+}
+
+/// What an account bought, newest first.
+pub async fn bills(tx: &mut Tx, account: AccountId, asked: &Asked) -> Result<Page<Bill>, Error> {
+    let (at, after) = asked.after();
+    let rows: Vec<Bill> = on!(tx, |db| sqlx::query_as(bills!(
+        "and (p.created_at_ms, p.id) < ($3, $4) order by p.created_at_ms desc, p.id desc limit $2"
+    ))
+    .bind(account.to_string())
+    .bind(asked.rows())
+    .bind(at)
+    .bind(after)
+    .fetch_all(db)
+    .await)?;
+    Ok(asked.page(rows, |row| Position { at: row.created_at_ms, id: row.id.clone() }))
+}
+
+/// One of an account's purchases.
+pub async fn bill(tx: &mut Tx, account: AccountId, purchase: PurchaseId) -> Result<Option<Bill>, Error> {
+    Ok(on!(tx, |db| sqlx::query_as(bills!("and p.id = $2"))
+        .bind(account.to_string())
+        .bind(purchase.to_string())
+        .fetch_optional(db)
+        .await)?)
 }
 
 /// Purchases of an account out of the wallet since then of which not all was taken back, newest first, at most

@@ -18,7 +18,18 @@ pub struct Title {
     pub name: String,
     /// When it was added.
     pub created_at_ms: i64,
+    /// From when it may be played; none is from ever.
+    pub available_from_ms: Option<i64>,
+    /// Until when; none is for ever.
+    pub available_until_ms: Option<i64>,
+    /// How much of it is free, from its beginning.
+    pub preview_ms: Option<i64>,
+    /// Whether it is for a group only.
+    pub private: bool,
 }
+
+/// Titles among which names are looked for: the newest.
+pub const SEARCHED_ROWS_MAX: i64 = 10_000;
 
 #[derive(sqlx::FromRow)]
 struct Row {
@@ -27,6 +38,10 @@ struct Row {
     publisher_name: String,
     name: String,
     created_at_ms: i64,
+    available_from_ms: Option<i64>,
+    available_until_ms: Option<i64>,
+    preview_ms: Option<i64>,
+    private: bool,
 }
 
 impl TryFrom<Row> for Title {
@@ -39,8 +54,24 @@ impl TryFrom<Row> for Title {
             publisher_name: row.publisher_name,
             name: row.name,
             created_at_ms: row.created_at_ms,
+            available_from_ms: row.available_from_ms,
+            available_until_ms: row.available_until_ms,
+            preview_ms: row.preview_ms,
+            private: row.private,
         })
     }
+}
+
+/// The columns of [`Row`]; what they come from and the condition follow.
+macro_rules! titles {
+    ($rest:literal) => {
+        concat!(
+            "select t.id, t.publisher_id, a.name as publisher_name, t.name, t.created_at_ms, t.available_from_ms, \
+             t.available_until_ms, t.preview_ms, t.group_id is not null as private \
+             from titles t join accounts a on a.id = t.publisher_id ",
+            $rest
+        )
+    };
 }
 
 /// Adds a title.
@@ -66,28 +97,26 @@ pub async fn insert(
 
 /// The title with this id.
 pub async fn by_id(tx: &mut Tx, title: TitleId) -> Result<Option<Title>, Error> {
-    let row: Option<Row> = on!(tx, |db| sqlx::query_as(
-        "select t.id, t.publisher_id, a.name as publisher_name, t.name, t.created_at_ms \
-         from titles t join accounts a on a.id = t.publisher_id where t.id = $1"
-    )
-    .bind(title.to_string())
-    .fetch_optional(db)
-    .await)?;
+    let row: Option<Row> = on!(tx, |db| sqlx::query_as(titles!("where t.id = $1"))
+        .bind(title.to_string())
+        .fetch_optional(db)
+        .await)?;
     row.map(Title::try_from).transpose()
 }
 
-/// Titles for everybody, newest first.
-pub async fn listed(tx: &mut Tx, asked: &Asked) -> Result<Page<Title>, Error> {
+/// Titles for everybody, and the private ones of this account's own or of its groups, newest first.
+pub async fn listed(tx: &mut Tx, account: Option<AccountId>, asked: &Asked) -> Result<Page<Title>, Error> {
     let (at, after) = asked.after();
     let rows: Vec<Row> = on!(tx, |db| {
-        sqlx::query_as(
-            "select t.id, t.publisher_id, a.name as publisher_name, t.name, t.created_at_ms \
-         from titles t join accounts a on a.id = t.publisher_id where t.group_id is null \
-         and (t.created_at_ms, t.id) < ($2, $3) order by t.created_at_ms desc, t.id desc limit $1",
-        )
+        sqlx::query_as(titles!(
+            "where (t.group_id is null or t.publisher_id = $4 or exists (select 1 from viewer_group_members m \
+             where m.group_id = t.group_id and m.account_id = $4)) \
+             and (t.created_at_ms, t.id) < ($2, $3) order by t.created_at_ms desc, t.id desc limit $1"
+        ))
         .bind(asked.rows())
         .bind(at)
         .bind(after)
+        .bind(account.map(|account| account.to_string()).unwrap_or_default())
         .fetch_all(db)
         .await
     })?;

@@ -26,6 +26,7 @@ mod policy;
 mod postgres;
 mod refund;
 mod secret;
+mod shop;
 mod storefront;
 mod subscription;
 mod terms;
@@ -74,6 +75,10 @@ over_both! {
     terms::what_may_be_played_may_be_placed_before(crate::policy::open());
     terms::a_private_title_is_for_its_group(crate::policy::open());
     terms::what_is_given_back_is_over(crate::policy::open());
+    shop::a_quote_is_what_the_purchase_costs_and_takes_nothing(crate::policy::open());
+    shop::what_an_account_paid_is_told_to_it_alone(crate::policy::open());
+    shop::a_title_says_by_what_it_plays(crate::policy::open());
+    shop::what_is_private_is_listed_for_its_group(crate::policy::open());
     subscription::a_month_is_renewed_until_it_is_given_up(crate::policy::open());
     subscription::a_charge_that_fails_leaves_a_grace(crate::policy::open());
     subscription::a_trial_is_free_once(crate::policy::open());

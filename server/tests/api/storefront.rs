@@ -68,3 +68,26 @@ async fn nothing_outside_the_folder_is_served() {
         assert!(!answer.bytes.windows(6).any(|run| run == b"secret"));
     }
 }
+
+#[tokio::test]
+async fn the_players_page_is_framed_by_those_whom_the_operator_named() {
+    let (bench, _folder) = bench().await;
+    for path in ["/", "/embed/some-title"] {
+        let policy = bench.get(path).send().await.expect(200).header("content-security-policy").to_owned();
+        assert!(policy.contains("frame-ancestors 'self';"), "nobody unless named: {policy}");
+    }
+    let mut config = Config::default();
+    config.server.web_dir = bench.app.config.server.web_dir.clone();
+    config.server.embed_origins = vec!["https://shop.example".to_owned(), "http://127.0.0.1:9000".to_owned()];
+    let named = Bench::with(config).await;
+    let policy = async |path: &'static str| {
+        named.get(path).send().await.expect(200).header("content-security-policy").to_owned()
+    };
+    let embed = policy("/embed/some-title").await;
+    assert!(embed.contains("frame-ancestors 'self' https://shop.example http://127.0.0.1:9000;"), "{embed}");
+    // What is bought with is framed by nobody, the player's page once it has moved on included.
+    for path in ["/", "/titles/some-title", "/wallet", "/embed", "/titles/embed/x"] {
+        let policy = policy(path).await;
+        assert!(policy.contains("frame-ancestors 'self';"), "{path}: {policy}");
+    }
+}

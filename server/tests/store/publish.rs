@@ -22,11 +22,11 @@ pub async fn titles_plans_and_releases(database: &Database) {
     let found = title::by_id(&mut tx, fixture::title_of(&plan)).await.unwrap().unwrap();
     assert_eq!((found.name.as_str(), found.publisher_name.as_str()), ("Big Buck Bunny", "Somebody"));
     assert_eq!(title::by_id(&mut tx, TitleId::from_bytes(fresh())).await.unwrap(), None);
-    let whole = title::listed(&mut tx, &Asked::first(50)).await.unwrap();
+    let whole = title::listed(&mut tx, None, &Asked::first(50)).await.unwrap();
     assert_eq!((whole.rows.len(), &whole.next), (2, &None));
-    let first = title::listed(&mut tx, &Asked::first(1)).await.unwrap();
+    let first = title::listed(&mut tx, None, &Asked::first(1)).await.unwrap();
     assert_eq!(first.rows, whole.rows[..1]);
-    let second = title::listed(&mut tx, &Asked { limit: 1, after: first.next }).await.unwrap();
+    let second = title::listed(&mut tx, None, &Asked { limit: 1, after: first.next }).await.unwrap();
     assert_eq!((&second.rows[..], &second.next), (&whole.rows[1..], &None), "one after the other, once each");
 
     assert!(release::latest_published(&mut tx, fixture::title_of(&plan)).await.unwrap().is_none());

@@ -102,7 +102,8 @@ pub async fn keys_and_tokens_hold_as_long_as_they_say(database: &Database) {
 
     let publisher = fixture::account(&mut tx, "studio@example.org", &[Role::Publisher]).await;
     fixture::plan(&mut tx, publisher, None).await;
-    let title = matinee_server::store::title::listed(&mut tx, &Asked::first(1)).await.unwrap().rows[0].id;
+    let title =
+        matinee_server::store::title::listed(&mut tx, None, &Asked::first(1)).await.unwrap().rows[0].id;
     let hash = viewer::token_hash("a token");
     viewer::insert_token(&mut tx, &hash, ana, title, (NOW_MS, NOW_MS + 10)).await.unwrap();
     assert_eq!(viewer::take_token(&mut tx, &hash, NOW_MS + 10).await.unwrap(), None, "it has run out");
