@@ -15,7 +15,7 @@ function answering(response: Response | Error) {
 
 async function refusal(response: Response | Error): Promise<ApiError> {
   const { client } = answering(response);
-  const cause = await client.titles().catch((error: unknown) => error);
+  const cause = await client.jwks().catch((error: unknown) => error);
   expect(cause).toBeInstanceOf(ApiError);
   return cause as ApiError;
 }
@@ -66,7 +66,7 @@ test.each([
 test('opening a view sends a proof of the body, the key and no token', async () => {
   const device = await describe(await createKeys());
   const { client, send } = answering(Response.json({ view: 'v' }, { status: 201 }));
-  await client.openView(device, 'entitlement', 'key-1');
+  await client.openView(device, 'entitlement', undefined, 'key-1');
   const [url, init] = send.mock.calls[0] ?? [];
   const headers = init?.headers as Headers;
   expect(url).toBe(`${SERVER}/v1/views`);

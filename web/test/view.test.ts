@@ -30,7 +30,14 @@ function setup() {
     waiting: vi.fn(),
   } satisfies ViewEvents;
   const open = (): Promise<View> =>
-    View.open(client as unknown as Client, {} as Device, 'e', events, new AbortController().signal);
+    View.open(
+      client as unknown as Client,
+      {} as Device,
+      'e',
+      undefined,
+      events,
+      new AbortController().signal,
+    );
   return { client, events, open };
 }
 
@@ -40,7 +47,7 @@ test('opening waits for a server that is away, with the same key', async () => {
   const opened = open();
   await vi.advanceTimersByTimeAsync(10_000);
   (await opened).close();
-  expect(new Set(client.openView.mock.calls.map(([, , key]) => key)).size).toBe(1);
+  expect(new Set(client.openView.mock.calls.map(([, , , key]) => key)).size).toBe(1);
   expect(events.waiting.mock.calls).toEqual([[true], [true], [false]]);
 });
 

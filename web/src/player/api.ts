@@ -3,7 +3,7 @@ import type { Breaks } from './breaks.ts';
 import { type Bytes, utf8 } from './bytes.ts';
 import type { Device } from './device.ts';
 import { prove, ServerClock } from './dpop.ts';
-import { LISTED_ROWS_MAX, PAGE_ROWS, REQUEST_MS_MAX } from './limit.ts';
+import { REQUEST_MS_MAX } from './limit.ts';
 
 export interface Money {
   minor: number;
@@ -26,11 +26,31 @@ export interface Account {
 
 export interface Plan {
   id: string;
+  /** `rental`, `purchase`, `subscription`, `quota`, `free` or `ad_supported`. */
   kind: string;
+  name?: string | null;
+  /** Each period where there are periods. */
   price: Money;
+  /** Several are a bundle. */
+  titles?: string[];
+  collection?: string | null;
+  tier?: number | null;
   start_within_ms?: number | null;
   play_within_ms?: number | null;
   views?: number | null;
+  /** `month` or `year`. */
+  period?: string | null;
+  trial_ms?: number | null;
+  quota_titles?: number | null;
+  guests?: boolean;
+  concurrent_views?: number | null;
+  offline_ms?: number | null;
+}
+
+export interface Collection {
+  id: string;
+  name: string;
+  publisher: string;
 }
 
 export interface ReleaseFile {
@@ -46,17 +66,31 @@ export interface Title {
   publisher: string;
   plans: Plan[];
   release: { id: string; files: ReleaseFile[]; sealed: boolean } | null;
+  available_from_ms?: number | null;
+  available_until_ms?: number | null;
+  preview_ms?: number | null;
+  /** For the members of a group only. */
+  private?: boolean;
+  collections?: Collection[];
 }
 
 export interface Entitlement {
   id: string;
-  title: string;
-  /** `ready`, `active`, `expired` or `revoked`. */
+  /** As its plan's; `preview` for the free beginning of a title. */
+  kind: string;
+  title?: string | null;
+  collection?: string | null;
+  tier?: number | null;
+  /** `ready`, `active`, `expired`, `cancelled`, `revoked` or `returned`. */
   status: string;
   /** Undefined or null: no limit. */
   views_left?: number | null;
   start_before_ms: number;
   play_until_ms?: number | null;
+  paid_until_ms?: number | null;
+  renews?: boolean | null;
+  /** In this period, if titles are counted. */
+  titles_left?: number | null;
 }
 
 /** docs/PROTOCOL.md §4. */
@@ -159,6 +193,13 @@ export interface Call {
   possession?: Possession;
 }
 
+/** The login of a page in another origin's frame, where browsers keep no cookie of ours. */
+let login: string | undefined;
+
+export function useLogin(token: string | undefined): void {
+  login = token;
+}
+
 export class Client {
   constructor(
     /** Where the server is, an origin. */
@@ -185,28 +226,8 @@ export class Client {
     return (await this.call<{ account: Account }>({ method: 'POST', path: '/v1/sessions', body })).account;
   }
 
-  /** Exchanges an embed token, once. */
-  async enter(token: string): Promise<Account> {
-    const body = { token };
-    return (await this.call<{ account: Account }>({ method: 'POST', path: '/v1/embed-sessions', body }))
-      .account;
-  }
-
   async signOut(): Promise<void> {
     await this.call({ method: 'DELETE', path: '/v1/sessions/current' });
-  }
-
-  async topUp(amount: Money, idempotency_key: string): Promise<TopUp> {
-    return this.call<TopUp>({
-      method: 'POST',
-      path: '/v1/wallet/top-ups',
-      body: { amount },
-      idempotency_key,
-    });
-  }
-
-  async titles(): Promise<Title[]> {
-    return this.all('/v1/titles', (answer: { titles: Title[] }) => answer.titles);
   }
 
   async title(id: string): Promise<Title> {
@@ -214,31 +235,14 @@ export class Client {
     return (await this.call<{ title: Title }>({ method: 'GET', path })).title;
   }
 
-  async purchase(plan: string, idempotency_key: string): Promise<Entitlement> {
-    const call: Call = { method: 'POST', path: '/v1/purchases', body: { plan }, idempotency_key };
-    return (await this.call<{ entitlement: Entitlement }>(call)).entitlement;
-  }
-
-  async entitlements(): Promise<Entitlement[]> {
-    return this.all('/v1/entitlements', (answer: { entitlements: Entitlement[] }) => answer.entitlements);
-  }
-
-  /** Reads a listing page by page. */
-  private async all<A, T>(path: string, rows: (answer: A) => T[]): Promise<T[]> {
-    const listed: T[] = [];
-    let cursor = '';
-    do {
-      const page = `${path}?limit=${PAGE_ROWS}&cursor=${cursor}`;
-      const answer: A & { next?: string | null } = await this.call({ method: 'GET', path: page });
-      listed.push(...rows(answer));
-      cursor = answer.next ?? '';
-    } while (cursor !== '' && listed.length < LISTED_ROWS_MAX);
-    return listed;
-  }
-
   /** Opens a view, or goes on with the one that this device has open on the same entitlement. */
-  openView(device: Device, entitlement: string, idempotency_key: string): Promise<Opening> {
-    const body = { entitlement, agreement_key: device.agreementPublic };
+  openView(
+    device: Device,
+    entitlement: string,
+    title: string | undefined,
+    idempotency_key: string,
+  ): Promise<Opening> {
+    const body = { entitlement, title, agreement_key: device.agreementPublic };
     return this.call({ method: 'POST', path: '/v1/views', body, idempotency_key, possession: { device } });
   }
 
@@ -285,7 +289,7 @@ export class Client {
     await this.call({ method: 'DELETE', path: `/v1/views/${view}`, possession });
   }
 
-  /** Makes a request; an answer without a body is undefined. */
+  /** Any request of the interface; the storefront's are in `storefront/shop.ts`. */
   async call<Answer>(call: Call): Promise<Answer> {
     const url = new URL(call.path, this.server).href;
     const body = call.body === undefined ? undefined : utf8(JSON.stringify(call.body));
@@ -317,6 +321,7 @@ export class Client {
     const headers = new Headers({ accept: 'application/json' });
     if (body !== undefined) headers.set('content-type', 'application/json');
     if (call.idempotency_key !== undefined) headers.set('idempotency-key', call.idempotency_key);
+    if (login !== undefined) headers.set('authorization', `Bearer ${login}`);
     if (call.possession !== undefined) {
       const { device, token } = call.possession;
       if (token !== undefined) headers.set('authorization', `DPoP ${token}`);

@@ -1,5 +1,5 @@
 // `<matinee-player entitlement="…">`: a video with the browser's own controls, and a panel that says where the bytes
-// come from. `server` is the server's origin when it is not this page's, `file` the file to play when it is not the first
+// come from. `title-id` names the title where the entitlement is to a collection. `server` is the server's origin when it is not this page's, `file` the file to play when it is not the first
 // that can be.
 
 import { css, html, LitElement, nothing, type PropertyValues, type TemplateResult } from 'lit';
@@ -31,6 +31,7 @@ const MEDIA_DECODE = 3;
 export class MatineePlayer extends LitElement {
   static override properties = {
     entitlement: { type: String },
+    titleId: { type: String, attribute: 'title-id' },
     server: { type: String },
     file: { type: Number },
     snapshot: { state: true },
@@ -62,6 +63,8 @@ export class MatineePlayer extends LitElement {
   `;
 
   declare entitlement: string;
+  /** What to play, where the entitlement is to a collection. */
+  declare titleId: string | undefined;
   declare server: string;
   declare file: number | undefined;
   declare snapshot: Snapshot | undefined;
@@ -122,7 +125,7 @@ export class MatineePlayer extends LitElement {
   }
 
   protected override updated(changed: PropertyValues<this>): void {
-    if (changed.has('entitlement') || changed.has('server')) this.open();
+    if (changed.has('entitlement') || changed.has('titleId') || changed.has('server')) this.open();
     if (changed.has('file') && changed.get('file') !== undefined) this.video?.removeAttribute('src');
     if (changed.has('snapshot') || changed.has('file')) this.attach();
     // A film that begins with a break has nothing to play before it.
@@ -142,7 +145,7 @@ export class MatineePlayer extends LitElement {
     });
     this.player = player;
     this.unregister = register(() => ({ ...player.snapshot, file: this.chosen() }));
-    void player.open(this.entitlement);
+    void player.open(this.entitlement, this.titleId);
   }
 
   private shut(): void {
@@ -152,6 +155,11 @@ export class MatineePlayer extends LitElement {
     this.player = undefined;
     this.pausing = undefined;
     this.snapshot = undefined;
+  }
+
+  /** What positions are kept under: one entitlement may be to many titles. */
+  private get what(): string {
+    return this.titleId === undefined ? this.entitlement : `${this.entitlement}.${this.titleId}`;
   }
 
   /** The file to play: the one asked for, else the first with picture or sound. */
@@ -194,7 +202,7 @@ export class MatineePlayer extends LitElement {
     player.shown({ file: this.chosen(), bytes_per_s, buffered_s: this.buffered_s, playing });
     if (playing && video.readyState >= HTMLMediaElement.HAVE_FUTURE_DATA) {
       this.resume_s = currentTime;
-      keepPosition(this.entitlement, this.chosen(), currentTime);
+      keepPosition(this.what, this.chosen(), currentTime);
       this.backoff.reset();
     }
   }
@@ -258,7 +266,7 @@ export class MatineePlayer extends LitElement {
   private resume(): void {
     const { video } = this;
     if (video === null || video.currentTime > 0) return;
-    const kept_s = keptPosition(this.entitlement, this.chosen());
+    const kept_s = keptPosition(this.what, this.chosen());
     if (kept_s > RESUME_S_MIN && kept_s < video.duration - RESUME_S_MIN) video.currentTime = kept_s;
   }
 
@@ -295,7 +303,7 @@ export class MatineePlayer extends LitElement {
 
   protected override render(): TemplateResult {
     return html`
-      <div class="stage">
+      <div class="stage" part="stage">
         <video
           controls
           autoplay
@@ -319,6 +327,7 @@ export class MatineePlayer extends LitElement {
             if (this.pausing !== undefined) this.video?.pause();
             this.report();
           }}
+          @ended=${() => this.dispatchEvent(new Event('matinee-ended'))}
         ></video>
         ${this.words()} ${this.breakCard()}
       </div>
@@ -330,7 +339,7 @@ export class MatineePlayer extends LitElement {
     const { snapshot } = this;
     const state = snapshot?.state ?? 'idle';
     if (state === 'failed' || state === 'over') {
-      return html`<div class="words" data-over role="alert">
+      return html`<div class="words" part="words" data-over role="alert">
         <div>
           <p>${snapshot?.detail}</p>
           <button @click=${this.open}>Try again</button>
@@ -339,7 +348,7 @@ export class MatineePlayer extends LitElement {
     }
     if (state !== 'playable') {
       const words = snapshot?.waiting ? 'Waiting for the server…' : 'Opening…';
-      return html`<div class="words" role="status">${words}</div>`;
+      return html`<div class="words" part="words" role="status">${words}</div>`;
     }
     const notice =
       this.media_error || snapshot?.detail || (snapshot?.waiting ? 'Waiting for the server…' : '');

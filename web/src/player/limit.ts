@@ -49,7 +49,3 @@ export const CACHE_MEMORY_BYTES_MAX = 192 * 1024 * 1024;
 export const CACHE_QUOTA_SHARE = 0.5;
 /** Tabs that can each have a cache on disk; the next ones use memory. */
 export const CACHE_FILES_MAX = 4;
-/** Rows asked for in one page of a listing. */
-export const PAGE_ROWS = 500;
-/** Rows of a listing that are read. */
-export const LISTED_ROWS_MAX = 10_000;

@@ -87,11 +87,14 @@ export class Player {
     this.client = new Client(server);
   }
 
-  /** Opens a view on an entitlement, or goes on with this device's. Everything else is told by snapshots. */
-  async open(entitlement: string): Promise<void> {
+  /**
+   * Opens a view on an entitlement, or goes on with this device's. The title is named where the entitlement is to a
+   * collection. Everything else is told by snapshots.
+   */
+  async open(entitlement: string, title?: string): Promise<void> {
     this.show({ state: 'opening' });
     try {
-      const prepared = take(this.client.server, entitlement);
+      const prepared = take(this.client.server, entitlement, title);
       this.startWorker(prepared);
       const { signal } = this.stopped;
       const jwks = prepared.jwks.catch(() => this.fetchJwks());
@@ -99,7 +102,7 @@ export class Player {
       // A view is opened, and counted, only where it can be played.
       const device = await prepared.device;
       if (prepared.expected !== undefined) this.expect(prepared.expected);
-      const view = await View.open(this.client, device, entitlement, this.viewEvents(), signal);
+      const view = await View.open(this.client, device, entitlement, title, this.viewEvents(), signal);
       this.view = view;
       if (signal.aborted) return view.close();
       this.jwks = await jwks;

@@ -21,6 +21,8 @@ export interface Prepared {
 
 export interface Expected {
   entitlement: string;
+  /** Where the entitlement is to a collection. */
+  title?: string | undefined;
   release: string;
   file: number;
 }
@@ -55,17 +57,12 @@ export function expect(next: Expected): void {
 }
 
 /** What was prepared, or made now; it is the caller's from then on. */
-export function take(server: string, entitlement: string): Prepared {
+export function take(server: string, entitlement: string, title?: string): Prepared {
   const taken = ready?.server === server ? ready : make(server);
   if (taken === ready) ready = undefined;
   const { worker, device, jwks } = taken;
-  return {
-    server,
-    worker,
-    device,
-    jwks,
-    expected: expected?.entitlement === entitlement ? expected : undefined,
-  };
+  const fits = expected?.entitlement === entitlement && expected.title === title;
+  return { server, worker, device, jwks, expected: fits ? expected : undefined };
 }
 
 /** The first file with picture or sound; the first of all where there is none. */

@@ -50,6 +50,7 @@ export class View {
     client: Client,
     device: Device,
     entitlement: string,
+    title: string | undefined,
     events: ViewEvents,
     signal: AbortSignal,
   ): Promise<View> {
@@ -57,7 +58,7 @@ export class View {
     const backoff = new Backoff();
     for (;;) {
       try {
-        const opening = await client.openView(device, entitlement, idempotency_key);
+        const opening = await client.openView(device, entitlement, title, idempotency_key);
         events.waiting(false);
         return new View(client, device, opening, events);
       } catch (cause) {

@@ -1,7 +1,9 @@
 import { html, type TemplateResult } from 'lit';
-import { client, set } from './account.ts';
+import { known, set } from './account.ts';
+import { framed, keepLogin, takeUpLogin } from './framed.ts';
 import { Page } from './page.ts';
 import { navigate } from './router.ts';
+import { shop } from './shop.ts';
 
 /** The way in from a shop elsewhere: exchanges the token behind the `#`, once, and shows the title. */
 export class EmbedPage extends Page {
@@ -27,7 +29,17 @@ export class EmbedPage extends Page {
   }
 
   private async enter(token: string): Promise<void> {
-    const went = await this.attempt(async () => set(await client.enter(token)));
+    const went = await this.attempt(async () => {
+      try {
+        const { account, session_token } = await shop.enter(token, framed);
+        if (session_token !== undefined) keepLogin(session_token);
+        set(account);
+      } catch (cause) {
+        // A frame that was loaded again brings a token that was used; its login is still there.
+        if (!framed || !takeUpLogin()) throw cause;
+        await known();
+      }
+    });
     if (went) navigate(`/titles/${this.titleId}`, true);
   }
 

@@ -1,119 +1,220 @@
 import { html, nothing, type PropertyValues, type TemplateResult } from 'lit';
-import type { Entitlement, Plan, Title } from '../player/api.ts';
+import type { Title } from '../player/api.ts';
 import { expect, firstPlayable, prepare } from '../player/prepare.ts';
 import { bytes, duration } from '../player/wording.ts';
-import { account, client, known, refresh } from './account.ts';
-import { IdempotencyKey, Page } from './page.ts';
-import { navigate, withNext } from './router.ts';
-import { entitlementInWords, money, planInWords, playable } from './wording.ts';
+import { account, client, known } from './account.ts';
+import { framed } from './framed.ts';
+import './offers.ts';
+import { Page } from './page.ts';
+import { poster } from './poster.ts';
+import './premiere.ts';
+import { navigate, watchPath, withNext } from './router.ts';
+import { type Bought, shop, type Way } from './shop.ts';
+import { date, day, entitlementInWords } from './wording.ts';
 
-/** One title: what it is, what it costs, and the button that plays it. */
+/** Titles of bundles whose names are asked for. */
+const BUNDLE_NAMES_MAX = 12;
+
+/** One title: what it is, the button that plays it, and every way to have it. */
 export class TitlePage extends Page {
   static override properties = {
     ...Page.properties,
     titleId: { type: String, attribute: 'title-id' },
     found: { state: true },
-    entitlement: { state: true },
+    ways: { state: true },
+    names: { state: true },
   };
 
   declare titleId: string;
   declare found: Title | undefined;
-  declare entitlement: Entitlement | undefined;
-  private readonly key = new IdempotencyKey();
+  /** By what this account may play it, the best first. */
+  declare ways: Way[];
+  declare names: Map<string, string>;
 
   constructor() {
     super();
     this.titleId = '';
+    this.ways = [];
+    this.names = new Map();
   }
 
   protected override willUpdate(changed: PropertyValues<this>): void {
-    if (changed.has('titleId') && this.titleId !== '') void this.load();
+    if (!changed.has('titleId') || this.titleId === '') return;
+    if (this.found?.id !== this.titleId) [this.found, this.ways] = [undefined, []];
+    void this.load();
   }
 
   private async load(): Promise<void> {
-    await this.attempt(async () => {
-      [this.found] = await Promise.all([client.title(this.titleId), known()]);
-      if (account() === undefined) return;
-      const entitlements = await client.entitlements();
-      this.entitlement = entitlements.find((owned) => owned.title === this.titleId && playable(owned));
-      if (this.found.release !== null) prepare(client.server);
-      this.foretell();
-    });
+    const id = this.titleId;
+    await this.attempt(
+      async () => {
+        const [found] = await Promise.all([client.title(id), known()]);
+        // What is playable is shown with the title at once: what stands below does not move.
+        const ways = account() === undefined ? [] : await shop.ways(id);
+        [this.found, this.ways] = [found, ways];
+        if (account() !== undefined && found.release !== null) prepare(client.server);
+        this.foretell();
+      },
+      () => void this.load(),
+    );
+    if (this.found !== undefined) void this.learnNames(this.found);
+  }
+
+  private async learnNames({ id, name, plans, collections }: Title): Promise<void> {
+    const names = new Map<string, string>([[id, name]]);
+    for (const collection of collections ?? []) names.set(collection.id, collection.name);
+    this.names = names;
+    const others = new Set(plans.flatMap(({ titles }) => titles ?? []));
+    others.delete(id);
+    const few = [...others].slice(0, BUNDLE_NAMES_MAX);
+    if (few.length === 0) return;
+    const found = await Promise.all(few.map((other) => client.title(other).catch(() => undefined)));
+    const all = new Map(names);
+    for (const title of found) if (title !== undefined) all.set(title.id, title.name);
+    this.names = all;
+  }
+
+  /** The way that a view opens by now. */
+  private get way(): Way | undefined {
+    return this.ways.find(({ code }) => code === null);
   }
 
   /** Play is the likely next step: the player is told what that would be. */
   private foretell(): void {
-    const { entitlement, found } = this;
-    if (entitlement === undefined || found?.release == null) return;
+    const { way, found } = this;
+    if (way === undefined || found?.release == null) return;
     const { id, files } = found.release;
-    expect({ entitlement: entitlement.id, release: id, file: firstPlayable(files) });
+    const { entitlement } = way;
+    const title = entitlement.title === found.id ? undefined : found.id;
+    expect({ entitlement: entitlement.id, title, release: id, file: firstPlayable(files) });
   }
 
-  private async buy(plan: Plan): Promise<void> {
-    const bought = await this.attempt(async () => {
-      this.entitlement = await client.purchase(plan.id, this.key.for(plan.id));
-      this.key.answered();
-      await refresh();
+  private async bought({ detail }: CustomEvent<Bought>): Promise<void> {
+    const { found } = this;
+    await this.attempt(async () => {
+      this.ways = await shop.ways(this.titleId);
     });
+    if (account() !== undefined && found?.release != null) prepare(client.server);
     this.foretell();
-    if (bought && this.entitlement !== undefined) navigate(`/watch/${this.entitlement.id}`);
+    const { way } = this;
+    const given = detail.entitlements ?? [detail.entitlement];
+    const own = given.some(({ id }) => id === way?.entitlement.id);
+    // What was bought to be seen now is shown now.
+    if (own && way !== undefined) navigate(watchPath(way.entitlement, this.titleId));
+  }
+
+  private async preview(): Promise<void> {
+    await this.attempt(async () => {
+      const { id } = await shop.preview(this.titleId);
+      // The title is named, so that the page which plays it leads back here.
+      navigate(`/watch/${id}?title=${this.titleId}`);
+    });
   }
 
   protected override render(): TemplateResult {
     const { found } = this;
-    if (found === undefined) {
-      const words = this.busy ? html`<p class="quiet" role="status">Loading…</p>` : nothing;
-      return html`${this.heading('Title')} ${this.alert()} ${words}`;
-    }
+    if (found === undefined) return html`${this.heading('Title')} ${this.alert()} ${this.waiting()}`;
     return html`
-      ${this.heading(found.name)} ${this.alert()}
-      <p class="quiet">${found.publisher}</p>
-      ${this.files(found)} ${this.ways(found)}
+      <div class="head">
+        ${poster(found.id, found.name)}
+        <div>
+          ${this.heading(found.name)} ${this.alert()}
+          <p class="quiet">${this.facts(found)}</p>
+          ${this.play(found)}
+        </div>
+      </div>
+      ${framed ? nothing : html`${this.offers(found)} ${this.files(found)}`}
     `;
   }
 
-  private files(title: Title): TemplateResult {
-    if (title.release === null) return html`<p>Not released yet.</p>`;
-    return html`<ul>
-      ${title.release.files.map(
-        (file) => html`<li>
-          ${file.name}, ${bytes(file.size_bytes)}${file.duration_ms == null ? '' : `, ${duration(file.duration_ms)}`}
-        </li>`,
-      )}
-    </ul>`;
+  private facts(title: Title): TemplateResult {
+    const length = title.release?.files.find(({ duration_ms }) => duration_ms != null)?.duration_ms;
+    return html`${title.publisher}${length == null ? nothing : html` · ${duration(length)}`}${
+      title.private ? html` · <span class="badge">For members of a group</span>` : nothing
+    }`;
   }
 
-  private ways(title: Title): TemplateResult | typeof nothing {
+  private play(title: Title): TemplateResult | typeof nothing {
+    const now = client.clock.now();
+    if (title.available_until_ms != null && title.available_until_ms <= now)
+      return html`<p class="note">This title is no longer available.</p>`;
+    if (title.release === null) return html`<p class="note">Not released yet.</p>`;
+    const from = title.available_from_ms ?? 0;
+    if (from > now) {
+      const mine = this.ways.some(({ entitlement }) => entitlement.kind !== 'preview');
+      return html`<premiere-countdown at=${from} @premiere=${() => this.load()}></premiere-countdown>
+        ${mine ? html`<p id="entitlement">It is yours: it plays here from that moment on.</p>` : nothing}`;
+    }
+    const leaves =
+      title.available_until_ms == null
+        ? nothing
+        : html`<p class="quiet">Here until ${date(title.available_until_ms)}.</p>`;
+    const { way } = this;
+    if (way === undefined || way.entitlement.kind === 'preview') {
+      return html`${this.refused()} ${this.previews(title)} ${leaves}`;
+    }
+    const { entitlement } = way;
+    return html`<p id="entitlement">${this.by(way)}${entitlementInWords(entitlement)}</p>
+      <p><a class="button large" id="play" href=${watchPath(entitlement, title.id)}>Play</a></p>
+      ${leaves}`;
+  }
+
+  /** Through which collection, where it is one. */
+  private by({ entitlement }: Way): TemplateResult | typeof nothing {
+    const name = entitlement.collection == null ? undefined : this.names.get(entitlement.collection);
+    return name === undefined
+      ? nothing
+      : html`Yours through <a href="/collections/${entitlement.collection}">${name}</a>. `;
+  }
+
+  /** Why what the account has does not open it now. */
+  private refused(): TemplateResult | typeof nothing {
+    const refused = this.ways.find(({ message }) => message !== null);
+    if (refused?.message == null) return nothing;
+    const text = refused.message;
+    return html`<p class="note" id="refused">${text.charAt(0).toUpperCase()}${text.slice(1)}.</p>`;
+  }
+
+  private previews(title: Title): TemplateResult | typeof nothing {
+    if (!title.preview_ms) return nothing;
+    const words = `Watch the first ${duration(title.preview_ms)} free`;
+    return account() === undefined
+      ? html`<p><a class="button second" id="sign-in-to-preview" href=${withNext('/sign-in', location.pathname)}>Sign in to watch the first ${duration(title.preview_ms)} free</a></p>`
+      : html`<p><button class="second" id="preview" ?disabled=${this.busy} @click=${this.preview}>${words}</button></p>`;
+  }
+
+  private offers(title: Title): TemplateResult | typeof nothing {
+    const over = title.available_until_ms != null && title.available_until_ms <= client.clock.now();
+    if (over || title.plans.length === 0) return nothing;
+    const list = html`<plan-offers .plans=${title.plans} .names=${this.names} @bought=${this.bought}></plan-offers>`;
+    // Whoever has it is not asked to buy it again, but may.
+    const early = (title.available_from_ms ?? 0) > client.clock.now();
+    const has = ({ entitlement, code }: Way) => entitlement.kind !== 'preview' && (code === null || early);
+    if (this.ways.some(has)) {
+      return html`<details class="fold"><summary>Other ways to have it</summary>${list}</details>`;
+    }
+    return html`<h2>${title.plans.length > 1 ? 'Choose a plan' : 'The plan'}</h2>${list}`;
+  }
+
+  private files(title: Title): TemplateResult | typeof nothing {
     if (title.release === null) return nothing;
-    const { entitlement } = this;
-    if (entitlement !== undefined) {
-      return html`<p id="entitlement">${entitlementInWords(entitlement)}</p>
-        <p><a class="button" id="play" href="/watch/${entitlement.id}">Play</a></p>`;
-    }
-    return html`<ul class="cards">
-      ${title.plans.map((plan) => html`<li class="card">${this.way(plan)}</li>`)}
-    </ul>`;
-  }
-
-  private way(plan: Plan): TemplateResult {
-    const here = `/titles/${this.titleId}`;
-    const price = money(plan.price);
-    const wallet = account()?.wallet;
-    const words = html`<p>${planInWords(plan)}</p>`;
-    if (wallet === undefined) {
-      const link = withNext('/sign-in', here);
-      return html`${words}<p><a class="button" id="sign-in-to-buy" href=${link}>Sign in to buy for ${price}</a></p>`;
-    }
-    if (wallet.minor < plan.price.minor) {
-      const link = withNext('/wallet', here);
-      return html`${words}
-        <p>Your wallet holds ${money(wallet)}.</p>
-        <p><a class="button" id="top-up-to-buy" href=${link}>Top up to buy for ${price}</a></p>`;
-    }
-    return html`${words}
-      <p><button id="buy" ?disabled=${this.busy} @click=${() => this.buy(plan)}>Buy for ${price}</button></p>
-      <p class="quiet">Paid from your wallet, which holds ${money(wallet)}.</p>`;
+    return html`<details class="fold" ?open=${title.release.files.length > 1}>
+      <summary>What is in it</summary>
+      <ul class="plainlist">
+        ${title.release.files.map(
+          (file) => html`<li>
+            ${file.name} <span class="quiet">${bytes(file.size_bytes)}${file.duration_ms == null ? '' : `, ${duration(file.duration_ms)}`}</span>
+          </li>`,
+        )}
+      </ul>
+    </details>`;
   }
 }
 
 customElements.define('title-page', TitlePage);
+
+/** When a title opens, where that is still to come. */
+export function opensLater(from_ms: number | null | undefined): TemplateResult | typeof nothing {
+  if (from_ms == null || from_ms <= client.clock.now()) return nothing;
+  return html`<span class="badge">Premiere ${day(from_ms)}</span>`;
+}

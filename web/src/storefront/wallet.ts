@@ -1,8 +1,8 @@
 import { html, nothing, type TemplateResult } from 'lit';
-import { ApiError } from '../player/api.ts';
-import { account, client, known, setWallet } from './account.ts';
+import { account, known, setWallet } from './account.ts';
 import { IdempotencyKey, Page } from './page.ts';
 import { navigate, withNext } from './router.ts';
+import { shop } from './shop.ts';
 import { money } from './wording.ts';
 
 /** Amounts to choose from, in minor units of the wallet's currency. */
@@ -38,19 +38,12 @@ export class WalletPage extends Page {
     const amount = { minor: Number(fields.get('amount')), currency: wallet.currency };
     this.done = '';
     await this.attempt(async () => {
-      try {
-        const { wallet, payment } = await client.topUp(amount, this.key.for(String(amount.minor)));
-        this.key.answered();
-        setWallet(wallet);
-        // The provider's own page takes the payment, and sends the payer back here.
-        if (payment.checkout_url !== undefined) location.assign(payment.checkout_url);
-        else
-          this.done = `${money(amount)} added${payment.provider === 'simulated' ? ' by a simulated payment' : ''}.`;
-      } catch (cause) {
-        // Refused is an answer too: the next attempt is another payment.
-        if (cause instanceof ApiError && !cause.passing) this.key.answered();
-        throw cause;
-      }
+      const { wallet, payment } = await this.key.once(String(amount.minor), (key) => shop.topUp(amount, key));
+      setWallet(wallet);
+      // The provider's own page takes the payment, and sends the payer back here.
+      if (payment.checkout_url !== undefined) location.assign(payment.checkout_url);
+      else
+        this.done = `${money(amount)} added${payment.provider === 'simulated' ? ' by a simulated payment' : ''}.`;
     });
   }
 
@@ -81,6 +74,7 @@ export class WalletPage extends Page {
         </div>
       </form>
       <p role="status" id="topped-up">${this.done}</p>
+      <p><a href="/account/payments">What moved your money</a> · <a href="/gift">Redeem a gift code</a></p>
       ${this.next === '/' ? nothing : html`<p><a class="button" id="go-on" href=${this.next}>Go on</a></p>`}
     `;
   }

@@ -2,6 +2,7 @@ import { html, nothing, type TemplateResult } from 'lit';
 import type { MatineePlayer } from '../player/element.ts';
 import type { FileFacts } from '../player/messages.ts';
 import type { Snapshot } from '../player/player.ts';
+import { framed } from './framed.ts';
 import { Page } from './page.ts';
 import { navigate, withNext } from './router.ts';
 
@@ -10,11 +11,14 @@ export class WatchPage extends Page {
   static override properties = {
     ...Page.properties,
     entitlement: { type: String },
+    titleId: { attribute: false },
     snapshot: { state: true },
     file: { state: true },
   };
 
   declare entitlement: string;
+  /** What to play, where the entitlement is to a collection. */
+  declare titleId: string | undefined;
   declare snapshot: Snapshot | undefined;
   /** The file chosen; undefined leaves it to the player. */
   declare file: number | undefined;
@@ -26,13 +30,16 @@ export class WatchPage extends Page {
 
   private changed({ detail }: CustomEvent<Snapshot>): void {
     this.snapshot = detail;
-    if (detail.code === 'session_required') navigate(withNext('/sign-in', location.pathname), true);
+    if (detail.code === 'session_required')
+      navigate(withNext('/sign-in', `${location.pathname}${location.search}`), true);
   }
 
   private async end(): Promise<void> {
     const player = this.querySelector<MatineePlayer>('matinee-player');
     const ended = await this.attempt(async () => player?.end());
-    if (ended) navigate('/library');
+    if (!ended) return;
+    if (framed) history.back();
+    else navigate('/library');
   }
 
   protected override render(): TemplateResult {
@@ -41,10 +48,11 @@ export class WatchPage extends Page {
       ${this.heading(snapshot?.title || 'Playing')} ${this.alert()}
       <matinee-player
         entitlement=${this.entitlement}
+        .titleId=${this.titleId}
         .file=${this.file}
         @matinee-change=${this.changed}
       ></matinee-player>
-      ${this.files()}
+      ${this.files()} ${this.about()}
       <div class="actions">
         ${
           snapshot?.state === 'playable'
@@ -67,6 +75,12 @@ export class WatchPage extends Page {
       <ul>
         ${snapshot.files.map(entry)}
       </ul>`;
+  }
+
+  /** Back to the title: its other plans, and what to buy when a preview ends. */
+  private about(): TemplateResult | typeof nothing {
+    if (this.titleId === undefined || framed) return nothing;
+    return html`<p><a id="about" href="/titles/${this.titleId}">About this title</a></p>`;
   }
 
   private choose(file: number): void {
