@@ -70,6 +70,15 @@ class Tab {
   }
 }
 
+/** The page that a request names, or the frame in it whose address begins so. */
+function place({ page, frame }) {
+  const tab = find(page);
+  if (!frame) return tab.page;
+  const found = tab.page.frames().find((one) => one.url().startsWith(frame));
+  if (found === undefined) throw new Error(`no frame is at ${frame}`);
+  return found;
+}
+
 /** A context (one isolated profile) together with what its service workers said. */
 class Profile {
   constructor(context, isFirefox) {
@@ -102,13 +111,14 @@ function shown(value) {
 }
 
 /** Polls from here and not inside the page, so that a navigation in between does not end the wait. */
-async function waitForFunction(tab, body, args, timeout) {
+async function waitForFunction(tab, frame, body, args, timeout) {
   const end = Date.now() + timeout;
   let last = 'never answered';
   for (;;) {
     try {
       const left = Math.max(end - Date.now(), POLL_MS);
-      const value = await within(tab.page.evaluate(expression(body, args)), left, 'one look');
+      const looked = (async () => place({ page: tab.name, frame }).evaluate(expression(body, args)))();
+      const value = await within(looked, left, 'one look');
       if (value) return value;
       last = `last value ${shown(value)}`;
     } catch (error) {
@@ -145,6 +155,7 @@ const operations = {
     const owner = find(profile);
     const tab = new Tab(await owner.context.newPage(), owner.isFirefox);
     const page = keep('p', tab);
+    tab.name = page;
     if (tab.bringToFront) await tab.page.bringToFront();
     if (url) await tab.page.goto(url, { timeout });
     return { page };
@@ -159,17 +170,17 @@ const operations = {
   async front({ page }) {
     await find(page).page.bringToFront();
   },
-  async eval({ page, body, args, timeout = TIMEOUT_MS }) {
-    return within(find(page).page.evaluate(expression(body, args)), timeout, 'the evaluation');
+  async eval({ page, frame, body, args, timeout = TIMEOUT_MS }) {
+    return within(place({ page, frame }).evaluate(expression(body, args)), timeout, 'the evaluation');
   },
-  async waitFor({ page, selector, state = 'visible', body, args, timeout = TIMEOUT_MS }) {
+  async waitFor({ page, frame, selector, state = 'visible', body, args, timeout = TIMEOUT_MS }) {
     const tab = find(page);
-    if (body) return waitForFunction(tab, body, args, timeout);
+    if (body) return waitForFunction(tab, frame, body, args, timeout);
     await tab.page.locator(selector).first().waitFor({ state, timeout });
     return true;
   },
-  async click({ page, selector, timeout = TIMEOUT_MS }) {
-    await find(page).page.locator(selector).first().click({ timeout });
+  async click({ page, frame, selector, timeout = TIMEOUT_MS }) {
+    await place({ page, frame }).locator(selector).first().click({ timeout });
   },
   async fill({ page, selector, text, timeout = TIMEOUT_MS }) {
     await find(page).page.locator(selector).first().fill(text, { timeout });

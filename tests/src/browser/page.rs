@@ -14,15 +14,26 @@ use super::{Error, Link, LogLine, OPERATION_MS_MAX, millis, named};
 pub struct Page {
     link: Arc<Link>,
     name: String,
+    /// What the address of the frame that is meant begins with; none is the page itself.
+    frame: Option<String>,
 }
 
 impl Page {
     pub(super) fn new(link: Arc<Link>, name: String) -> Self {
-        Self { link, name }
+        Self { link, name, frame: None }
+    }
+
+    /// The same page, with scripts, waits and clicks in the frame whose address begins so, whatever its origin.
+    #[must_use]
+    pub fn in_frame(&self, address: &str) -> Self {
+        Self { frame: Some(address.to_owned()), ..self.clone() }
     }
 
     async fn ask(&self, operation: &str, mut request: Value, ms_max: u64) -> Result<Value, Error> {
         request["page"] = json!(self.name);
+        if let Some(frame) = &self.frame {
+            request["frame"] = json!(frame);
+        }
         self.link.ask(operation, request, ms_max).await
     }
 

@@ -11,3 +11,4 @@ mod native;
 mod passkeys;
 mod providers;
 mod publishing;
+mod shop;
