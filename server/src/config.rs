@@ -453,7 +453,7 @@ impl Config {
     pub fn example() -> String {
         let defaults = toml::Table::try_from(Self::default()).expect("the defaults are a table");
         let mut out = String::from("# Matinee's configuration. Every value here is the default.\n");
-        let sections: [(&str, Lines, Keys); 12] = [
+        let sections: [(&str, Lines, Keys); 13] = [
             ("server", Server::ABOUT, Server::KEYS),
             ("store", StoreSection::ABOUT, StoreSection::KEYS),
             ("vault", VaultSection::ABOUT, VaultSection::KEYS),

@@ -27,9 +27,9 @@ async fn used_of_all(tx: &mut Tx, purchase: PurchaseId) -> Result<(u64, u64), Er
             }
         }
         if most.1 == 0
-            && let Some(newest) = release::latest_published_id(tx, title).await?
+            && let Some(newest) = release::latest_published(tx, title).await?
         {
-            most = (0, epochs(tx, newest).await?);
+            most = (0, epochs(tx, newest.id).await?);
         }
         used += most.0;
         all += most.1;

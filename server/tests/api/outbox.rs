@@ -325,7 +325,7 @@ pub async fn an_email_that_cannot_be_sent_is_tried_and_given_up(bench: &Bench) {
     let (ana, _) = bench.viewer_with_rental("ana@example.org").await;
     let kept = async || {
         let all = bench.get("/v1/account/export").bearer(&ana).send().await.expect(200).json();
-        let rows = all["outbox"].as_array().unwrap().iter();
+        let rows = all["tables"]["outbox"].as_array().unwrap().iter();
         let shown = |row: &Value| {
             let text = |name: &str| row[name].as_str().unwrap().to_owned();
             (text("topic"), text("recipient"), text("state"))

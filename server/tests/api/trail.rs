@@ -21,6 +21,7 @@ struct Walk<'a> {
     bench: &'a Bench,
     login: String,
     walked: BTreeSet<(String, String)>,
+    calls: u32,
 }
 
 impl Walk<'_> {
@@ -36,7 +37,8 @@ impl Walk<'_> {
             false => part,
         });
         let path = parts.collect::<Vec<_>>().join("/");
-        let request = format!("walk-{}", self.walked.len());
+        self.calls += 1;
+        let request = format!("walk-{}", self.calls);
         let call = self.bench.call(route.method, path).json(&body).bearer(&self.login);
         let answer = call.key(&request).header("x-request-id", &request).send().await;
         assert!(answer.status.is_success(), "{method} {template}: {answer:?}");
@@ -129,7 +131,7 @@ pub async fn every_privileged_act_leaves_a_row(bench: &Bench) {
     let all = [Role::Viewer, Role::Publisher, Role::Operator, Role::Integrator];
     let login = bench.login("all@example.org", &all).await;
     let ana = bench.viewer("ana@example.org").await;
-    let mut walk = Walk { bench, login, walked: BTreeSet::new() };
+    let mut walk = Walk { bench, login, walked: BTreeSet::new(), calls: 0 };
     let title = titles(&mut walk).await;
     collections_and_groups(&mut walk, &title, "ana@example.org").await;
     integrators(&mut walk, &title).await;

@@ -3,6 +3,7 @@ import './account-data.ts';
 import './account-devices.ts';
 import './account-payments.ts';
 import './account-sessions.ts';
+import './account-ways.ts';
 import { account, isGuest, known } from './account.ts';
 import { Page } from './page.ts';
 import { type AccountSection, navigate, withNext } from './router.ts';
@@ -79,6 +80,7 @@ function overview(): TemplateResult {
       <a class="button second" href=${withNext('/wallet', '/account')}>Top up</a>
       <a class="button second" href="/gift">Redeem a gift code</a>
     </p>
+    <account-ways></account-ways>
   `;
 }
 

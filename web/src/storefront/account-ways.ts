@@ -1,17 +1,9 @@
 import { html, nothing, type TemplateResult } from 'lit';
-import { account, client, known, listen, set } from './account.ts';
-import { Page } from './page.ts';
+import { client } from './account.ts';
+import { Part } from './page.ts';
 import { add, deviceName, type Passkey, passkeys, remove, rename, supported } from './passkey.ts';
-import { navigate, withNext } from './router.ts';
 import { problemIn, type Ways, ways } from './sign_in_ways.ts';
 import { date } from './wording.ts';
-
-interface Login {
-  id: string;
-  created_at_ms: number;
-  agent: string | null;
-  current: boolean;
-}
 
 interface Identity {
   id: string;
@@ -21,57 +13,43 @@ interface Identity {
   last_used_at_ms: number | null;
 }
 
-/** How one signs in, and where one is signed in. */
-export class AccountPage extends Page {
+/** How one signs in besides the password: passkeys, and accounts elsewhere. */
+export class AccountWays extends Part {
   static override properties = {
-    ...Page.properties,
+    ...Part.properties,
     passkeys: { state: true },
     identities: { state: true },
-    logins: { state: true },
     renamed: { state: true },
   };
 
   /** Undefined where there are none to be had. */
   declare passkeys: Passkey[] | undefined;
   declare identities: Identity[];
-  declare logins: Login[];
   private ways: Ways | undefined;
   /** The passkey that is being given another name. */
   declare renamed: string;
-  private unlisten: (() => void) | undefined;
 
   constructor() {
     super();
     this.identities = [];
-    this.logins = [];
     this.renamed = '';
   }
 
   override connectedCallback(): void {
     super.connectedCallback();
-    this.unlisten = listen(() => this.requestUpdate());
-    void this.attempt(async () => {
-      await known();
-      if (account() === undefined) navigate(withNext('/sign-in', '/account'), true);
-      else await this.load();
-    }).then(() => (this.problem ||= problemIn(location.search)));
-  }
-
-  override disconnectedCallback(): void {
-    super.disconnectedCallback();
-    this.unlisten?.();
+    void this.attempt(() => this.load()).then(() => {
+      this.problem ||= problemIn(location.search);
+    });
   }
 
   private async load(): Promise<void> {
     this.ways = await ways();
-    const [mine, linked, logins] = await Promise.all([
+    const [mine, linked] = await Promise.all([
       this.ways.passkeys && supported() ? passkeys() : undefined,
       client.call<{ identities: Identity[] }>({ method: 'GET', path: '/v1/identities' }),
-      client.call<{ sessions: Login[] }>({ method: 'GET', path: '/v1/sessions' }),
     ]);
     this.passkeys = mine;
     this.identities = linked.identities;
-    this.logins = logins.sessions;
   }
 
   private change(work: () => Promise<void>): void {
@@ -95,28 +73,8 @@ export class AccountPage extends Page {
     });
   }
 
-  private endLogin(login: Login): void {
-    this.change(() => client.call({ method: 'DELETE', path: `/v1/sessions/${login.id}` }));
-  }
-
-  private async endAll(): Promise<void> {
-    const went = await this.attempt(() => client.call({ method: 'DELETE', path: '/v1/sessions' }));
-    if (!went) return;
-    set(undefined);
-    navigate('/');
-  }
-
   protected override render(): TemplateResult {
-    const owner = account();
-    return html`
-      ${this.heading('Account')} ${this.alert()}
-      ${
-        owner === undefined
-          ? nothing
-          : html`<p>${owner.name} <span class="quiet">${owner.email}</span></p>
-            ${this.passkeyList()} ${this.identityList()} ${this.loginList()}`
-      }
-    `;
+    return html`${this.alert()} ${this.passkeyList()} ${this.identityList()}`;
   }
 
   private passkeyList(): TemplateResult | typeof nothing {
@@ -225,44 +183,6 @@ export class AccountPage extends Page {
       </div>
     `;
   }
-
-  private loginList(): TemplateResult {
-    return html`
-      <section id="logins" aria-labelledby="logins-heading">
-        <h2 id="logins-heading">Where you are signed in</h2>
-        <ul class="rows">
-          ${this.logins.map((login) => html`<li>${this.loginRow(login)}</li>`)}
-        </ul>
-        <button class="second" id="end-all" ?disabled=${this.busy} @click=${this.endAll}>
-          Sign out everywhere
-        </button>
-      </section>
-    `;
-  }
-
-  private loginRow(login: Login): TemplateResult {
-    const name = login.agent === null ? 'A program' : deviceName(login.agent);
-    return html`
-      <div>
-        <strong>${name}</strong>
-        <span class="quiet">Since ${date(login.created_at_ms)}${login.current ? ', this one' : ''}</span>
-      </div>
-      ${
-        login.current
-          ? nothing
-          : html`<div class="actions">
-              <button
-                class="plain"
-                aria-label=${`Sign out ${name}`}
-                ?disabled=${this.busy}
-                @click=${() => this.endLogin(login)}
-              >
-                Sign out
-              </button>
-            </div>`
-      }
-    `;
-  }
 }
 
-customElements.define('account-page', AccountPage);
+customElements.define('account-ways', AccountWays);
