@@ -61,8 +61,8 @@ section! {
         trusted_proxies: Vec<String> = Vec::new(),
         /// The header that these proxies set: `x-forwarded-for`, or `forwarded` (RFC 7239).
         proxy_header: String = "x-forwarded-for".to_owned(),
-        /// Whose pages may show the player's page `/embed/…` in a frame, as origins such as https://shop.example; none: only our
-        /// own.
+        /// Whose pages may show the player's page `/embed/…` in a frame, as origins such as `https://shop.example`; none:
+        /// only our own.
         embed_origins: Vec<String> = Vec::new(),
         /// Requests a minute below /v1 for one login, and for one address without a login; 0 is no limit. An address of this
         /// machine is not counted.

@@ -44,7 +44,6 @@ test.each([
   ['/sign-in?next=/titles/1', { page: 'sign-in', next: '/titles/1' }],
   ['/wallet', { page: 'wallet', next: '/' }],
   ['/library', { page: 'library' }],
-  ['/account', { page: 'account' }],
   ['/nowhere', { page: 'missing' }],
   ['/titles/a/b', { page: 'missing' }],
 ])('%s', (path, route) => {

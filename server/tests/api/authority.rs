@@ -105,7 +105,7 @@ async fn unknown_paths_and_methods_are_problems() {
         ("GET", "/v1/nothing", 404, "not_found"),
         ("POST", "/v1/nothing/at/all", 404, "not_found"),
         ("PUT", "/v1/titles", 405, "method_not_allowed"),
-        ("GET", "/v1/purchases", 405, "method_not_allowed"),
+        ("GET", "/v1/checkouts", 405, "method_not_allowed"),
         ("POST", "/somewhere", 404, "not_found"),
         ("GET", "/v1/titles/not-an-id", 404, "not_found"),
     ] {

@@ -44,7 +44,11 @@ async fn a_viewer_tops_up_and_buys() {
         })
     );
     let listed = bench.get("/v1/entitlements").bearer(&login).send().await.expect(200);
-    assert_eq!(listed.json(), json!({ "entitlements": [bought["entitlement"]], "next": null }));
+    let titles = json!([{ "id": bench.title, "name": "Big Buck Bunny" }]);
+    assert_eq!(
+        listed.json(),
+        json!({ "entitlements": [bought["entitlement"]], "titles": titles, "collections": [], "next": null })
+    );
     bench.post("/v1/purchases", &plan).bearer(&login).key("b").send().await.expect(201);
     let poor = bench.post("/v1/purchases", &plan).bearer(&login).key("c").send().await.expect(402);
     assert_eq!(poor.code(), "wallet_too_low");
