@@ -101,7 +101,7 @@ fn doctor_says_what_is_wrong() {
 
     std::fs::remove_file(house.data().join("matinee.db")).unwrap();
     let wrong = examined(&house);
-    assert_eq!(findings(&wrong)[3], ("database", false), "{wrong}");
+    assert_eq!(findings(&wrong)[4], ("database", false), "{wrong}");
     assert!(!house.data().join("matinee.db").exists(), "it changes nothing");
     assert_eq!(house.run(&["doctor"], "").status.code(), Some(1));
 }
