@@ -43,7 +43,9 @@ const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// How long the job may take in all, a subscriber, before it is given up.
 const PATIENCE_A_SUBSCRIBER_MS: u64 = 20;
 
-const DUE: &str = "select count(*) from entitlements where renews and period_index = 0";
+/// Subscriptions whose next period was not charged yet.
+const DUE: &str = "select (select count(*) from entitlements where renews) \
+                   - (select count(*) from journals where kind = 'renewal')";
 
 pub(crate) async fn measure(words: &[String]) -> Value {
     let (count, kind) = asked(words, SUBSCRIBERS_DEFAULT);
