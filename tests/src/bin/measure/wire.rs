@@ -4,8 +4,10 @@
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-/// Bytes of an answer with its head.
-const ANSWER_BYTES_MAX: usize = 64 * 1024;
+/// Bytes of an answer with its head: an artist's albums are the longest.
+const ANSWER_BYTES_MAX: usize = 1024 * 1024;
+/// Bytes of most.
+const ANSWER_BYTES_USUAL: usize = 64 * 1024;
 
 /// A connection.
 pub(crate) struct Wire {
@@ -26,7 +28,7 @@ impl Wire {
     pub(crate) async fn connect(host: &str) -> Self {
         let socket = TcpStream::connect(host).await.expect("the server listens");
         socket.set_nodelay(true).expect("a socket takes its options");
-        Self { socket, host: host.to_owned(), sent: Vec::new(), read: Vec::with_capacity(ANSWER_BYTES_MAX) }
+        Self { socket, host: host.to_owned(), sent: Vec::new(), read: Vec::with_capacity(ANSWER_BYTES_USUAL) }
     }
 
     /// Sends a POST and waits for its whole answer.
