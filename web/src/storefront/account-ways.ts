@@ -109,7 +109,7 @@ export class AccountWays extends Part {
     }
     const used = passkey.last_used_at_ms;
     return html`
-      <div>
+      <div class="grow">
         <strong>${passkey.name}</strong>
         <span class="quiet">
           Added ${date(passkey.created_at_ms)}${used === null ? ', not used yet' : `, last used ${date(used)}`}
@@ -165,7 +165,7 @@ export class AccountWays extends Part {
     const { id, label, created_at_ms, last_used_at_ms: used } = identity;
     const path = `/v1/identities/${id}`;
     return html`
-      <div>
+      <div class="grow">
         <strong>${label}</strong>
         <span class="quiet">
           Linked ${date(created_at_ms)}${used === null ? ', not used yet' : `, last used ${date(used)}`}
