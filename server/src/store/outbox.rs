@@ -98,11 +98,11 @@ pub async fn post(
     account: AccountId,
     data: &Value,
     now_ms: i64,
-) -> Result<u64, Error> {
+) -> Result<(), Error> {
     debug_assert!(TOPICS.contains(&topic), "{topic} is not in the list");
     let payload = json!({ "type": topic, "at_ms": now_ms, "data": data }).to_string();
-    Ok(on!(tx, |db| {
-        sqlx::query(
+    later!(
+        tx,
         "insert into outbox (id, kind, endpoint_id, account_id, topic, payload, state, attempts, next_at_ms, until_ms, \
          created_at_ms) select cast($1 as text) || '_' || e.id, 'webhook', e.id, cast($2 as text), cast($3 as text), \
          cast($4 as text), 'waiting', 0, cast($5 as bigint), cast($6 as bigint), cast($5 as bigint) \
@@ -110,18 +110,15 @@ pub async fn post(
          where e.removed_at_ms is null and a.deleted_at_ms is null \
          and (e.topics = '*' or ',' || e.topics || ',' like '%,' || cast($3 as text) || ',%') \
          and (a.roles like '%operator%' or (a.roles like '%integrator%' and exists (select 1 from integrator_viewers v \
-         where v.integrator_id = e.account_id and v.account_id = cast($2 as text))))"
-    )
-    .bind(fresh(now_ms))
-    .bind(account.to_string())
-    .bind(topic)
-    .bind(&payload)
-    .bind(now_ms)
-    .bind(now_ms.saturating_add(WEBHOOK_LASTS_MS))
-    .execute(db)
-    .await?
-    .rows_affected()
-    }))
+         where v.integrator_id = e.account_id and v.account_id = cast($2 as text))))",
+        fresh(now_ms),
+        account.to_string(),
+        topic,
+        payload,
+        now_ms,
+        now_ms.saturating_add(WEBHOOK_LASTS_MS),
+    );
+    Ok(())
 }
 
 /// Writes to the owner of an account. Nothing is written where there is no letter, or where the address is nobody's
@@ -133,43 +130,35 @@ pub async fn mail(
     now_ms: i64,
 ) -> Result<(), Error> {
     let Some(letter) = letter else { return Ok(()) };
-    on!(tx, |db| {
-        sqlx::query(
+    later!(
+        tx,
         "insert into outbox (id, kind, account_id, recipient, topic, payload, state, attempts, next_at_ms, until_ms, \
          created_at_ms) select cast($1 as text), 'email', a.id, a.email, cast($3 as text), cast($4 as text), 'waiting', \
          0, cast($5 as bigint), cast($6 as bigint), cast($5 as bigint) from accounts a \
-         where a.id = $2 and a.email not like '%.invalid' and a.deleted_at_ms is null"
-    )
-    .bind(fresh(now_ms))
-    .bind(account.to_string())
-    .bind(letter.topic)
-    .bind(body(letter))
-    .bind(now_ms)
-    .bind(now_ms.saturating_add(letter.lasts_ms))
-    .execute(db)
-    .await
-    .map(drop)
-    })?;
+         where a.id = $2 and a.email not like '%.invalid' and a.deleted_at_ms is null",
+        fresh(now_ms),
+        account.to_string(),
+        letter.topic,
+        body(letter),
+        now_ms,
+        now_ms.saturating_add(letter.lasts_ms),
+    );
     Ok(())
 }
 
 /// Writes to an address that is no account's, or not yet.
 pub async fn enqueue_email(tx: &mut Tx, to: &str, letter: &Letter, now_ms: i64) -> Result<(), Error> {
-    on!(tx, |db| {
-        sqlx::query(
-            "insert into outbox (id, kind, recipient, topic, payload, state, attempts, next_at_ms, until_ms, \
+    later!(
+        tx,
+        "insert into outbox (id, kind, recipient, topic, payload, state, attempts, next_at_ms, until_ms, \
          created_at_ms) values ($1, 'email', $2, $3, $4, 'waiting', 0, $5, $6, $5)",
-        )
-        .bind(fresh(now_ms))
-        .bind(to)
-        .bind(letter.topic)
-        .bind(body(letter))
-        .bind(now_ms)
-        .bind(now_ms.saturating_add(letter.lasts_ms))
-        .execute(db)
-        .await
-        .map(drop)
-    })?;
+        fresh(now_ms),
+        to,
+        letter.topic,
+        body(letter),
+        now_ms,
+        now_ms.saturating_add(letter.lasts_ms),
+    );
     Ok(())
 }
 
