@@ -13,7 +13,7 @@ use super::problem::Problem;
 use super::token::{self, Licensee};
 use super::view_renew::{active_view, hold};
 use crate::app::App;
-use crate::store;
+use crate::store::{self, Tx};
 
 /// How the interface's document tells of it.
 pub fn doc() -> Doc {
@@ -49,11 +49,13 @@ pub async fn handle(
         first: false,
     };
     let terms = token::terms(&app, &published, licensee, FileIndex(body.file), body.epoch)?;
-    let mut tx = app.store.write().await?;
-    authority.proof.spend(&mut tx, app.clock.now_ms()).await?;
-    hold(&app, &mut tx, view.id, place).await?;
-    token::record(&app, &mut tx, &terms, false).await?;
-    // What is released is on the record before it leaves.
-    tx.commit().await?;
+    let release = async |mut tx: Tx| {
+        authority.proof.spend(&mut tx, app.clock.now_ms()).await?;
+        hold(&app, &mut tx, view.id, place).await?;
+        token::record(&app, &mut tx, &terms, false).await?;
+        // What is released is on the record before it leaves.
+        tx.commit().await.map_err(Problem::from)
+    };
+    app.store.presuming(true, release).await?;
     Ok(Json(LicenseAnswer { license: token::license(&app, &published, &terms)?, breaks }))
 }

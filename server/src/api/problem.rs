@@ -131,7 +131,13 @@ impl IntoResponse for Problem {
 
 impl From<store::Error> for Problem {
     fn from(error: store::Error) -> Self {
-        Self::internal(&error)
+        match error {
+            // Nobody hears of it: what presumed is done again in a transaction that asks.
+            store::Error::Presumed => {
+                Self::conflict("presumed", "what was presumed was otherwise; ask again")
+            }
+            error => Self::internal(&error),
+        }
     }
 }
 

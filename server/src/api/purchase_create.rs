@@ -64,18 +64,20 @@ pub async fn handle(
     let now_ms = app.clock.now_ms();
     // A plan never changes: it is read outside the transaction, of which SQLite runs one at a time.
     let drafted = draft(&app, &session, &body, now_ms).await;
-    let tx = app.store.write().await?;
-    let foreseen = drafted.as_ref().ok().map(|(_, _, _, kept)| kept.clone());
-    let named = (session.account, "purchase", key);
-    let mut once = match Once::begin(tx, named, &[&bytes], foreseen, now_ms).await? {
-        Begin::Do(once) => once,
-        Begin::Replay(response) => return Ok(response),
+    let foreseen = drafted.as_ref().ok().map(|(_, _, _, kept)| kept);
+    let sell = async |tx| {
+        let named = (session.account, "purchase", key.clone());
+        let mut once = match Once::begin(tx, named, &[&bytes], foreseen.cloned(), now_ms).await? {
+            Begin::Do(once) => once,
+            Begin::Replay(response) => return Ok(response),
+        };
+        // What is wrong with it is told only now: the key may have had an answer, or another body.
+        let (plan, sale, answer, _) = drafted.as_ref().map_err(Problem::clone)?;
+        settled(purchase::settle(&mut once.tx, plan, sale).await?)?;
+        cashier::receipt(&mut once.tx, &app.letters, plan, sale).await?;
+        once.answer(StatusCode::CREATED, answer).await
     };
-    // What is wrong with it is told only now: the key may have had an answer, or another body.
-    let (plan, sale, answer, _) = drafted?;
-    settled(purchase::settle(&mut once.tx, &plan, &sale).await?)?;
-    cashier::receipt(&mut once.tx, &app.letters, &plan, &sale).await?;
-    once.answer(StatusCode::CREATED, &answer).await
+    app.store.presuming(drafted.is_ok(), sell).await
 }
 
 /// Refuses a sale that did not go through.

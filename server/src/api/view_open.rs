@@ -60,40 +60,54 @@ pub async fn handle(
     let now_ms = app.clock.now_ms();
     let foreseen = foresee(&app, &session, &body, (proof.device, agreement_key, place), now_ms).await;
 
-    let mut tx = app.store.write().await?;
-    proof.spend(&mut tx, now_ms).await?;
-    // The device is part of what is asked: another device with the same key does not get this one's opening.
-    let asked: [&[u8]; 2] = [proof.device.as_bytes(), &proof.body];
-    let kept =
-        foreseen.as_ref().ok().and_then(|foreseen| foreseen.start.as_ref()).map(|start| start.kept.clone());
-    let mut once = match Once::begin(tx, (session.account, "view", key), &asked, kept, now_ms).await? {
-        Begin::Do(once) => once,
-        Begin::Replay(response) => return Ok(response),
+    let start = foreseen.as_ref().ok().and_then(|foreseen| foreseen.start.as_ref());
+    let kept = start.map(|start| &start.kept);
+    let open = async |mut tx: Tx| {
+        proof.spend(&mut tx, now_ms).await?;
+        // The device is part of what is asked: another device with the same key does not get this one's opening.
+        let asked: [&[u8]; 2] = [proof.device.as_bytes(), &proof.body];
+        let named = (session.account, "view", key.clone());
+        match Once::begin(tx, named, &asked, kept.cloned(), now_ms).await? {
+            // What could not be looked up is told only now: the key may have had an answer, or another body.
+            Begin::Do(once) => answer(&app, once, foreseen.as_ref().map_err(Problem::clone)?, now_ms).await,
+            Begin::Replay(response) => Ok((response, Vec::new())),
+        }
     };
-    // What could not be looked up is told only now: the key may have had an answer, or another body.
-    let Foreseen { asked, wanted, start } = foreseen?;
-    let (started, stopped) = start_or_resume(&app, &mut once.tx, &asked, &wanted, now_ms).await?;
+    let (response, stopped) = app.store.presuming(start.is_some(), open).await?;
+    for view in stopped {
+        app.hub.revoke_view(view, "another device plays now");
+    }
+    Ok(response)
+}
+
+/// Opens or goes on, and keeps the answer. Names the views of other devices that it stopped.
+async fn answer(
+    app: &App,
+    mut once: Once,
+    foreseen: &Foreseen,
+    now_ms: i64,
+) -> Result<(Response, Vec<ViewId>), Problem> {
+    let Foreseen { asked, wanted, start } = foreseen;
+    let (started, stopped) = start_or_resume(app, &mut once.tx, asked, wanted, now_ms).await?;
+    let otherwise;
     let (terms, opening) = match start {
-        Some(start) if start.started == started => start.prepared,
+        Some(start) if start.started == started => &start.prepared,
         _ => {
             let playing = playing(&mut once.tx, &asked.newest, started.release).await?;
             let breaks = match &asked.found.breaks {
                 Some(_) => open_breaks(&mut once.tx, started).await?,
                 None => None,
             };
-            prepare(&app, &playing, &asked.found, &wanted, started, breaks)?
+            otherwise = prepare(app, &playing, &asked.found, wanted, started, breaks)?;
+            &otherwise
         }
     };
-    token::record(&app, &mut once.tx, &terms, started.new).await?;
+    token::record(app, &mut once.tx, terms, started.new).await?;
     if started.new {
-        device::seen(&mut once.tx, session.account, proof.device, now_ms).await?;
+        device::seen(&mut once.tx, wanted.account_id, wanted.device, now_ms).await?;
     }
-    let answer =
-        once.answer(if started.new { StatusCode::CREATED } else { StatusCode::OK }, &opening).await?;
-    for view in stopped {
-        app.hub.revoke_view(view, "another device plays now");
-    }
-    Ok(answer)
+    let status = if started.new { StatusCode::CREATED } else { StatusCode::OK };
+    Ok((once.answer(status, opening).await?, stopped))
 }
 
 /// What was asked for: a right, a title as the rules see it, and what of it would play.
@@ -344,7 +358,7 @@ async fn start(
 pub(super) async fn count(tx: &mut Tx, facts: &Facts<'_>) -> Result<Entitlement, Problem> {
     let Facts { entitlement: found, title, now_ms, .. } = *facts;
     decide::may_have(facts)?;
-    let Some(counted) = entitlement::count_view(tx, found.id, now_ms).await? else {
+    let Some(counted) = entitlement::count_view_as_found(tx, found, now_ms).await? else {
         return Err(refusal(tx, facts).await?);
     };
     if counted.quota.is_some() && !entitlement::count_title(tx, found.id, title.id, now_ms).await? {

@@ -30,11 +30,16 @@ pub async fn handle(
     Place(place): Place,
     RenewalAuthority(authority): RenewalAuthority,
 ) -> Result<Json<Renewal>, Problem> {
-    let mut tx = app.store.write().await?;
-    authority.proof.spend(&mut tx, app.clock.now_ms()).await?;
-    let view = active_view(&app, &mut tx, authority.view, place).await?;
-    hold(&app, &mut tx, view.id, place).await?;
-    tx.commit().await?;
+    // Read outside of the transaction, of which SQLite runs one at a time. Holding it says whether it still goes on.
+    let found = active_view(&app, &mut app.store.read().await?, authority.view, place).await;
+    let go_on = async |mut tx: Tx| {
+        authority.proof.spend(&mut tx, app.clock.now_ms()).await?;
+        let view = found.as_ref().map_err(Problem::clone)?;
+        hold(&app, &mut tx, view.id, place).await?;
+        tx.commit().await?;
+        Ok::<_, Problem>(view)
+    };
+    let view = app.store.presuming(found.is_ok(), go_on).await?;
     let named = (view.id, view.release_id);
     let (view_token, expires_at_ms) =
         token::view_token(&app, named, view.device, Role::Viewer, view.until_ms())?;

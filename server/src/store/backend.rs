@@ -14,6 +14,7 @@ use sqlx::{PgConnection, PgPool, Postgres, QueryBuilder, Sqlite, SqliteConnectio
 
 use super::Error;
 use super::catalogue::{After, POPULARITY_MAX, ROWS_A_STATEMENT_MAX};
+use super::later::GUARDS;
 use super::writer::{Turn, Writer};
 use crate::random;
 
@@ -73,6 +74,19 @@ impl SqliteLink {
             Self::Plain(_) => Err(Error::Corrupt("a write outside of a transaction")),
         }
     }
+
+    /// The same for a statement that must change one row.
+    pub(super) async fn later_one_row(&mut self, sql: &str) -> Result<&mut SqliteArguments, Error> {
+        match self {
+            Self::Turn(turn) => Ok(turn.later_one_row(sql).await?),
+            Self::Plain(_) => Err(Error::Corrupt("a write outside of a transaction")),
+        }
+    }
+
+    /// Whether guards are presumed to hold.
+    pub(super) fn presumes(&self) -> bool {
+        matches!(self, Self::Turn(turn) if turn.presumes())
+    }
 }
 
 /// A connection to PostgreSQL, inside a transaction or not.
@@ -114,6 +128,11 @@ pub enum Tx {
 }
 
 impl Tx {
+    /// Whether guards are presumed to hold, see [`Store::presume`].
+    pub fn presumes(&self) -> bool {
+        matches!(self, Self::Sqlite(link) if link.presumes())
+    }
+
     /// Makes what was written durable. A dropped transaction is rolled back.
     pub async fn commit(self) -> Result<(), Error> {
         match self {
@@ -153,6 +172,9 @@ impl Store {
         let acquire = Duration::from_secs(ACQUIRE_S_MAX);
         let writer = SqlitePoolOptions::new()
             .max_connections(1)
+            .after_connect(|connection, _| {
+                Box::pin(async { sqlx::raw_sql(GUARDS).execute(connection).await.map(drop) })
+            })
             .acquire_timeout(acquire)
             // It never leaves this process: nothing to ask it before each use.
             .test_before_acquire(false)
@@ -194,10 +216,40 @@ impl Store {
     /// SQLite takes its write lock at once: a deferred transaction that reads first fails with "database is locked"
     /// when another has written in between. Its commits are shared, see [`super::writer`].
     pub async fn write(&self) -> Result<Tx, Error> {
+        self.begin(false).await
+    }
+
+    /// A transaction that presumes that each of its guards holds. On SQLite nothing of it is waited for before the commit,
+    /// if it reads nothing: that is one exchange with the driver's thread instead of one for each guard. What was presumed
+    /// wrongly undoes it, with [`Error::Presumed`]. PostgreSQL is asked each time, and presumes nothing.
+    ///
+    /// Only its success is to be believed: whatever else comes of it is found out by doing it again with
+    /// [`Store::write`], see [`Store::presuming`].
+    pub async fn presume(&self) -> Result<Tx, Error> {
+        self.begin(true).await
+    }
+
+    async fn begin(&self, presumes: bool) -> Result<Tx, Error> {
         Ok(match self {
-            Self::Sqlite { writer, .. } => Tx::Sqlite(SqliteLink::Turn(writer.turn().await?)),
+            Self::Sqlite { writer, .. } => Tx::Sqlite(SqliteLink::Turn(writer.turn(presumes).await?)),
             Self::Postgres(pool) => Tx::Postgres(PostgresLink::Transaction(pool.begin().await?)),
         })
+    }
+
+    /// Does something in a transaction that presumes, if it is likely to go through; and if that comes to nothing, again
+    /// in one that asks.
+    pub async fn presuming<T, E, F>(&self, likely: bool, work: impl Fn(Tx) -> F) -> Result<T, E>
+    where
+        E: From<Error>,
+        F: Future<Output = Result<T, E>>,
+    {
+        if likely
+            && matches!(self, Self::Sqlite { .. })
+            && let Ok(done) = work(self.presume().await?).await
+        {
+            return Ok(done);
+        }
+        work(self.write().await?).await
     }
 
     /// A connection to read from; statements see each other's neighbours, not one snapshot.

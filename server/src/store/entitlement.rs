@@ -279,6 +279,21 @@ pub async fn set_preview(
     Ok(())
 }
 
+/// Counts a view where the rules allow one: `$1` the entitlement, `$2` the time.
+macro_rules! count_view {
+    ($rest:literal) => {
+        concat!(
+            "update entitlements set state = 'active', views_left = views_left - 1, views_used = views_used + 1, \
+             play_until_ms = coalesce(play_until_ms, $2 + play_within_ms) \
+             where id = $1 and state in ('ready', 'active') and (views_left is null or views_left > 0) \
+             and (valid_until_ms is null or valid_until_ms > $2) \
+             and ((views_used = 0 and (start_by_ms is null or start_by_ms > $2)) \
+             or (views_used > 0 and (play_until_ms is null or play_until_ms > $2))) ",
+            $rest
+        )
+    };
+}
+
 /// Counts a view: takes one of those left and, at the first start, fixes until when play may go on. None, with
 /// nothing changed, if the entitlement does not allow another view now.
 pub async fn count_view(
@@ -286,21 +301,35 @@ pub async fn count_view(
     entitlement: EntitlementId,
     now_ms: i64,
 ) -> Result<Option<Entitlement>, Error> {
-    let row: Option<Row> = on!(tx, |db| {
-        sqlx::query_as(
-        "update entitlements set state = 'active', views_left = views_left - 1, views_used = views_used + 1, \
-         play_until_ms = coalesce(play_until_ms, $2 + play_within_ms) \
-         where id = $1 and state in ('ready', 'active') and (views_left is null or views_left > 0) \
-         and (valid_until_ms is null or valid_until_ms > $2) \
-         and ((views_used = 0 and (start_by_ms is null or start_by_ms > $2)) \
-         or (views_used > 0 and (play_until_ms is null or play_until_ms > $2))) returning *"
-    )
-    .bind(entitlement.to_string())
-    .bind(now_ms)
-    .fetch_optional(db)
-    .await
-    })?;
+    let row: Option<Row> = on!(tx, |db| sqlx::query_as(count_view!("returning *"))
+        .bind(entitlement.to_string())
+        .bind(now_ms)
+        .fetch_optional(db)
+        .await)?;
     row.map(Entitlement::try_from).transpose()
+}
+
+/// The same where nothing but what was `found` could change it. A transaction that presumes, presumes that nothing did.
+pub async fn count_view_as_found(
+    tx: &mut Tx,
+    found: &Entitlement,
+    now_ms: i64,
+) -> Result<Option<Entitlement>, Error> {
+    if !tx.presumes() {
+        return count_view(tx, found.id, now_ms).await;
+    }
+    let counted = guarded!(
+        tx,
+        count_view!(
+            "and views_used = $3 and play_until_ms is not distinct from $4 and valid_until_ms is not distinct from $5"
+        ),
+        found.id.to_string(),
+        now_ms,
+        i64::from(found.views_used),
+        found.play_until_ms,
+        found.valid_until_ms,
+    );
+    Ok(counted.then(|| found.started(false, now_ms)))
 }
 
 /// Counts a title in the current period of an entitlement's quota, once. False, with nothing counted, if every title of

@@ -56,26 +56,22 @@ pub async fn begin(
     foreseen: Option<&Kept>,
     now_ms: i64,
 ) -> Result<Begun, Error> {
-    let taken = on!(tx, |db| {
-        sqlx::query(
+    let taken = guarded!(
+        tx,
         "insert into idempotency_keys (account_id, operation, key, body_hash, status, answer, created_at_ms) \
          values ($1, $2, $3, $4, $5, $6, $7) on conflict (account_id, operation, key) \
          do update set body_hash = excluded.body_hash, created_at_ms = excluded.created_at_ms, \
-         status = excluded.status, answer = excluded.answer where idempotency_keys.created_at_ms < $8"
-    )
-    .bind(name.account.to_string())
-    .bind(name.operation)
-    .bind(name.key)
-    .bind(body_hash.as_slice())
-    .bind(foreseen.map(|kept| i64::from(kept.status)))
-    .bind(foreseen.map(|kept| kept.answer.as_str()))
-    .bind(now_ms)
-    .bind(now_ms.saturating_sub(KEPT_MS))
-    .execute(db)
-    .await?
-    .rows_affected()
-    });
-    if taken == 1 {
+         status = excluded.status, answer = excluded.answer where idempotency_keys.created_at_ms < $8",
+        name.account.to_string(),
+        name.operation,
+        name.key,
+        body_hash.as_slice(),
+        foreseen.map(|kept| i64::from(kept.status)),
+        foreseen.map(|kept| kept.answer.as_str()),
+        now_ms,
+        now_ms.saturating_sub(KEPT_MS),
+    );
+    if taken {
         return Ok(Begun::Fresh);
     }
     let (hash, status, answer): (Vec<u8>, Option<i64>, Option<String>) = on!(tx, |db| sqlx::query_as(

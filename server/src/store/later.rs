@@ -3,6 +3,9 @@
 //! A statement to SQLite is handed to the connection's own thread and its answer is handed back: two switches of
 //! threads, which cost more than the statement itself. What only writes, and may only fail as a whole transaction does,
 //! needs no answer of its own. Several of those are sent as one text, in their order.
+//!
+//! A guard, a statement whose answer decides what comes next, can be among them in a transaction that presumes: what comes
+//! next is what comes when it changed one row, and the statement after it undoes the transaction if it did not.
 
 use std::fmt::Write as _;
 
@@ -10,7 +13,19 @@ use sqlx::sqlite::SqliteArguments;
 use sqlx::{Arguments as _, AssertSqlSafe, Executor as _, SqliteConnection};
 
 /// Statements that are put off at most: every mixture of them is a text of its own to be kept prepared.
-const STATEMENTS_MAX: usize = 16;
+const STATEMENTS_MAX: usize = 32;
+
+/// What SQLite says when a guard did not change one row.
+pub(super) const PRESUMED: &str = "presumed otherwise";
+
+/// What a connection needs so that [`GUARD`] can fail: a text goes on unless a statement of it fails, and only a trigger
+/// can make one fail.
+pub(super) const GUARDS: &str = "create temp view guards (changed) as select 1; \
+     create temp trigger guard instead of insert on guards when new.changed <> 1 \
+     begin select raise(abort, 'presumed otherwise'); end";
+
+/// Fails unless the statement before it changed one row.
+const GUARD: &str = "insert into guards (changed) values (changes())";
 
 /// Statements put off, as one text with its values.
 #[derive(Debug, Default)]
@@ -40,6 +55,12 @@ impl Later {
         append_numbered(&mut self.sql, sql, before);
         self.statements += 1;
         &mut self.values
+    }
+
+    /// The same for a statement that must change one row.
+    pub(super) fn push_guarded(&mut self, sql: &str) -> &mut SqliteArguments {
+        self.push(sql);
+        self.push(GUARD)
     }
 
     /// Sends them, and `last` after them.

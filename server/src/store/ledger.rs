@@ -250,8 +250,7 @@ async fn debit(tx: &mut Tx, name: &str, minor: i64) -> Result<bool, Error> {
     } else {
         "update ledger_accounts set balance_minor = balance_minor - $1 where name = $2 and balance_minor >= $1"
     };
-    let changed = on!(tx, |db| sqlx::query(sql).bind(minor).bind(name).execute(db).await?.rows_affected());
-    Ok(changed == 1)
+    Ok(guarded!(tx, sql, minor, name))
 }
 
 async fn add(tx: &mut Tx, name: &str, minor: i64, currency: &str) -> Result<(), Error> {

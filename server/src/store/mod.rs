@@ -35,6 +35,28 @@ macro_rules! later {
     };
 }
 
+/// Writes what must change one row, and says whether it did. A transaction that presumes says yes at once, and fails with
+/// [`Error::Presumed`] at the next statement that is waited for if it did not.
+macro_rules! guarded {
+    ($tx:expr, $sql:expr, $($value:expr),+ $(,)?) => {
+        match $tx {
+            $crate::store::Tx::Sqlite(link) if link.presumes() => {
+                let values = link.later_one_row($sql).await?;
+                $(sqlx::Arguments::add(values, $value).map_err(sqlx::Error::Encode)?;)+
+                true
+            }
+            $crate::store::Tx::Sqlite(link) => {
+                let query = sqlx::query($sql)$(.bind($value))+;
+                query.execute(link.settled().await?).await?.rows_affected() == 1
+            }
+            $crate::store::Tx::Postgres(link) => {
+                let query = sqlx::query($sql)$(.bind($value))+;
+                query.execute(&mut **link).await?.rows_affected() == 1
+            }
+        }
+    };
+}
+
 pub mod account;
 pub mod api_key;
 pub mod audit;
@@ -94,7 +116,10 @@ pub use backend::{Store, Tx};
 pub enum Error {
     /// The database failed or cannot be reached.
     #[error("database: {0}")]
-    Database(#[from] sqlx::Error),
+    Database(sqlx::Error),
+    /// What a transaction presumed was otherwise: it is undone, and has to be done without presuming.
+    #[error("what was presumed was otherwise")]
+    Presumed,
     /// What was written could not be made durable, and is undone.
     #[error("database: {0}")]
     Commit(Arc<sqlx::Error>),
@@ -107,6 +132,15 @@ pub enum Error {
     /// A row holds what this program never wrote.
     #[error("unreadable row: {0}")]
     Corrupt(&'static str),
+}
+
+impl From<sqlx::Error> for Error {
+    fn from(error: sqlx::Error) -> Self {
+        match error.as_database_error() {
+            Some(told) if told.message() == later::PRESUMED => Self::Presumed,
+            _ => Self::Database(error),
+        }
+    }
 }
 
 /// Reads an id out of a text column.

@@ -9,18 +9,13 @@ use super::{Error, Tx, signed};
 pub async fn spend(tx: &mut Tx, device: Thumbprint, jti: &str, now_ms: i64) -> Result<bool, Error> {
     // A proof is accepted that long either side of the clock, so it cannot come back after that long twice.
     let expires_at_ms = now_ms.saturating_add(signed(2 * PROOF_AGE_S_MAX + 1) * 1000);
-    let inserted = on!(tx, |db| {
-        sqlx::query(
-        "insert into proofs (jkt, jti, expires_at_ms) values ($1, $2, $3) on conflict (jkt, jti) do nothing"
-    )
-    .bind(device.to_string())
-    .bind(jti)
-    .bind(expires_at_ms)
-    .execute(db)
-    .await?
-    .rows_affected()
-    });
-    Ok(inserted == 1)
+    Ok(guarded!(
+        tx,
+        "insert into proofs (jkt, jti, expires_at_ms) values ($1, $2, $3) on conflict (jkt, jti) do nothing",
+        device.to_string(),
+        jti,
+        expires_at_ms,
+    ))
 }
 
 /// Forgets proofs too old to be accepted.

@@ -100,25 +100,20 @@ impl TryFrom<Row> for View {
 
 /// Opens a view. False if this device has an active one of this title on this entitlement: that one goes on.
 pub async fn open(tx: &mut Tx, view: &NewView, now_ms: i64) -> Result<bool, Error> {
-    let inserted = on!(tx, |db| {
-        sqlx::query(
+    Ok(guarded!(
+        tx,
         "insert into views (id, entitlement_id, account_id, release_id, jkt, agreement_key, state, opened_at_ms, \
          last_seen_at_ms, title_id) values ($1, $2, $3, $4, $5, $6, 'active', $7, $7, $8) \
-         on conflict (entitlement_id, jkt, title_id) where state = 'active' do nothing"
-    )
-    .bind(view.id.to_string())
-    .bind(view.entitlement_id.to_string())
-    .bind(view.account_id.to_string())
-    .bind(view.release_id.to_string())
-    .bind(view.device.to_string())
-    .bind(view.agreement_key.as_slice())
-    .bind(now_ms)
-    .bind(view.title_id.to_string())
-    .execute(db)
-    .await?
-    .rows_affected()
-    });
-    Ok(inserted == 1)
+         on conflict (entitlement_id, jkt, title_id) where state = 'active' do nothing",
+        view.id.to_string(),
+        view.entitlement_id.to_string(),
+        view.account_id.to_string(),
+        view.release_id.to_string(),
+        view.device.to_string(),
+        view.agreement_key.as_slice(),
+        now_ms,
+        view.title_id.to_string(),
+    ))
 }
 
 /// Writes down the view that a lease counts as: it is over from its beginning, and never plays.
@@ -174,14 +169,8 @@ pub async fn active_on(
 /// Notes that a view asked for something, and holds its row until the transaction ends, so that what it asks for is
 /// counted one request at a time. False if the view is not active.
 pub async fn touch(tx: &mut Tx, view: ViewId, now_ms: i64) -> Result<bool, Error> {
-    let changed =
-        on!(tx, |db| sqlx::query("update views set last_seen_at_ms = $1 where id = $2 and state = 'active'")
-            .bind(now_ms)
-            .bind(view.to_string())
-            .execute(db)
-            .await?
-            .rows_affected());
-    Ok(changed == 1)
+    let sql = "update views set last_seen_at_ms = $1 where id = $2 and state = 'active'";
+    Ok(guarded!(tx, sql, now_ms, view.to_string()))
 }
 
 /// Goes on with an active view under the agreement key that the device has now.

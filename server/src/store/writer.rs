@@ -82,6 +82,8 @@ pub struct Turn {
     later: Later,
     /// What was put off failed or was given up half-way: nothing of this turn may stay.
     broken: bool,
+    /// Whether guards are put off too.
+    presumes: bool,
     wake: Arc<Notify>,
 }
 
@@ -101,7 +103,7 @@ impl Writer {
     }
 
     /// Waits for a turn and begins it.
-    pub(super) async fn turn(&self) -> Result<Turn, Error> {
+    pub(super) async fn turn(&self, presumes: bool) -> Result<Turn, Error> {
         let waited = tokio::time::timeout(self.0.acquire, Arc::clone(&self.0.batch).lock_owned()).await;
         let batch = waited.map_err(|_| sqlx::Error::PoolTimedOut)?;
         // From here on, whoever gives up wakes the committer.
@@ -109,6 +111,7 @@ impl Writer {
             batch: Some(batch),
             later: Later::default(),
             broken: false,
+            presumes,
             wake: Arc::clone(&self.0.wake),
         };
         let batch = turn.batch();
@@ -153,6 +156,19 @@ impl Turn {
             self.settled().await?;
         }
         Ok(self.later.push(sql))
+    }
+
+    /// The same for a statement that must change one row.
+    pub(super) async fn later_one_row(&mut self, sql: &str) -> Result<&mut SqliteArguments, sqlx::Error> {
+        if self.later.is_full() {
+            self.settled().await?;
+        }
+        Ok(self.later.push_guarded(sql))
+    }
+
+    /// Whether guards are presumed to hold.
+    pub(super) fn presumes(&self) -> bool {
+        self.presumes
     }
 
     /// Sends what was put off, and `last` after it.

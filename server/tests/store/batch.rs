@@ -79,6 +79,48 @@ pub async fn a_dropped_neighbour_takes_nothing_along(database: &Database) {
     }
 }
 
+pub async fn what_is_presumed_wrongly_is_undone_alone(database: &Database) {
+    let viewer = viewer(database).await;
+    let mut tx = database.write().await;
+    half(&mut tx, viewer, "taken", 0).await.unwrap();
+    tx.commit().await.unwrap();
+    let gate = Arc::new(Barrier::new(TASKS));
+    let mut tasks = JoinSet::new();
+    for task in 0..TASKS {
+        let (store, gate) = (database.store.clone(), Arc::clone(&gate));
+        tasks.spawn(async move {
+            gate.wait().await;
+            let mut tx = store.presume().await.unwrap();
+            let presumes = tx.presumes();
+            half(&mut tx, viewer, "first", task).await.unwrap();
+            if task % 3 != 0 {
+                // Another has this key. Who presumes hears of it at the commit, or at the next look at the database.
+                let name = Name { account: viewer, operation: "taken", key: "0" };
+                let begun = idempotency::begin(&mut tx, name, &[0; 32], None, NOW_MS).await.unwrap();
+                assert_eq!(begun == Begun::Fresh, presumes, "{task}");
+                if presumes && task % 3 == 1 {
+                    assert!(matches!(account::by_id(&mut tx, viewer).await, Err(Error::Presumed)), "{task}");
+                    tx.commit().await.unwrap_err();
+                } else if presumes {
+                    half(&mut tx, viewer, "second", task).await.unwrap();
+                    assert!(matches!(tx.commit().await, Err(Error::Presumed)), "{task}");
+                }
+                return;
+            }
+            half(&mut tx, viewer, "second", task).await.unwrap();
+            tx.commit().await.unwrap();
+        });
+    }
+    tasks.join_all().await;
+    for task in 0..TASKS {
+        let there = (
+            has(&database.store, viewer, "first", task).await,
+            has(&database.store, viewer, "second", task).await,
+        );
+        assert_eq!(there, (task % 3 == 0, task % 3 == 0), "{task}");
+    }
+}
+
 pub async fn what_is_given_up_is_whole_or_absent(database: &Database) {
     let viewer = viewer(database).await;
     for round in 0..8 {

@@ -120,12 +120,15 @@ contract! {
     view::revocation_ends_every_view;
     view::keys_are_counted;
     batch::a_dropped_neighbour_takes_nothing_along;
+    batch::what_is_presumed_wrongly_is_undone_alone;
     batch::what_is_given_up_is_whole_or_absent;
     batch::nothing_stays_locked;
     catalogue::what_is_put_is_found_and_changes;
     catalogue::pages_go_through_everything_once;
     catalogue::imports_are_noted;
     right::a_view_is_counted_where_the_rule_allows_it;
+    right::a_view_that_is_presumed_is_counted_as_one_that_is_asked_for;
+    right::a_view_is_not_presumed_of_what_has_changed;
     right::a_status_moves_as_the_table_says;
     right::a_renewal_says_what_the_rule_says;
     race::starts_never_overdraw_views;

@@ -7,7 +7,7 @@ use matinee_server::license::entitlement::Entitlement;
 use matinee_server::license::plan::{Plan, Renewal, Scope, Terms};
 use matinee_server::license::status::{Event, Status, next};
 use matinee_server::store::renewal::{self, Plans, Renewed};
-use matinee_server::store::{entitlement, ledger, plan};
+use matinee_server::store::{Error, entitlement, ledger, plan};
 
 use crate::Database;
 use crate::fixture::{self, DAY_MS, NOW_MS, dollars, fresh};
@@ -54,6 +54,39 @@ pub async fn a_view_is_counted_where_the_rule_allows_it(database: &Database) {
         counted += usize::from(allowed);
     }
     assert!(counted > 50, "{counted}");
+}
+
+pub async fn a_view_that_is_presumed_is_counted_as_one_that_is_asked_for(database: &Database) {
+    let mut tx = database.write().await;
+    let (template, _) = fixture::rented(&mut tx, None).await;
+    let windows = every_window(&template);
+    for before in &windows {
+        entitlement::insert(&mut tx, before).await.unwrap();
+    }
+    tx.commit().await.unwrap();
+    for before in &windows {
+        let mut tx = database.store.presume().await.unwrap();
+        let foreseen = entitlement::count_view_as_found(&mut tx, before, NOW_MS).await.unwrap();
+        let counted = tx.commit().await.is_ok() && foreseen.is_some();
+        assert_eq!(counted, decide::windows(before, NOW_MS).is_ok(), "{before:?}");
+        let after = entitlement::by_id(&mut database.store.read().await.unwrap(), before.id).await.unwrap();
+        assert_eq!(after, Some(if counted { before.started(false, NOW_MS) } else { before.clone() }));
+    }
+}
+
+pub async fn a_view_is_not_presumed_of_what_has_changed(database: &Database) {
+    let mut tx = database.write().await;
+    let (found, _) = fixture::rented(&mut tx, None).await;
+    let first = entitlement::count_view(&mut tx, found.id, NOW_MS).await.unwrap();
+    tx.commit().await.unwrap();
+    let mut tx = database.store.presume().await.unwrap();
+    let presumes = tx.presumes();
+    entitlement::count_view_as_found(&mut tx, &found, NOW_MS + 1).await.unwrap();
+    if presumes {
+        assert!(matches!(tx.commit().await, Err(Error::Presumed)));
+        let still = entitlement::by_id(&mut database.store.read().await.unwrap(), found.id).await.unwrap();
+        assert_eq!(still, first);
+    }
 }
 
 pub async fn a_status_moves_as_the_table_says(database: &Database) {
