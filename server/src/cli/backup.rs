@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::init::make_private;
-use super::{Error, now_ms, open_store, print};
+use super::{Error, note, now_ms, open_store, print};
 use crate::config::Config;
 use crate::origin::Origin;
 use crate::publish;
@@ -62,6 +62,8 @@ pub(super) async fn backup(args: &BackupArgs, config: &Config) -> Result<(), Err
     let store = open_store(config).await?;
     make_private(&args.folder).map_err(failed)?;
     let file = args.folder.join(DATABASE);
+    // Before it is saved, so that what is saved tells of it too.
+    noted(&store, "database.backup", &args.folder, json!({})).await?;
     store.save_to(&file).await?;
     store.close().await;
     let saved = Store::open(&format!("sqlite:{}", file.display())).await?;
@@ -115,6 +117,8 @@ pub(super) async fn restore(args: &RestoreArgs, config: &Config) -> Result<(), E
     let store = open_store(config).await?;
     let journals = sound(&store).await?;
     let damaged = damaged(&store, config).await?;
+    let detail = json!({ "made_at_ms": about.made_at_ms, "blake3": about.blake3 });
+    noted(&store, "database.restore", &args.folder, detail).await?;
     store.close().await;
     let key = config.key_file();
     let data = json!({
@@ -134,6 +138,17 @@ pub(super) async fn restore(args: &RestoreArgs, config: &Config) -> Result<(), E
         text.push_str(&format!("\nput the vault key back to {}: nothing opens without it", key.display()));
     }
     print(args.json, &data, &text)
+}
+
+async fn noted(
+    store: &Store,
+    action: &'static str,
+    folder: &Path,
+    detail: serde_json::Value,
+) -> Result<(), Error> {
+    let mut tx = store.write().await?;
+    note(&mut tx, action, &folder.display(), detail, now_ms()).await?;
+    Ok(tx.commit().await?)
 }
 
 /// Checks file and ledger, and gives how many journals there are.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
 
-use super::{Error, print};
+use super::{Error, note, now_ms, print};
 use crate::store::{Store, copy};
 
 /// The database.
@@ -56,9 +56,14 @@ pub(super) async fn run(command: Command) -> Result<(), Error> {
         }
     };
     bar.finish_and_clear();
+    let rows: i64 = copied.iter().map(|(_, rows)| rows).sum();
+    let mut tx = target.write().await?;
+    // An address may hold a password: only the kind of the database is told.
+    let kind = from.split(':').next().unwrap_or_default();
+    note(&mut tx, "database.copy", &kind, json!({ "rows": rows }), now_ms()).await?;
+    tx.commit().await?;
     source.close().await;
     target.close().await;
-    let rows: i64 = copied.iter().map(|(_, rows)| rows).sum();
     let tables: serde_json::Map<_, _> =
         copied.iter().map(|(name, rows)| (name.clone(), json!(rows))).collect();
     let text = format!(

@@ -63,6 +63,10 @@ fn a_backup_brings_everything_back() {
     assert_eq!(well["well"], true, "{well}");
     assert_eq!(house.json(&["title", "list", "--json"])[0]["name"], "Sintel");
     assert_eq!(house.json(&["catalogue", "search", "bjork", "--json"])[0]["name"], "Hyperballad");
+    let trail = house.json(&["report", "audit", "--json"]);
+    let acts: Vec<_> = trail.as_array().unwrap().iter().map(|act| act["action"].as_str().unwrap()).collect();
+    assert_eq!(acts[..2], ["database.restore", "database.backup"], "what was saved tells of it: {acts:?}");
+    assert!(acts.contains(&"catalogue.import"), "{acts:?}");
 
     // A backup that changed on its way is not taken.
     let file = folder.join("matinee.db");
@@ -137,6 +141,8 @@ fn everything_moves_to_postgresql_and_back() {
     let here = |words: &[&str]| house.json(&[words, &["--store", &back, "--json"]].concat());
     assert_eq!(here(&["catalogue", "search", "isobel"])[0]["name"], "Isobel");
     assert_eq!(here(&["ledger", "check"])["sound"], true);
+    let trail = here(&["report", "audit"]);
+    assert_eq!((&trail[0]["action"], &trail[0]["subject"]), (&json!("database.copy"), &json!("postgres")));
     assert!(
         house
             .fails(&["store", "copy", "--from", "sqlite:/nowhere.db", "--to", &back])

@@ -11,7 +11,7 @@ use serde_json::json;
 use tokio::sync::mpsc;
 
 use super::read::{self, Row, Rows};
-use crate::cli::{Error, now_ms, print};
+use crate::cli::{Error, note, now_ms, print};
 use crate::store::catalogue::{self, AlbumKey, Import, Key, Kind, NewTrack};
 use crate::store::{self, Store, Tx, title};
 use crate::words;
@@ -70,9 +70,14 @@ pub(super) async fn run(store: &Store, file: &Path, again: bool, json: bool) -> 
             }
             None => break,
         };
+        let begins = done.rows_done == first;
         done.rows_done += i64::try_from(batch.read).unwrap_or(i64::MAX);
         done.bytes_done = i64::try_from(batch.place).unwrap_or(i64::MAX);
         let mut tx = store.write().await?;
+        if begins {
+            let detail = json!({ "bytes": bytes, "from_row": first });
+            note(&mut tx, "catalogue.import", &name, detail, now_ms()).await?;
+        }
         let tracks = numbers.tracks(&mut tx, batch.rows).await?;
         catalogue::put_tracks(&mut tx, &tracks).await?;
         catalogue::note_import(&mut tx, &hash, (&name, signed(bytes)), done, now_ms()).await?;
