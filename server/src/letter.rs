@@ -87,6 +87,21 @@ impl Writer {
         Some(Letter::new("receipt", format!("Your receipt: {}", one_line(item)), text))
     }
 
+    /// A link to sign in with, since when the account is there, and how long the link is good for. The token stands behind
+    /// the `#`: no server on the way is told.
+    pub fn sign_in_link(&self, token: &str, opened_at_ms: i64, lasts_ms: i64) -> Option<Letter> {
+        let url = self.url.as_deref()?;
+        let (day, minutes) = (day(opened_at_ms), lasts_ms / 60_000);
+        let text = format!(
+            "Somebody asked for a link to sign in to the account that was opened under this address on {day}. If it was \
+             you, open it within {minutes} minutes:\n\n{url}/sign-in-link#{token}\n\nIt is good once. If it was not you, \
+             do nothing, and give it to nobody.\n"
+        );
+        let mut letter = Letter::new("sign_in_link", "Your link to sign in", text);
+        letter.lasts_ms = lasts_ms;
+        Some(letter)
+    }
+
     /// Something ends soon and is not renewed.
     pub fn ending(&self, item: &str, ends_at_ms: i64) -> Option<Letter> {
         let url = self.url.as_deref()?;

@@ -109,6 +109,8 @@ routes! {
     POST   "/v1/passkeys"                                       Session         passkey_add;
     PUT    "/v1/passkeys/{passkey}"                             Session         passkey_rename;
     DELETE "/v1/passkeys/{passkey}"                             Session         passkey_remove;
+    POST   "/v1/sign-in-links"                                  None            sign_in_link_create;
+    POST   "/v1/sign-in-link-sessions"                          None            sign_in_link_use;
     GET    "/v1/oidc/{provider}/start"                          None            oidc_start;
     GET    "/v1/oidc/{provider}/callback"                       None            oidc_callback;
     POST   "/v1/oidc/{provider}/links"                          Session         oidc_link;

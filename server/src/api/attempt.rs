@@ -3,11 +3,13 @@
 use std::convert::Infallible;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::num::NonZeroU32;
+use std::sync::Arc;
 
 use axum::extract::{ConnectInfo, FromRequestParts};
 use axum::http::request::Parts;
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use matinee_protocol::encoding::sha256;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::problem::Problem;
 use crate::app::App;
@@ -15,6 +17,8 @@ use crate::license::place::Country;
 
 /// Attempts from one address on all accounts, as a multiple of those on one.
 const ADDRESS_FACTOR: u32 = 6;
+/// Links to sign in with that are written at once.
+const LINKS_UNDER_WAY_MAX: usize = 64;
 /// Seconds that a refused client is asked to wait.
 const RETRY_AFTER_S: u64 = 60;
 
@@ -23,6 +27,7 @@ const RETRY_AFTER_S: u64 = 60;
 pub struct SignInLimits {
     by_account: DefaultKeyedRateLimiter<[u8; 32]>,
     by_address: DefaultKeyedRateLimiter<IpAddr>,
+    links: Arc<Semaphore>,
 }
 
 impl SignInLimits {
@@ -33,6 +38,7 @@ impl SignInLimits {
         Self {
             by_account: RateLimiter::keyed(Quota::per_minute(attempts)),
             by_address: RateLimiter::keyed(Quota::per_minute(all)),
+            links: Arc::new(Semaphore::new(LINKS_UNDER_WAY_MAX)),
         }
     }
 
@@ -48,6 +54,11 @@ impl SignInLimits {
     /// Counts an attempt that names no account yet.
     pub fn begin(&self, address: IpAddr) -> Result<(), Problem> {
         self.by_address.check_key(&address).map_err(|_| too_fast())
+    }
+
+    /// Room to write a link after the answer.
+    pub fn link(&self) -> Result<OwnedSemaphorePermit, Problem> {
+        Arc::clone(&self.links).try_acquire_owned().map_err(|_| too_fast())
     }
 
     /// Drops what needs no counting any more.

@@ -112,6 +112,8 @@ pub mod session_end;
 pub mod session_end_all;
 pub mod session_end_one;
 pub mod session_list;
+pub mod sign_in_link_create;
+pub mod sign_in_link_use;
 pub mod sign_in_ways;
 pub mod signaling;
 pub mod title_create;

@@ -12,6 +12,7 @@ pub fn doc() -> Doc {
     Doc::new("The ways there are to sign in here").object(200, |it| {
         it.field::<bool>("accounts_open")
             .field::<bool>("passkeys")
+            .field::<bool>("mail")
             .list_of("providers", |it| it.field::<String>("name").field::<String>("label"))
     })
 }
@@ -23,5 +24,6 @@ pub async fn handle(State(app): State<App>) -> Json<Value> {
         "providers": providers.collect::<Vec<_>>(),
         "accounts_open": app.config.account.open,
         "passkeys": app.passkeys.is_some(),
+        "mail": !app.letters.is_silent(),
     }))
 }

@@ -13,7 +13,7 @@ use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use crate::app::App;
-use crate::store::{self, ceremony, event, idempotency, outbox, proof, session, view, viewer};
+use crate::store::{self, ceremony, event, idempotency, outbox, proof, session, sign_in_link, view, viewer};
 
 /// How often revocations by other processes are looked for.
 const REVOCATIONS_EVERY: Duration = Duration::from_secs(2);
@@ -118,6 +118,7 @@ pub async fn sweep(app: &App) -> Result<(), store::Error> {
     viewer::delete_expired_tokens(&mut tx, now_ms).await?;
     outbox::delete_old(&mut tx, now_ms).await?;
     ceremony::delete_expired(&mut tx, now_ms).await?;
+    sign_in_link::delete_old(&mut tx, now_ms).await?;
     tx.commit().await?;
     let mut tx = app.store.write().await?;
     view::expire_idle(&mut tx, idle_since_ms, now_ms).await?;

@@ -166,6 +166,19 @@ pub async fn password_hash(tx: &mut Tx, email: &str) -> Result<Option<(AccountId
     row.map(|(account, hash)| Ok((id(&account)?, hash))).transpose()
 }
 
+/// Gives an account another password. False if there is no such account.
+pub async fn set_password(tx: &mut Tx, account: AccountId, password_hash: &str) -> Result<bool, Error> {
+    let changed = on!(tx, |db| sqlx::query(
+        "update accounts set password_hash = $1 where id = $2 and deleted_at_ms is null"
+    )
+    .bind(password_hash)
+    .bind(account.to_string())
+    .execute(db)
+    .await?
+    .rows_affected());
+    Ok(changed == 1)
+}
+
 /// Whether anything opens an account: a password, a passkey, an identity elsewhere.
 pub async fn has_way_in(tx: &mut Tx, account: AccountId) -> Result<bool, Error> {
     let (ways,): (i64,) = on!(tx, |db| sqlx::query_as(

@@ -20,10 +20,6 @@ pub enum Kind {
     PasskeySignIn,
     /// A sign-in at a provider of identities.
     Provider,
-    /// A link that was sent to sign in.
-    SignInLink,
-    /// A link that was sent to set another password.
-    PasswordLink,
 }
 
 impl Kind {
@@ -33,8 +29,6 @@ impl Kind {
             Self::PasskeySignUp => "passkey_sign_up",
             Self::PasskeySignIn => "passkey_sign_in",
             Self::Provider => "provider",
-            Self::SignInLink => "sign_in_link",
-            Self::PasswordLink => "password_link",
         }
     }
 }

@@ -97,6 +97,7 @@ pub mod royalty;
 pub mod sales;
 pub mod sealed;
 pub mod session;
+pub mod sign_in_link;
 pub mod signing_key;
 pub mod title;
 pub mod upload;

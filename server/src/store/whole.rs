@@ -64,6 +64,7 @@ pub const EXPORTED: &[(&str, &str)] = &[
 /// Tables with accounts in them that are not exported, with the reason.
 pub const NOT_EXPORTED: &[(&str, &str)] = &[
     ("idempotency_keys", "copies of answers, kept for a day; what they answered is exported"),
+    ("sign_in_links", "sign-ins under way, kept for a day; what comes of them is exported"),
     ("ceremonies", "sign-ins under way, kept for minutes; what comes of them is exported"),
 ];
 
@@ -119,6 +120,7 @@ const CLOSING: &[&str] = &[
     "delete from passkeys where account_id = $1",
     "delete from identities where account_id = $1",
     "delete from ceremonies where account_id = $1",
+    "delete from sign_in_links where account_id = $1",
     "delete from embed_tokens where account_id = $1",
     "delete from idempotency_keys where account_id = $1",
     "delete from integrator_viewers where account_id = $1",

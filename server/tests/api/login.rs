@@ -98,8 +98,18 @@ async fn no_page_of_another_site_acts_with_the_cookie() {
         }
     }
     // Signing in and up need no cookie, and still nobody is signed in from elsewhere.
-    for path in ["/v1/sessions", "/v1/accounts", "/v1/embed-sessions", "/v1/passkey-challenges"] {
+    let ways_in = [
+        "/v1/sessions",
+        "/v1/accounts",
+        "/v1/embed-sessions",
+        "/v1/passkey-challenges",
+        "/v1/sign-in-links",
+        "/v1/sign-in-link-sessions",
+    ];
+    for path in ways_in {
         let body = match path {
+            "/v1/sign-in-links" => json!({ "email": "eve@example.org" }),
+            "/v1/sign-in-link-sessions" => json!({ "token": "t", "email": "eve@example.org" }),
             "/v1/passkey-challenges" => json!({}),
             "/v1/embed-sessions" => json!({ "token": "t" }),
             "/v1/sessions" => json!({ "email": "eve@example.org", "password": PASSWORD }),

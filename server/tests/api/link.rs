@@ -1,0 +1,325 @@
+//! Links to sign in with: sent to who has an account, to nobody else, and good once.
+
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use matinee_server::config::Config;
+use matinee_server::store::Store;
+use matinee_server::store::account::Role;
+use matinee_server::store::outbox::{self, Message, Outcome};
+use serde_json::{Value, json};
+
+use crate::bench::{Answer, Bench, DAY_MS, URL};
+use crate::passkey::patient;
+
+const PASSWORD: &str = "correct horse battery staple";
+const LINK_MS: i64 = 15 * 60 * 1000;
+
+/// Emails are written, for a mail server that is not there.
+pub fn writing() -> Config {
+    let mut config = crate::outbox::writing();
+    config.account = patient().account;
+    config
+}
+
+/// Asks for a link and gives the browser's cookie.
+async fn ask(bench: &Bench, email: &str) -> String {
+    let asked = bench.post("/v1/sign-in-links", &json!({ "email": email })).send().await.expect(202);
+    let cookie = asked.header("set-cookie");
+    for part in ["; HttpOnly", "; SameSite=Strict", "; Secure", "; Path=/v1/sign-in-link-sessions"] {
+        assert!(cookie.contains(part), "{part} in {cookie}");
+    }
+    cookie.split(';').next().unwrap().to_owned()
+}
+
+/// The letters that are waiting, once there are so many, as if they were delivered; what is written is written after the
+/// answer.
+async fn letters(bench: &Bench, count: usize) -> Vec<Message> {
+    let mut found: Vec<Message> = Vec::new();
+    for _ in 0..50 {
+        let mut tx = bench.app.store.write().await.unwrap();
+        let taken = outbox::take(&mut tx, bench.clock_ms()).await.unwrap();
+        for letter in &taken {
+            let outcome = Outcome { status: None, error: None, took_ms: 1 };
+            outbox::finish(&mut tx, letter, &outcome, bench.clock_ms()).await.unwrap();
+        }
+        found.extend(taken);
+        tx.commit().await.unwrap();
+        if found.len() >= count && count > 0 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(found.len(), count, "{found:?}");
+    found
+}
+
+fn text(letter: &Message) -> String {
+    let payload: Value = serde_json::from_str(&letter.payload).unwrap();
+    payload["text"].as_str().unwrap().to_owned()
+}
+
+fn token(letter: &Message) -> String {
+    let text = text(letter);
+    let link = text.split_whitespace().find(|word| word.contains("/sign-in-link")).expect("a link");
+    link.strip_prefix(&format!("{URL}/sign-in-link#")).expect(link).to_owned()
+}
+
+/// Asks, and gives the token of the letter and the browser's cookie.
+async fn sent(bench: &Bench, email: &str) -> (String, String) {
+    let cookie = ask(bench, email).await;
+    (token(&letters(bench, 1).await[0]), cookie)
+}
+
+async fn enter(bench: &Bench, (token, cookie): &(String, String)) -> Answer {
+    let body = json!({ "token": token, "bearer": true });
+    bench.post("/v1/sign-in-link-sessions", &body).header("cookie", cookie).send().await
+}
+
+#[track_caller]
+fn over(answer: Answer, code: &str) {
+    assert_eq!(answer.expect(401).code(), code);
+}
+
+async fn sign_up(bench: &Bench, email: &str) -> String {
+    let body = json!({ "email": email, "password": PASSWORD, "name": "Ana", "bearer": true });
+    let opened = bench.post("/v1/accounts", &body).send().await.expect(201).json();
+    opened["session_token"].as_str().unwrap().to_owned()
+}
+
+async fn sessions(bench: &Bench, login: &str) -> usize {
+    let listed = bench.get("/v1/sessions").bearer(login).send().await.expect(200).json();
+    listed["sessions"].as_array().unwrap().len()
+}
+
+pub async fn a_link_signs_in_once(bench: &Bench) {
+    sign_up(bench, "ana@example.org").await;
+    let bob = sign_up(bench, "bob@example.org").await;
+    let cookie = ask(bench, " Ana@Example.org ").await;
+    let letter = letters(bench, 1).await.remove(0);
+    assert_eq!(letter.recipient.as_deref(), Some("ana@example.org"));
+    assert!(text(&letter).contains("on 18 November 2026"), "since when the account is there");
+    assert_eq!(letter.until_ms, bench.clock_ms() + LINK_MS);
+    let ana = (token(&letter), cookie);
+    // What looks at links in mailboxes does so by GET, and without what stands behind the `#`.
+    bench.get("/sign-in-link").send().await.expect(200);
+    bench.get(format!("/sign-in-link?{}", ana.0)).send().await.expect(200);
+    bench.get("/v1/sign-in-link-sessions").send().await.expect(405);
+    let body = json!({ "token": ana.0 });
+    let call = bench.post("/v1/sign-in-link-sessions", &body).header("cookie", &ana.1);
+    let entered = call.header("user-agent", "Phone/2").header("origin", URL).send().await.expect(201);
+    assert_eq!(entered.json()["account"]["email"], "ana@example.org");
+    assert_eq!(entered.json().get("session_token"), None);
+    let login = entered.header("set-cookie").split(';').next().unwrap().to_owned();
+    let listed = bench.get("/v1/sessions").header("cookie", &login).send().await.expect(200).json();
+    assert_eq!(listed["sessions"].as_array().unwrap().len(), 2);
+    assert!(listed["sessions"].as_array().unwrap().iter().any(|one| one["agent"] == "Phone/2"));
+    assert_eq!(sessions(bench, &bob).await, 1, "nobody else is signed in");
+    over(enter(bench, &ana).await, "link_used");
+    over(enter(bench, &("guess".to_owned(), ana.1.clone())).await, "link_unknown");
+    // To the millisecond.
+    let late = sent(bench, "ana@example.org").await;
+    bench.clock.advance_ms(LINK_MS - 1);
+    enter(bench, &late).await.expect(201);
+    let late = sent(bench, "ana@example.org").await;
+    bench.clock.advance_ms(LINK_MS);
+    over(enter(bench, &late).await, "link_expired");
+    // It is forgotten a day later.
+    bench.clock.advance_ms(DAY_MS - 1);
+    matinee_server::job::sweep(&bench.app).await.unwrap();
+    over(enter(bench, &late).await, "link_expired");
+    bench.clock.advance_ms(1);
+    matinee_server::job::sweep(&bench.app).await.unwrap();
+    over(enter(bench, &late).await, "link_unknown");
+}
+
+pub async fn only_the_newest_link_of_an_account_is_good(bench: &Bench) {
+    let ana = sign_up(bench, "ana@example.org").await;
+    sign_up(bench, "bob@example.org").await;
+    let bobs = sent(bench, "bob@example.org").await;
+    let first = sent(bench, "ana@example.org").await;
+    let second = sent(bench, "ana@example.org").await;
+    over(enter(bench, &first).await, "link_replaced");
+    enter(bench, &second).await.expect(201);
+    enter(bench, &bobs).await.expect(201);
+    // Who closes the account ends its links.
+    let third = sent(bench, "ana@example.org").await;
+    let body = json!({ "password": PASSWORD });
+    bench.post("/v1/account/closure", &body).bearer(&ana).send().await.expect(204);
+    over(enter(bench, &third).await, "link_unknown");
+    ask(bench, "ana@example.org").await;
+    letters(bench, 0).await;
+}
+
+pub async fn nobody_is_told_who_has_an_account(bench: &Bench) {
+    sign_up(bench, "ana@example.org").await;
+    let asked = async |email: &str| {
+        let answer = bench.post("/v1/sign-in-links", &json!({ "email": email })).send().await.expect(202);
+        let shown = |name: &str, value: &str| match name {
+            "x-request-id" | "ratelimit" => String::new(),
+            "set-cookie" => value.split_once(';').unwrap().1.to_owned(),
+            _ => value.to_owned(),
+        };
+        let headers = answer.headers.iter();
+        let headers: Vec<_> = headers
+            .map(|(name, value)| (name.clone(), shown(name.as_str(), value.to_str().unwrap())))
+            .collect();
+        (headers, answer.bytes)
+    };
+    assert_eq!(asked("ana@example.org").await, asked("eve@example.org").await);
+    assert_eq!(asked("not an address").await.1, b"{}");
+    let letter = letters(bench, 1).await.remove(0);
+    assert_eq!(letter.recipient.as_deref(), Some("ana@example.org"));
+    // A mailbox is not filled by asking again and again; what was asked for stays good.
+    sent(bench, "ana@example.org").await;
+    let third = sent(bench, "ana@example.org").await;
+    for _ in 0..5 {
+        ask(bench, "ana@example.org").await;
+    }
+    letters(bench, 0).await;
+    enter(bench, &third).await.expect(201);
+    bench.clock.advance_ms(LINK_MS - 1);
+    ask(bench, "ana@example.org").await;
+    letters(bench, 0).await;
+    bench.clock.advance_ms(1);
+    sent(bench, "ana@example.org").await;
+}
+
+pub async fn a_link_is_used_where_it_was_asked_for(bench: &Bench) {
+    sign_up(bench, "ana@example.org").await;
+    sign_up(bench, "eve@example.org").await;
+    let (token, cookie) = sent(bench, "ana@example.org").await;
+    let call = |body: &Value| bench.post("/v1/sign-in-link-sessions", body);
+    let plain = json!({ "token": token, "bearer": true });
+    // From another site's page, whoever's cookie it comes with.
+    let foreign: [&[(&'static str, &str)]; 4] = [
+        &[("origin", "https://evil.example")],
+        &[("origin", "null")],
+        &[("origin", URL), ("sec-fetch-site", "same-site")],
+        &[("sec-fetch-site", "cross-site")],
+    ];
+    for headers in foreign {
+        let mut asked = bench.post("/v1/sign-in-links", &json!({ "email": "eve@example.org" }));
+        let mut used = call(&plain).header("cookie", &cookie);
+        for (name, value) in headers {
+            (asked, used) = (asked.header(name, *value), used.header(name, *value));
+        }
+        assert_eq!(asked.send().await.expect(403).code(), "origin_mismatch", "{headers:?}");
+        assert_eq!(used.send().await.expect(403).code(), "origin_mismatch", "{headers:?}");
+    }
+    letters(bench, 0).await;
+    // Who is sent somebody else's link names the own address, and is not signed in to the other's account.
+    let elsewhere = async |call: crate::bench::Call<'_>| {
+        assert_eq!(call.send().await.expect(403).code(), "link_elsewhere");
+    };
+    elsewhere(call(&plain)).await;
+    let eves = ask(bench, "eve@example.org").await;
+    elsewhere(call(&plain).header("cookie", eves)).await;
+    elsewhere(call(&plain).header("cookie", "matinee_link=")).await;
+    let named = |email: &str| json!({ "token": token, "email": email, "bearer": true });
+    elsewhere(call(&named("eve@example.org"))).await;
+    elsewhere(call(&named(""))).await;
+    // None of this has used it.
+    let entered = call(&named(" ANA@example.org")).send().await.expect(201).json();
+    assert_eq!(entered["account"]["email"], "ana@example.org");
+}
+
+pub async fn a_link_sets_another_password(bench: &Bench) {
+    let old = sign_up(bench, "ana@example.org").await;
+    let bob = sign_up(bench, "bob@example.org").await;
+    let (token, cookie) = sent(bench, "ana@example.org").await;
+    let with = |password: &str| {
+        let body = json!({ "token": token, "new_password": password, "bearer": true });
+        bench.post("/v1/sign-in-link-sessions", &body).header("cookie", &cookie)
+    };
+    // What is refused costs no link.
+    assert_eq!(with("short").send().await.expect(422).code(), "password_length");
+    let entered = with("another horse").send().await.expect(201).json();
+    // Whoever knew the old password is out.
+    bench.get("/v1/account").bearer(&old).send().await.expect(401);
+    assert_eq!(sessions(bench, entered["session_token"].as_str().unwrap()).await, 1);
+    let sign_in = |email: &str, password: &str| {
+        bench.post("/v1/sessions", &json!({ "email": email, "password": password }))
+    };
+    sign_in("ana@example.org", PASSWORD).send().await.expect(401);
+    sign_in("ana@example.org", "another horse").send().await.expect(201);
+    over(with("a third horse").send().await, "link_used");
+    sign_in("ana@example.org", "another horse").send().await.expect(201);
+    assert_eq!(sessions(bench, &bob).await, 1);
+    sign_in("bob@example.org", PASSWORD).send().await.expect(201);
+}
+
+pub async fn races_use_a_link_once(bench: &Bench) {
+    let ana = sign_up(bench, "ana@example.org").await;
+    let link = sent(bench, "ana@example.org").await;
+    let answers = join_all((0..64).map(|_| enter(bench, &link))).await;
+    assert_eq!(answers.iter().filter(|answer| answer.status == 201).count(), 1);
+    let used = answers.iter().filter(|answer| answer.status == 401 && answer.code() == "link_used");
+    assert_eq!(used.count(), 63, "and nothing else happened to them");
+    assert_eq!(sessions(bench, &ana).await, 2);
+    // As many who ask at once are sent no more than who asks one after the other.
+    join_all((0..40).map(|_| ask(bench, "ana@example.org"))).await;
+    letters(bench, 2).await;
+    letters(bench, 0).await;
+}
+
+#[tokio::test]
+async fn only_a_hash_of_a_link_is_kept() {
+    let bench = Bench::with(writing()).await;
+    sign_up(&bench, "ana@example.org").await;
+    let (token, cookie) = sent(&bench, "ana@example.org").await;
+    assert_eq!(token.len(), 43, "32 random bytes");
+    let Store::Sqlite { readers, .. } = &bench.app.store else { panic!("not SQLite") };
+    let rows: Vec<(Vec<u8>, Vec<u8>)> = sqlx::query_as("select token_hash, browser_hash from sign_in_links")
+        .fetch_all(readers)
+        .await
+        .unwrap();
+    let hash = |text: &str| matinee_protocol::encoding::sha256(text.as_bytes()).to_vec();
+    assert_eq!(rows, [(hash(&token), hash(cookie.split_once('=').unwrap().1))]);
+}
+
+#[tokio::test]
+async fn without_a_mail_server_there_are_no_links() {
+    let bench = Bench::new().await;
+    let asked = bench.post("/v1/sign-in-links", &json!({ "email": "ana@example.org" })).send().await;
+    assert_eq!(asked.expect(403).code(), "mail_off");
+    let ways = async |bench: &Bench| bench.get("/v1/sign-in").send().await.expect(200).json()["mail"].clone();
+    assert_eq!(ways(&bench).await, false);
+    assert_eq!(ways(&Bench::with(writing()).await).await, true);
+}
+
+#[tokio::test]
+async fn guests_and_operators_are_sent_no_link() {
+    let bench = Bench::with(writing()).await;
+    bench.login("x@guest.invalid", &[Role::Guest]).await;
+    bench.login("op@example.org", &[Role::Viewer, Role::Operator]).await;
+    ask(&bench, "x@guest.invalid").await;
+    ask(&bench, "op@example.org").await;
+    letters(&bench, 0).await;
+}
+
+#[tokio::test]
+async fn asking_and_trying_have_limits() {
+    let bench = Bench::with(crate::outbox::writing()).await;
+    let ask = async |email: &str, from: &str| {
+        bench.post("/v1/sign-in-links", &json!({ "email": email })).from(from).send().await
+    };
+    for _ in 0..10 {
+        ask("eve@example.org", "192.0.2.1").await.expect(202);
+    }
+    assert_eq!(ask("eve@example.org", "192.0.2.1").await.expect(429).code(), "sign_in_too_fast");
+    ask("eve@example.org", "192.0.2.2").await.expect(202);
+    for n in 0..49 {
+        ask(&format!("eve{n}@example.org"), "192.0.2.1").await.expect(202);
+    }
+    assert_eq!(ask("ana@example.org", "192.0.2.1").await.expect(429).code(), "sign_in_too_fast");
+    let guess = async |token: &str| {
+        let body = json!({ "token": token, "email": "ana@example.org" });
+        bench.post("/v1/sign-in-link-sessions", &body).from("192.0.2.3").send().await
+    };
+    for _ in 0..10 {
+        guess("a").await.expect(401);
+    }
+    assert_eq!(guess("a").await.expect(429).code(), "sign_in_too_fast");
+    guess("b").await.expect(401);
+}
