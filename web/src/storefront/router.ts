@@ -11,6 +11,7 @@ export type Route =
   | { page: 'embed'; title: string }
   | { page: 'sign-in'; next: string }
   | { page: 'sign-up'; next: string }
+  | { page: 'sign-in-link' }
   | { page: 'wallet'; next: string }
   | { page: 'gift'; code: string }
   | { page: 'library' }
@@ -48,6 +49,7 @@ function listing(first: string, query: URLSearchParams): Route {
       return { page: 'gift', code: query.get('code') ?? '' };
     case 'account':
       return { page: 'account', section: '' };
+    case 'sign-in-link':
     case 'library':
     case 'music':
     case 'artists':

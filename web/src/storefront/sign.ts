@@ -4,9 +4,7 @@ import { client, set } from './account.ts';
 import { Page } from './page.ts';
 import * as passkey from './passkey.ts';
 import { navigate, withNext } from './router.ts';
-import { goTo, problemIn, type Ways, ways } from './sign_in_ways.ts';
-
-const PASSWORD_CHARACTERS_MIN = 8;
+import { goTo, PASSWORD_CHARACTERS_MIN, problemIn, type Ways, ways } from './sign_in_ways.ts';
 
 /** Signing in, or with `fresh` signing up. */
 export class SignPage extends Page {
@@ -15,16 +13,20 @@ export class SignPage extends Page {
     fresh: { type: Boolean },
     next: { type: String },
     ways: { state: true },
+    sent: { state: true },
   };
 
   declare fresh: boolean;
   declare next: string;
   declare ways: Ways | undefined;
+  /** What is said once a link is on its way. */
+  declare sent: string;
 
   constructor() {
     super();
     this.fresh = false;
     this.next = '/';
+    this.sent = '';
   }
 
   protected override get signsIn(): boolean {
@@ -52,6 +54,17 @@ export class SignPage extends Page {
     void this.enter(() =>
       this.fresh ? client.signUp(email, password, name) : client.signIn(email, password),
     );
+  }
+
+  private async sendLink(event: Event): Promise<void> {
+    const { form } = event.currentTarget as HTMLButtonElement;
+    const address = form?.querySelector<HTMLInputElement>('[name=email]');
+    if (!address?.reportValidity()) return;
+    this.sent = '';
+    const body = { email: address.value.trim() };
+    const went = await this.attempt(() => client.call({ method: 'POST', path: '/v1/sign-in-links', body }));
+    if (!went) return;
+    this.sent = `If there is an account with the address ${body.email}, a link is on its way to it. It is good once and for fifteen minutes; open it in this browser.`;
   }
 
   private signUpByPasskey(event: Event): void {
@@ -104,7 +117,17 @@ export class SignPage extends Page {
             ? html`<p class="quiet hint" id="password-rule">At least ${PASSWORD_CHARACTERS_MIN} characters.</p>`
             : nothing
         }
-        <div class="actions"><button type="submit" ?disabled=${this.busy}>${words}</button></div>
+        <div class="actions">
+          <button type="submit" ?disabled=${this.busy}>${words}</button>
+          ${
+            !fresh && this.ways?.mail === true
+              ? html`<button type="button" class="plain" id="send-link" ?disabled=${this.busy} @click=${this.sendLink}>
+                  Send me a sign-in link
+                </button>`
+              : nothing
+          }
+        </div>
+        ${this.sent === '' ? nothing : html`<p class="said" role="status" id="link-sent">${this.sent}</p>`}
       </form>
       ${
         fresh

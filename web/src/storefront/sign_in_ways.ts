@@ -1,9 +1,13 @@
 // The ways to sign in that the server has, asked once; and what may come back from a provider of identities.
 import { client } from './account.ts';
 
+export const PASSWORD_CHARACTERS_MIN = 8;
+
 export interface Ways {
   accounts_open: boolean;
   passkeys: boolean;
+  /** Whether links to sign in with can be sent. */
+  mail: boolean;
   /** Providers of identities, where one can sign in too. */
   providers: { name: string; label: string }[];
 }

@@ -15,6 +15,7 @@ const LATER: Partial<Record<Route['page'], () => Promise<unknown>>> = {
   collection: () => import('./collection.ts'),
   embed: () => import('./embed.ts'),
   library: () => import('./library.ts'),
+  'sign-in-link': () => import('./link.ts'),
   wallet: () => import('./wallet.ts'),
   purchase: () => import('./purchase.ts'),
   gift: () => import('./gift.ts'),
@@ -151,6 +152,8 @@ export class Storefront extends LitElement {
         return html`<sign-page .fresh=${false} next=${route.next}></sign-page>`;
       case 'sign-up':
         return html`<sign-page .fresh=${true} next=${route.next}></sign-page>`;
+      case 'sign-in-link':
+        return html`<link-page></link-page>`;
       case 'wallet':
         return html`<wallet-page next=${route.next}></wallet-page>`;
       case 'gift':

@@ -1,0 +1,134 @@
+import { html, nothing, type TemplateResult } from 'lit';
+import { type Account, ApiError } from '../player/api.ts';
+import { client, set } from './account.ts';
+import { Page } from './page.ts';
+import { navigate } from './router.ts';
+import { PASSWORD_CHARACTERS_MIN } from './sign_in_ways.ts';
+
+/** Where a link out of a mailbox leads. It signs in only when somebody says so: mail programs look at links too. */
+export class LinkPage extends Page {
+  static override properties = {
+    ...Page.properties,
+    token: { state: true },
+    renews: { state: true },
+    elsewhere: { state: true },
+  };
+
+  /** Empty when there is nothing to sign in with, or not any more. */
+  declare token: string;
+  /** Whether another password is set. */
+  declare renews: boolean;
+  /** Whether the link was asked for in another browser. */
+  declare elsewhere: boolean;
+
+  constructor() {
+    super();
+    this.renews = false;
+    this.elsewhere = false;
+    this.token = '';
+  }
+
+  protected override get signsIn(): boolean {
+    return true;
+  }
+
+  private readonly take = (): void => {
+    if (location.hash === '') return;
+    this.token = location.hash.slice(1);
+    this.problem = '';
+    // Gone from the address before anything else can read it there.
+    history.replaceState(null, '', location.pathname);
+  };
+
+  override connectedCallback(): void {
+    super.connectedCallback();
+    this.take();
+    // Another link in the same tab loads no page.
+    addEventListener('hashchange', this.take);
+    if (this.token === '') this.problem = 'Open the link in the email once more, or ask for another.';
+  }
+
+  override disconnectedCallback(): void {
+    super.disconnectedCallback();
+    removeEventListener('hashchange', this.take);
+  }
+
+  private async submit(event: SubmitEvent): Promise<void> {
+    event.preventDefault();
+    const fields = new FormData(event.currentTarget as HTMLFormElement);
+    const body: Record<string, unknown> = { token: this.token };
+    if (this.elsewhere) body.email = String(fields.get('email') ?? '').trim();
+    if (this.renews) body.new_password = String(fields.get('password') ?? '');
+    const went = await this.attempt(() => this.enter(body));
+    if (went && this.token === '') navigate('/', true);
+  }
+
+  private async enter(body: Record<string, unknown>): Promise<void> {
+    try {
+      const call = { method: 'POST', path: '/v1/sign-in-link-sessions', body } as const;
+      set((await client.call<{ account: Account }>(call)).account);
+      this.token = '';
+    } catch (cause) {
+      if (!(cause instanceof ApiError)) throw cause;
+      if (cause.code.startsWith('link_') && cause.status === 401) this.token = '';
+      if (cause.code !== 'link_elsewhere' || this.elsewhere) throw cause;
+      this.elsewhere = true;
+      await this.updateComplete;
+      this.querySelector<HTMLInputElement>('[name=email]')?.focus();
+    }
+  }
+
+  protected override render(): TemplateResult {
+    return html`
+      ${this.heading('Sign in')} ${this.alert()}
+      ${this.token === '' ? html`<p><a href="/sign-in">Back to signing in</a></p>` : this.form()}
+    `;
+  }
+
+  private form(): TemplateResult {
+    const { renews } = this;
+    return html`
+      <form id="link" @submit=${this.submit}>
+        ${this.elsewhere ? this.address() : nothing} ${renews ? this.password() : nothing}
+        <div class="actions">
+          <button type="submit" ?disabled=${this.busy}>${renews ? 'Set it and sign in' : 'Sign in'}</button>
+          <button type="button" class="plain" id="renew" @click=${() => (this.renews = !renews)}>
+            ${renews ? 'Keep the password' : 'Set another password'}
+          </button>
+        </div>
+      </form>
+    `;
+  }
+
+  private address(): TemplateResult {
+    return html`
+      <p class="told" role="status">
+        This link was asked for in another browser. If you asked for it, say which address it was sent to. If somebody gave
+        it to you, do not: you would be signed in to an account that is not yours.
+      </p>
+      <label>Email <input name="email" type="email" autocomplete="email" required maxlength="254" /></label>
+    `;
+  }
+
+  private password(): TemplateResult {
+    return html`
+      <label>
+        New password
+        <input
+          name="password"
+          type="password"
+          required
+          minlength=${PASSWORD_CHARACTERS_MIN}
+          maxlength="256"
+          autocomplete="new-password"
+          aria-describedby="password-rule"
+        />
+      </label>
+      <p class="quiet hint" id="password-rule">
+        At least ${PASSWORD_CHARACTERS_MIN} characters. You are signed out everywhere else.
+      </p>
+    `;
+  }
+}
+
+customElements.define('link-page', LinkPage);
