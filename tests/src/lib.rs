@@ -5,6 +5,7 @@ pub mod deployment;
 pub mod film;
 pub mod forge;
 pub mod liar;
+pub mod mail;
 pub mod oidc;
 pub mod peer;
 #[path = "../../server/tests/store/postgres.rs"]

@@ -7,6 +7,7 @@ mod browsers;
 mod faults;
 mod formats;
 mod liars;
+mod links;
 mod native;
 mod passkeys;
 mod providers;

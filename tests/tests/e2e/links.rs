@@ -1,0 +1,81 @@
+//! A link to sign in with, through a real mail server into a real browser.
+
+use std::time::Duration;
+
+use matinee_tests::browser::{Browser, Kind, Page};
+use matinee_tests::deployment::{Deployment, PASSWORD};
+use matinee_tests::mail::MailServer;
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+async fn shows(page: &Page, selector: &str, words: &str) {
+    let asked = serde_json::json!({ "selector": selector, "words": words });
+    let there = "return document.querySelector(args.selector)?.innerText.includes(args.words) ?? false";
+    if let Err(error) = page.wait_for_with(there, asked, PATIENCE).await {
+        let body: String = page.eval("return document.body.innerText", serde_json::json!({})).await.unwrap();
+        panic!("no {words:?} in {selector}: {error}\n{body}\n{:?}", page.logs().await);
+    }
+}
+
+/// Asks for a link on this page and gives the one that was mailed.
+async fn ask(page: &Page, url: &str, mail: &mut MailServer) -> String {
+    page.goto(&format!("{url}/sign-in")).await.unwrap();
+    page.fill("[name=email]", "ana@example.com").await.unwrap();
+    page.click("#send-link").await.unwrap();
+    shows(page, "#link-sent", "ana@example.com").await;
+    let said = mail.next().await;
+    assert!(said.iter().any(|line| line == "To: ana@example.com"), "{said:#?}");
+    let link = said.iter().find(|line| line.starts_with(&format!("{url}/sign-in-link#")));
+    link.unwrap_or_else(|| panic!("no link in {said:#?}")).clone()
+}
+
+#[tokio::test]
+async fn a_viewer_signs_in_with_a_link_out_of_the_mail() {
+    let mut mail = MailServer::reserved();
+    mail.start();
+    let deployment = Deployment::start_named(None, mail.environment()).await;
+    let url = deployment.named_url();
+    let browser = Browser::launch(Kind::Chromium).await.unwrap();
+    let page = browser.page(&format!("{url}/sign-up")).await.unwrap();
+    page.fill("[name=name]", "Ana").await.unwrap();
+    page.fill("[name=email]", "ana@example.com").await.unwrap();
+    page.fill("[name=password]", PASSWORD).await.unwrap();
+    page.click("button[type=submit]").await.unwrap();
+    shows(&page, "#sign-out", "Sign out").await;
+    page.click("#sign-out").await.unwrap();
+    page.wait_for_selector("a[href='/sign-in']", PATIENCE).await.unwrap();
+
+    // A program that looks at links in mailboxes opens the page, runs what is on it, and even presses the button.
+    let link = ask(&page, &url, &mut mail).await;
+    let scanner = browser.new_profile().await.unwrap();
+    let scan = scanner.page(&link).await.unwrap();
+    scan.click("#link button[type=submit]").await.unwrap();
+    shows(&scan, "#link", "Email").await;
+    scan.fill("[name=email]", "eve@example.com").await.unwrap();
+    scan.click("#link button[type=submit]").await.unwrap();
+    shows(&scan, "[role=alert]", "not sent to this address").await;
+
+    // Where it was asked for, one press signs in. The token is gone from the address.
+    page.goto(&link).await.unwrap();
+    page.wait_for_selector("#link button[type=submit]", PATIENCE).await.unwrap();
+    assert_eq!(page.url().await.unwrap(), format!("{url}/sign-in-link"));
+    page.click("#link button[type=submit]").await.unwrap();
+    shows(&page, "#sign-out", "Sign out").await;
+    page.goto(&link).await.unwrap();
+    page.click("#link button[type=submit]").await.unwrap();
+    shows(&page, "[role=alert]", "used before").await;
+
+    // In another browser the address is named once more; a forgotten password is replaced.
+    let link = ask(&page, &url, &mut mail).await;
+    let phone = scanner.page(&link).await.unwrap();
+    phone.click("#renew").await.unwrap();
+    phone.fill("[name=password]", "another horse").await.unwrap();
+    phone.click("#link button[type=submit]").await.unwrap();
+    shows(&phone, "#link", "Email").await;
+    phone.fill("[name=email]", "ana@example.com").await.unwrap();
+    phone.click("#link button[type=submit]").await.unwrap();
+    shows(&phone, "#sign-out", "Sign out").await;
+    page.goto(&format!("{url}/library")).await.unwrap();
+    shows(&page, "h1", "Sign in").await;
+    browser.close().await.unwrap();
+}
