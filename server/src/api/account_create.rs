@@ -3,7 +3,6 @@
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
-use matinee_protocol::api::AccountSummary;
 use matinee_protocol::id::AccountId;
 use serde::Deserialize;
 
@@ -38,7 +37,7 @@ pub struct Body {
 pub fn doc() -> Doc {
     Doc::new("Opens an account and signs it in")
         .body::<Body>()
-        .object(201, |it| it.field::<AccountSummary>("account").optional::<String>("session_token"))
+        .signs_in()
         .problems(403, &["origin_mismatch", "accounts_closed"])
         .problem(409, "email_taken")
         .problems(422, &["email_invalid", "name_invalid", "password_length"])

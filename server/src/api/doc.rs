@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use matinee_protocol::api::AccountSummary;
 use serde_json::{Map, Value, json};
 use utoipa::{PartialSchema, ToSchema};
 
@@ -224,6 +225,12 @@ impl Doc {
         let schema = fields(Fields::default()).into_schema(&mut self.schemas);
         self.answers.push(Answer { status, content: Some(Content { media_type: JSON, schema }) });
         self
+    }
+
+    /// It answers with an account that is signed in, and its login token where that is not in a cookie.
+    #[must_use]
+    pub fn signs_in(self) -> Self {
+        self.object(201, |it| it.field::<AccountSummary>("account").optional::<String>("session_token"))
     }
 
     /// It answers without a body.

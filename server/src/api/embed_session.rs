@@ -3,7 +3,6 @@
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
-use matinee_protocol::api::AccountSummary;
 use serde::Deserialize;
 
 use super::authority::refuse_foreign_origin;
@@ -32,7 +31,7 @@ pub struct Body {
 pub fn doc() -> Doc {
     Doc::new("Exchanges an embed token for a login session of twelve hours, once")
         .body::<Body>()
-        .object(201, |it| it.field::<AccountSummary>("account").optional::<String>("session_token"))
+        .signs_in()
         .problem(401, "embed_token_invalid")
         .problem(403, "origin_mismatch")
 }

@@ -3,7 +3,6 @@
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
-use matinee_protocol::api::AccountSummary;
 use matinee_protocol::id::AccountId;
 use serde::Deserialize;
 
@@ -34,7 +33,7 @@ pub struct Body {
 pub fn doc() -> Doc {
     Doc::new("Lets a guest in, who plays what is free without an account")
         .body::<Body>()
-        .object(201, |it| it.field::<AccountSummary>("account").optional::<String>("session_token"))
+        .signs_in()
         .problems(403, &["guests_closed", "origin_mismatch"])
         .problems(429, &["guests_too_many", "sign_in_too_fast"])
 }

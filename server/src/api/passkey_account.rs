@@ -3,7 +3,6 @@
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
-use matinee_protocol::api::AccountSummary;
 use serde::Deserialize;
 use uuid::Uuid;
 use webauthn_rs::prelude::RegisterPublicKeyCredential;
@@ -43,7 +42,7 @@ pub struct Body {
 pub fn doc() -> Doc {
     Doc::new("Opens an account with a passkey and no password, and signs it in")
         .body::<Body>()
-        .object(201, |it| it.field::<AccountSummary>("account").optional::<String>("session_token"))
+        .signs_in()
         .problems(401, &["ceremony_over", "passkey_refused"])
         .problems(403, &["origin_mismatch", "passkeys_off"])
         .problems(409, &["email_taken", "passkey_known"])

@@ -3,7 +3,6 @@
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
-use matinee_protocol::api::AccountSummary;
 use serde::Deserialize;
 use webauthn_rs::prelude::PublicKeyCredential;
 
@@ -37,7 +36,7 @@ pub struct Body {
 pub fn doc() -> Doc {
     Doc::new("Signs in with a passkey")
         .body::<Body>()
-        .object(201, |it| it.field::<AccountSummary>("account").optional::<String>("session_token"))
+        .signs_in()
         .problems(401, &["ceremony_over", "passkey_refused"])
         .problems(403, &["origin_mismatch", "passkeys_off"])
         .problem(429, "sign_in_too_fast")

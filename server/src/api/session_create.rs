@@ -5,7 +5,6 @@ use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum_extra::extract::cookie::{Cookie, SameSite};
-use matinee_protocol::api::AccountSummary;
 use matinee_protocol::encoding::b64u;
 use matinee_protocol::id::AccountId;
 use serde::Deserialize;
@@ -41,7 +40,7 @@ pub struct Body {
 pub fn doc() -> Doc {
     Doc::new("Signs an account in")
         .body::<Body>()
-        .object(201, |it| it.field::<AccountSummary>("account").optional::<String>("session_token"))
+        .signs_in()
         .problem(401, "wrong_credentials")
         .problem(403, "origin_mismatch")
         .problem(429, "sign_in_too_fast")

@@ -3,7 +3,6 @@
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
-use matinee_protocol::api::AccountSummary;
 use serde::Deserialize;
 
 use super::attempt::Address;
@@ -40,7 +39,7 @@ pub struct Body {
 pub fn doc() -> Doc {
     Doc::new("Signs in with a link that was sent, and sets another password if one is given")
         .body::<Body>()
-        .object(201, |it| it.field::<AccountSummary>("account").optional::<String>("session_token"))
+        .signs_in()
         .problems(401, &["link_unknown", "link_used", "link_replaced", "link_expired"])
         .problems(403, &["origin_mismatch", "link_elsewhere"])
         .problem(422, "password_length")
