@@ -110,13 +110,24 @@ impl Writer {
         Some(Letter::new("ending", format!("Ends soon: {}", one_line(item)), text))
     }
 
-    /// A period could not be charged, and the right ends unless the wallet is filled.
-    pub fn renewal_failed(&self, item: &str, price: &Money, ends_at_ms: i64) -> Option<Letter> {
+    /// A period could not be charged, to a saved payment method or to the wallet alone, and the right ends unless the wallet
+    /// is filled.
+    pub fn renewal_failed(
+        &self,
+        item: &str,
+        price: &Money,
+        by_method: bool,
+        ends_at_ms: i64,
+    ) -> Option<Letter> {
         let url = self.url.as_deref()?;
         let (price, day) = (amount(price.minor, &price.currency), day(ends_at_ms));
+        let first = if by_method {
+            "Your payment method could not be charged, and there is too little in your wallet, to renew"
+        } else {
+            "There is too little in your wallet to renew"
+        };
         let text = format!(
-            "There is too little in your wallet to renew: {item}\n\nIt costs {price}. Top the wallet up before {day} \
-             (UTC), when it ends.\n\n{url}\n"
+            "{first}: {item}\n\nIt costs {price}. Top the wallet up before {day} (UTC), when it ends.\n\n{url}\n"
         );
         Some(Letter::new("renewal_failed", format!("Not renewed yet: {}", one_line(item)), text))
     }

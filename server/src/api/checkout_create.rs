@@ -34,7 +34,7 @@ pub fn doc() -> Doc {
 }
 
 /// Answers 201 with the payment: pending, with where the payer goes on, or succeeded, with the purchase; 422
-/// `plan_is_free`. A plan that cannot be bought any more when the money comes leaves it in the wallet.
+/// `plan_is_free`. What is paid for by the period saves the payment method, which renewals are charged to. A plan that cannot be bought any more when the money comes leaves it in the wallet.
 pub async fn handle(
     State(app): State<App>,
     session: Session,
@@ -51,7 +51,12 @@ pub async fn handle(
         let detail = "this plan is free: buy it with POST /v1/purchases";
         return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "plan_is_free", detail));
     }
-    let purpose =
-        Purpose { account: session.account, plan: Some(plan.id), amount: plan.price, country: body.country };
+    let purpose = Purpose {
+        account: session.account,
+        plan: Some(plan.id),
+        saves_method: plan.terms.renewal().is_some(),
+        amount: plan.price,
+        country: body.country,
+    };
     paying::pay(&app, begun, purpose).await
 }

@@ -31,6 +31,7 @@ pub fn fields(it: Fields) -> Fields {
         .field::<Option<String>>("code")
         .field::<i64>("updated_at_ms")
         .field::<EntitlementSummary>("entitlement")
+        .optional::<String>("renewed_by")
         .object("potential_rights", |it| it.field::<i64>("end_ms"))
         .list_of("links", |it| {
             it.field::<String>("rel")
@@ -75,7 +76,7 @@ pub async fn document(tx: &mut Tx, found: &Entitlement, now_ms: i64) -> Result<V
     let refused = decide::windows(found, now_ms).err();
     let happened =
         events.iter().map(|event| json!({ "type": event.event, "note": event.note, "at_ms": event.at_ms }));
-    Ok(json!({
+    let mut document = json!({
         "id": found.id,
         "status": status.text(),
         "message": refused.map_or_else(|| message(status).to_owned(), |refusal| refusal.to_string()),
@@ -85,7 +86,11 @@ pub async fn document(tx: &mut Tx, found: &Entitlement, now_ms: i64) -> Result<V
         "potential_rights": { "end_ms": found.play_until_at(now_ms) },
         "links": links,
         "events": happened.collect::<Vec<_>>(),
-    }))
+    });
+    if found.billing.is_some_and(|billing| billing.renews) {
+        document["renewed_by"] = json!(if found.saved_method { "saved_method" } else { "wallet" });
+    }
+    Ok(document)
 }
 
 fn message(status: Status) -> &'static str {

@@ -3,7 +3,7 @@
 use axum::http::StatusCode;
 use axum::response::Response;
 use matinee_protocol::api::Money;
-use matinee_protocol::id::{PaymentId, PlanId, PurchaseId};
+use matinee_protocol::id::{EntitlementId, PaymentId, PlanId, PurchaseId};
 use serde_json::{Value, json};
 
 use super::doc::{Doc, Fields};
@@ -32,6 +32,7 @@ pub fn shown(it: Fields) -> Fields {
         .optional::<String>("note")
         .optional::<PlanId>("plan")
         .optional::<PurchaseId>("purchase")
+        .optional::<EntitlementId>("renews")
         .optional::<String>("failure")
         .optional::<i64>("refunded_minor")
         .optional::<String>("checkout_url")
@@ -59,7 +60,7 @@ pub async fn pay(app: &App, begun: Outside, purpose: Purpose) -> Result<Response
 async fn go_on(app: &App, parked: Parked, payment: Payment) -> Result<Response, Problem> {
     let standing = if matches!(payment.state, State::Created | State::Pending) {
         let label = label(app, &payment).await?;
-        Some(app.cashier.ask(&payment, &label).await?)
+        Some(app.cashier.ask(&payment, &label, true).await?)
     } else {
         None
     };
@@ -104,6 +105,7 @@ pub fn summary(app: &App, payment: &Payment) -> Value {
         ("note", provider.note().filter(|_| payment.provider == provider.name()).map(Value::from)),
         ("plan", payment.plan_id.map(|plan| json!(plan))),
         ("purchase", payment.purchase_id.map(|purchase| json!(purchase))),
+        ("renews", payment.renews.map(|renews| json!(renews.entitlement))),
         ("failure", payment.failure.as_deref().map(Value::from)),
         ("refunded_minor", Some(payment.refunded_minor).filter(|minor| *minor > 0).map(Value::from)),
         // Nobody goes on to pay what is paid.

@@ -144,7 +144,8 @@ async fn draft(
     };
     let tax = app.cashier.rates().line(amount.as_ref().unwrap_or(&plan.price), body.country.as_deref());
     let coupon = body.coupon.as_deref().map(canonical);
-    let conditions = Conditions { amount, coupon, trial: body.trial, tax };
+    let country = body.country.clone();
+    let conditions = Conditions { amount, coupon, trial: body.trial, tax, country, ..Conditions::default() };
     let (sale, answer) = sale(session.account, &plan, conditions, now_ms)?;
     let kept = idempotent::kept(StatusCode::CREATED, &answer)?;
     Ok((plan, sale, answer, kept))

@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::extract::State;
 use matinee_protocol::api::Money;
-use matinee_protocol::id::{PlanId, PurchaseId};
+use matinee_protocol::id::{EntitlementId, PlanId, PurchaseId};
 use serde_json::{Value, json};
 
 use super::authority::Session;
@@ -31,6 +31,7 @@ pub fn fields(it: Fields) -> Fields {
         .field::<Option<String>>("coupon")
         .nullable::<Tax>("tax")
         .field::<i64>("refunded_minor")
+        .nullable::<EntitlementId>("renews")
         .field::<i64>("created_at_ms")
 }
 
@@ -58,6 +59,6 @@ pub fn shown(bill: &Bill) -> Value {
         "id": bill.id, "plan": bill.plan_id, "kind": bill.kind, "name": bill.name,
         "amount": Money { minor: bill.price_minor, currency: bill.currency.clone() },
         "coupon": bill.coupon, "tax": tax, "refunded_minor": bill.refunded_minor,
-        "created_at_ms": bill.created_at_ms,
+        "renews": bill.renews, "created_at_ms": bill.created_at_ms,
     })
 }

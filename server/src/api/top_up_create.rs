@@ -40,7 +40,8 @@ pub async fn handle(
     let tx = app.store.write().await?;
     let now_ms = app.clock.now_ms();
     let begun = Once::begin_outside(tx, (session.account, "top_up", key), &[&bytes], now_ms).await?;
-    let purpose = Purpose { account: session.account, plan: None, amount, country: None };
+    let purpose =
+        Purpose { account: session.account, plan: None, amount, country: None, saves_method: false };
     paying::pay(&app, begun, purpose).await
 }
 

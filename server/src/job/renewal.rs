@@ -1,4 +1,7 @@
 //! Renewals: charges the next period of every subscription and quota that is due, and tells owners of what ends.
+//!
+//! Nobody outside is asked here: what is charged to a saved payment method becomes a payment, and [`super::reconcile`] asks
+//! for that.
 
 use std::sync::Arc;
 
@@ -6,10 +9,10 @@ use futures_util::{StreamExt as _, stream};
 use matinee_protocol::id::EntitlementId;
 
 use crate::app::App;
-use crate::letter::Receipt;
-use crate::license::entitlement::Entitlement;
-use crate::store::renewal::{self, ENDINGS_LISTED_MAX, Plans, RENEWALS_LISTED_MAX, Renewed};
-use crate::store::{self, Tx, entitlement, outbox, plan, title};
+use crate::payment::renewing::item;
+use crate::store::ending::{self, ENDINGS_LISTED_MAX};
+use crate::store::renewal::{self, Plans, RENEWALS_LISTED_MAX};
+use crate::store::{self, outbox};
 
 /// Renewals under way at once: on SQLite they share commits, on PostgreSQL they wait for each other's answers.
 const AT_ONCE: usize = 8;
@@ -43,37 +46,11 @@ async fn renew(
     plans: Arc<Plans>,
     now_ms: i64,
 ) -> Result<(), store::Error> {
+    let desk = app.cashier.desk();
     let mut tx = app.store.write().await?;
-    let renewed = renewal::renew(&mut tx, entitlement, &plans, now_ms).await?;
-    write_to(&app, &mut tx, entitlement, renewed, now_ms).await?;
+    let renewed = renewal::renew(&mut tx, entitlement, &desk.rules(&plans), now_ms).await?;
+    desk.write_to(&mut tx, entitlement, renewed, now_ms).await?;
     tx.commit().await
-}
-
-/// Writes to the owner what came of a renewal, where there is something to say.
-async fn write_to(
-    app: &App,
-    tx: &mut Tx,
-    renewed: EntitlementId,
-    outcome: Renewed,
-    now_ms: i64,
-) -> Result<(), store::Error> {
-    if app.letters.is_silent() || !matches!(outcome, Renewed::Yes | Renewed::Failed) {
-        return Ok(());
-    }
-    let Some(found) = entitlement::by_id(tx, renewed).await? else { return Ok(()) };
-    let (Some(plan_id), Some(billing)) = (found.plan_id, found.billing) else { return Ok(()) };
-    let Some(plan) = plan::by_id(tx, plan_id).await? else { return Ok(()) };
-    let item = item(tx, &found).await?;
-    let letter = match outcome {
-        Renewed::Yes if plan.price.minor > 0 => {
-            let id = renewal::journal(found.id, billing.index);
-            let paid = &plan.price;
-            app.letters.receipt(&Receipt { id: &id, item: &item, paid, tax: None, at_ms: now_ms })
-        }
-        Renewed::Failed => app.letters.renewal_failed(&item, &plan.price, billing.valid_until_ms()),
-        _ => None,
-    };
-    outbox::mail(tx, found.account_id, letter.as_ref(), now_ms).await
 }
 
 /// Tells the owners of what ends soon, each once.
@@ -85,13 +62,13 @@ pub async fn tell_endings(app: &App) -> Result<(), store::Error> {
     let now_ms = app.clock.now_ms();
     loop {
         let mut tx = app.store.read().await?;
-        let endings = renewal::ending(&mut tx, notice_ms, now_ms).await?;
+        let endings = ending::soon(&mut tx, notice_ms, now_ms).await?;
         drop(tx);
-        for ending in &endings {
+        for one in &endings {
             let mut tx = app.store.write().await?;
-            if let Some(found) = renewal::tell_ending(&mut tx, ending, now_ms).await? {
+            if let Some(found) = ending::tell(&mut tx, one, now_ms).await? {
                 let item = item(&mut tx, &found).await?;
-                let letter = app.letters.ending(&item, ending.ends_at_ms);
+                let letter = app.letters.ending(&item, one.ends_at_ms);
                 outbox::mail(&mut tx, found.account_id, letter.as_ref(), now_ms).await?;
             }
             tx.commit().await?;
@@ -100,20 +77,4 @@ pub async fn tell_endings(app: &App) -> Result<(), store::Error> {
             return Ok(());
         }
     }
-}
-
-/// What a right is to, as its owner knows it: the plan's name, or the title's.
-async fn item(tx: &mut Tx, found: &Entitlement) -> Result<String, store::Error> {
-    let plan = match found.plan_id {
-        Some(plan_id) => plan::by_id(tx, plan_id).await?,
-        None => None,
-    };
-    if let Some(name) = plan.and_then(|plan| plan.name) {
-        return Ok(name);
-    }
-    let title = match found.scope.title() {
-        Some(title_id) => title::by_id(tx, title_id).await?,
-        None => None,
-    };
-    Ok(title.map_or_else(|| "your subscription".to_owned(), |title| title.name))
 }

@@ -34,6 +34,12 @@ impl Billing {
         if self.renews { self.end_ms.saturating_add(self.grace_ms) } else { self.end_ms }
     }
 
+    /// From when to when a period lasts.
+    pub fn span_ms(&self, index: u32) -> Option<(i64, i64)> {
+        let end_ms = |index| self.period.end_ms(self.anchor_ms, index);
+        Some((end_ms(index.checked_sub(1)?)?, end_ms(index)?))
+    }
+
     /// After another period was paid for.
     pub fn renewed(&self) -> Option<Self> {
         let index = self.index.checked_add(1)?;
@@ -81,6 +87,10 @@ pub struct Entitlement {
     pub views_used: u32,
     /// How it is paid for, if by the period.
     pub billing: Option<Billing>,
+    /// Whether the next period is charged to the payment method that was saved with the purchase.
+    pub saved_method: bool,
+    /// Where its payer pays tax, as declared with the purchase (ISO 3166).
+    pub tax_country: Option<String>,
     /// How many titles a period it gives, if they are counted.
     pub quota: Option<Quota>,
     /// How much of the title is open, from its beginning; none is all of it.
@@ -115,6 +125,8 @@ impl Entitlement {
             views_left: None,
             views_used: 0,
             billing: None,
+            saved_method: false,
+            tax_country: None,
             quota: None,
             preview_ms: None,
             concurrent_views: None,

@@ -75,8 +75,8 @@ pub enum Error {
     /// A part of the price for the part that was not used, and something else too.
     #[error("what was not used is given back and ends: name no amount, and do not keep it")]
     Ambiguous,
-    /// What is paid for by the period is not used up by keys.
-    #[error("what is paid for by the period is not refunded by its use: name an amount")]
+    /// Neither keys nor time say how much of it was used.
+    #[error("how much of this was used is not known: name an amount")]
     NotByUse,
     /// It was paid out of the wallet.
     #[error("this purchase had no payment of its own: refund it to the wallet")]
@@ -98,7 +98,8 @@ pub async fn refund(tx: &mut Tx, wanted: &Wanted, now_ms: i64) -> Result<Made, E
         Some(payment) => Holder::Returning(payment.provider.clone()),
         None => Holder::Wallet(bought.account_id),
     };
-    let minor = if wanted.prorated { Some(not_used(tx, &bought, wanted).await?) } else { wanted.minor };
+    let minor =
+        if wanted.prorated { Some(not_used(tx, &bought, wanted, now_ms).await?) } else { wanted.minor };
     let (minor, left_minor) = take_back(tx, &bought, minor, &to, &id, now_ms).await?;
     if wanted.keep && left_minor == 0 {
         return Err(Error::KeepsAll);
@@ -129,15 +130,23 @@ pub async fn refund(tx: &mut Tx, wanted: &Wanted, now_ms: i64) -> Result<Made, E
 }
 
 /// What of a purchase was not used and not given back before.
-async fn not_used(tx: &mut Tx, bought: &Purchase, wanted: &Wanted) -> Result<i64, Error> {
+async fn not_used(tx: &mut Tx, bought: &Purchase, wanted: &Wanted, now_ms: i64) -> Result<i64, Error> {
     if wanted.minor.is_some() || wanted.keep {
         return Err(Error::Ambiguous);
     }
-    let credits = ledger::credits(tx, &bought.id.to_string()).await?;
+    let credits = credits(tx, bought).await?;
     let paid_minor = credits.iter().map(|(_, minor)| minor).sum();
-    let unused_minor = unused_minor(tx, bought.id, paid_minor).await?;
+    let unused_minor = unused_minor(tx, bought.id, paid_minor, now_ms).await?;
     let minor = unused_minor - bought.refunded_minor;
     if minor <= 0 { Err(Error::Exceeds { left_minor: 0 }) } else { Ok(minor) }
+}
+
+/// Whom the price of a purchase went to.
+async fn credits(tx: &mut Tx, bought: &Purchase) -> Result<Vec<(String, i64)>, store::Error> {
+    match &bought.journal_id {
+        Some(journal) => ledger::credits(tx, journal).await,
+        None => Ok(Vec::new()),
+    }
 }
 
 /// Takes an amount of a purchase back under this journal. Gives how much, and how much is left after it.
@@ -149,7 +158,7 @@ async fn take_back(
     id: &str,
     now_ms: i64,
 ) -> Result<(i64, i64), Error> {
-    let credits = ledger::credits(tx, &bought.id.to_string()).await?;
+    let credits = credits(tx, bought).await?;
     let paid_minor: i64 = credits.iter().map(|(_, minor)| minor).sum();
     let left_minor = paid_minor - bought.refunded_minor;
     let minor = minor.unwrap_or(left_minor);
@@ -179,6 +188,39 @@ async fn end(
         ended.extend(view::revoke_all(tx, given, reason, now_ms).await?);
     }
     Ok(ended)
+}
+
+/// Sends a payment back that pays for nothing, out of the wallet that it has just filled: pending, and due at once.
+pub async fn send_back(
+    tx: &mut Tx,
+    payment: &Payment,
+    reason: &str,
+    now_ms: i64,
+) -> Result<(), store::Error> {
+    let id = uuid::Uuid::from_bytes(random::id(now_ms)).to_string();
+    let reference = payment.id.to_string();
+    let journal = Journal { id: &id, kind: "refund", reference: &reference, at_ms: now_ms };
+    let (from, to) = (Holder::Wallet(payment.account_id), Holder::Returning(payment.provider.clone()));
+    if !payment::add_refunded(tx, payment.id, payment.amount.minor, now_ms).await?
+        || !ledger::transfer(tx, journal, &from, &to, &payment.amount).await?
+    {
+        return Err(store::Error::Corrupt("a payment that is gone already"));
+    }
+    let made = Refund {
+        id,
+        account_id: payment.account_id,
+        purchase_id: None,
+        payment_id: Some(payment.id),
+        amount: payment.amount.clone(),
+        provider: Some(payment.provider.clone()),
+        provider_reference: None,
+        state: State::Pending,
+        reason: reason.to_owned(),
+        created_at_ms: now_ms,
+        check_at_ms: Some(now_ms),
+        checks: 0,
+    };
+    refund::insert(tx, &made).await
 }
 
 /// Books what a provider said of a pending refund: sent, or into the wallet instead. Booked before, it changes nothing.
@@ -343,8 +385,7 @@ impl Back<'_> {
         minor_max: i64,
         ended: &mut Vec<ViewId>,
     ) -> Result<i64, store::Error> {
-        let paid: i64 =
-            ledger::credits(tx, &bought.id.to_string()).await?.iter().map(|(_, minor)| minor).sum();
+        let paid: i64 = credits(tx, bought).await?.iter().map(|(_, minor)| minor).sum();
         let minor = (paid - bought.refunded_minor).min(minor_max);
         if minor > 0 {
             let id = uuid::Uuid::from_bytes(random::id(self.now_ms)).to_string();

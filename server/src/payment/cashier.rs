@@ -5,8 +5,9 @@ use std::sync::Arc;
 use matinee_protocol::api::Money;
 use matinee_protocol::id::{AccountId, EntitlementId, PaymentId, PlanId, PurchaseId, ViewId};
 
+use super::renewing::Desk;
 use super::tax::Rates;
-use super::{Charge, Error, Event, Notice, Provider, Returned, Reversal, Standing, back};
+use super::{By, Charge, Error, Event, Notice, Provider, Returned, Reversal, Standing, back};
 use crate::clock::Clock;
 use crate::letter::{Receipt, Writer};
 use crate::license::plan::Scope;
@@ -16,7 +17,7 @@ use crate::store::payment::{self, Payment, State};
 use crate::store::plan::{self, Plan};
 use crate::store::purchase::{self, Conditions, Sale, Settled};
 use crate::store::refund::{self, Refund};
-use crate::store::{self, Store, Tx, event, outbox};
+use crate::store::{self, Store, Tx, event, outbox, saved_method};
 
 /// How long a provider remembers the id under which it was asked. After it, a payment of which it said nothing is
 /// given up: asking again could charge again.
@@ -58,6 +59,8 @@ pub struct Purpose {
     pub amount: Money,
     /// Where the payer pays tax, as declared.
     pub country: Option<String>,
+    /// Whether the payment method is saved with it, to be charged for renewals.
+    pub saves_method: bool,
 }
 
 /// Asks the provider, and books what it says.
@@ -104,6 +107,7 @@ impl Cashier {
         let payment = Payment {
             plan_id: purpose.plan,
             country: purpose.country,
+            saves_method: purpose.saves_method,
             check_at_ms: Some(now_ms.saturating_add(self.check_after_ms)),
             ..Payment::new(id, purpose.account, self.provider.name(), purpose.amount, now_ms)
         };
@@ -111,17 +115,21 @@ impl Cashier {
         Ok(payment)
     }
 
-    /// Asks the provider how a payment stands, making the charge if it was not made. Not to be called with a
-    /// transaction open: the provider may take its time.
-    pub async fn ask(&self, payment: &Payment, label: &str) -> Result<Standing, Error> {
+    /// Asks the provider how a payment stands, making the charge if it was not made and is still `wanted`. Not to be called
+    /// with a transaction open: the provider may take its time.
+    pub async fn ask(&self, payment: &Payment, label: &str, wanted: bool) -> Result<Standing, Error> {
         let age_ms = self.clock.now_ms().saturating_sub(payment.created_at_ms);
         if payment.provider != self.provider.name() {
             let name = &payment.provider;
             return Err(Error::Refused(format!("payments of the provider {name} are not taken any more")));
         }
-        if payment.state == State::Created && age_ms > ASKING_AGAIN_MS_MAX {
-            let reason = "the payment provider was never reached".to_owned();
-            return Ok(Standing::Failed { reference: None, reason });
+        let by = match &payment.method_reference {
+            Some(with) => By::SavedMethod { with: with.clone() },
+            None => By::Payer { saves_method: payment.saves_method },
+        };
+        let late = payment.state == State::Created && age_ms > ASKING_AGAIN_MS_MAX;
+        if late && matches!(by, By::Payer { .. }) {
+            return Ok(Standing::never_made());
         }
         let charge = Charge {
             payment: payment.id,
@@ -129,6 +137,8 @@ impl Cashier {
             amount: payment.amount.clone(),
             label: label.chars().take(LABEL_CHARS_MAX).collect(),
             reference: payment.provider_reference.clone(),
+            by,
+            may_be_made: wanted && !late,
         };
         self.provider.charge(&charge).await
     }
@@ -141,6 +151,11 @@ impl Cashier {
                 payment::wait(tx, payment.id, reference, checkout_url.as_deref(), now_ms).await?;
             }
             Standing::Failed { reference, reason } => {
+                if let Some(renews) = payment.renews {
+                    let why = (reference.as_deref(), reason.as_str());
+                    self.desk().failed(tx, (payment, renews), why, now_ms).await?;
+                    return Ok(());
+                }
                 payment::fail(tx, payment.id, reference.as_deref(), reason, now_ms).await?;
             }
             Standing::Succeeded { reference, charge, amount } => {
@@ -150,6 +165,10 @@ impl Cashier {
                         got_minor: amount.minor,
                         got_currency: amount.currency.clone(),
                     });
+                }
+                if let Some(renews) = payment.renews {
+                    self.desk().paid(tx, (payment, renews), (reference, charge), now_ms).await?;
+                    return Ok(());
                 }
                 if payment::succeed(tx, payment, reference, charge, now_ms).await?
                     && let Some(plan) = payment.plan_id
@@ -161,6 +180,16 @@ impl Cashier {
         Ok(())
     }
 
+    /// What payments for renewals are booked by.
+    pub fn desk(&self) -> Desk<'_> {
+        Desk { rates: &self.rates, letters: &self.letters, provider: self.provider.name() }
+    }
+
+    /// Asks the provider to forget a saved method. Not to be called with a transaction open.
+    pub async fn forget(&self, method: &saved_method::Forgetting) -> Result<(), Error> {
+        self.provider.forget(&method.charge).await
+    }
+
     /// Buys a plan out of the wallet that the payment has filled. What cannot be bought any more leaves the money there.
     async fn buy(
         &self,
@@ -169,18 +198,22 @@ impl Cashier {
         plan: PlanId,
         now_ms: i64,
     ) -> Result<(), store::Error> {
-        let Some(plan) = plan::by_id(tx, plan).await? else { return Ok(()) };
+        let Some(plan) = plan::by_id(tx, plan).await? else {
+            return saved_method::forget_of(tx, payment.id, now_ms).await;
+        };
         let id = PurchaseId::from_bytes(random::id(now_ms));
         let fresh = || EntitlementId::from_bytes(random::id(now_ms));
         let tax = self.rates.line(&plan.price, payment.country.as_deref());
-        let conditions = Conditions { tax, ..Conditions::default() };
+        let (country, saved_method) = (payment.country.clone(), payment.saves_method);
+        let conditions = Conditions { tax, country, saved_method, ..Conditions::default() };
         let sale = purchase::draft(payment.account_id, &plan, id, fresh, conditions, now_ms);
-        let Some(sale) = sale else { return Ok(()) };
-        if purchase::settle(tx, &plan, &sale).await? == Settled::Yes {
+        if let Some(sale) = sale
+            && purchase::settle(tx, &plan, &sale).await? == Settled::Yes
+        {
             payment::note_purchase(tx, payment.id, sale.summary.id).await?;
-            receipt(tx, &self.letters, &plan, &sale).await?;
+            return receipt(tx, &self.letters, &plan, &sale).await;
         }
-        Ok(())
+        saved_method::forget_of(tx, payment.id, now_ms).await
     }
 
     /// Asks the provider to send a pending refund back, or how it stands. Not to be called with a transaction open.
@@ -248,7 +281,8 @@ impl Cashier {
         let Some(id) = self.provider.payment_of(charge).await? else { return Ok(None) };
         let Some(found) = payment::by_id(&mut store.read().await?, id).await? else { return Ok(None) };
         if matches!(found.state, State::Created | State::Pending | State::Failed) {
-            let standing = self.ask(&found, "").await?;
+            // A renewal's charge was made, for its money is named: what is to be known is how it stands.
+            let standing = self.ask(&found, "", found.renews.is_none()).await?;
             let mut tx = store.write().await?;
             self.book(&mut tx, &found, &standing).await?;
             tx.commit().await?;

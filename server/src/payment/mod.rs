@@ -6,6 +6,7 @@
 
 pub mod back;
 pub mod cashier;
+pub mod renewing;
 pub mod simulated;
 pub mod stripe;
 pub mod tax;
@@ -46,6 +47,25 @@ pub struct Charge {
     pub label: String,
     /// The provider's own name for it, once it is known.
     pub reference: Option<String>,
+    /// Who pays it.
+    pub by: By,
+    /// Whether it may still be made. Otherwise only what became of it is told.
+    pub may_be_made: bool,
+}
+
+/// Who pays a charge.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum By {
+    /// The payer, who is there.
+    Payer {
+        /// Whether the provider keeps the payment method for charges to come; the payer is told so.
+        saves_method: bool,
+    },
+    /// A method that was saved, and nobody is there.
+    SavedMethod {
+        /// The provider's name of the money with which it was saved, as [`Standing::Succeeded`] gave it.
+        with: String,
+    },
 }
 
 /// How a charge stands with its provider.
@@ -74,6 +94,13 @@ pub enum Standing {
         /// Why; the payer may be shown it.
         reason: String,
     },
+}
+
+impl Standing {
+    /// Of a charge that was never made.
+    pub fn never_made() -> Self {
+        Self::Failed { reference: None, reason: "the payment provider was never reached".to_owned() }
+    }
 }
 
 /// Money to send back.
@@ -167,6 +194,12 @@ pub trait Provider: Send + Sync + 'static {
 
     /// Sends money back, or tells how the refund made under the same id stands. Asked twice, it refunds once.
     fn refund<'a>(&'a self, reversal: &'a Reversal) -> Asking<'a, Returned>;
+
+    /// Forgets the payment method that was saved with this money. Asked twice, it is forgotten.
+    fn forget<'a>(&'a self, charge: &'a str) -> Asking<'a, ()> {
+        let _ = charge;
+        Box::pin(async { Ok(()) })
+    }
 
     /// Whose money it is that an event names before the payment was booked; none if it is not ours.
     fn payment_of<'a>(&'a self, charge: &'a str) -> Asking<'a, Option<PaymentId>> {

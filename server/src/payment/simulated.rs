@@ -18,7 +18,12 @@ impl Provider for Simulated {
     fn charge<'a>(&'a self, charge: &'a Charge) -> Asking<'a, Standing> {
         let reference = format!("simulated-{}", charge.payment);
         let amount = charge.amount.clone();
-        Box::pin(async move { Ok(Standing::Succeeded { charge: reference.clone(), reference, amount }) })
+        let standing = if charge.may_be_made {
+            Standing::Succeeded { charge: reference.clone(), reference, amount }
+        } else {
+            Standing::never_made()
+        };
+        Box::pin(async move { Ok(standing) })
     }
 
     fn refund<'a>(&'a self, reversal: &'a Reversal) -> Asking<'a, Returned> {

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use matinee_protocol::api::Money;
 
 use crate::store::purchase::TaxLine;
+use crate::store::renewal::Taxes;
 
 /// The highest rate, in basis points.
 const RATE_BASIS_POINTS_MAX: u32 = 10_000;
@@ -62,6 +63,12 @@ impl Rates {
             net_minor: price.minor - tax_minor,
             tax_minor,
         })
+    }
+}
+
+impl Taxes for Rates {
+    fn inside(&self, price: &Money, country: Option<&str>) -> Option<TaxLine> {
+        self.line(price, country)
     }
 }
 

@@ -1,4 +1,5 @@
-//! The part of a price that was not used, by the keys that were released for it.
+//! The part of a price that was not used: by the keys that were released for it, or by the time of the period that it paid
+//! for.
 
 use matinee_protocol::id::PurchaseId;
 
@@ -6,18 +7,17 @@ use super::back::Error;
 use crate::license::epochs::epochs_of;
 use crate::license::prorate::refund_minor;
 use crate::royalty::usage::usage;
-use crate::store::{self, Tx, entitlement, key_release, release};
+use crate::store::{self, Tx, entitlement, key_release, payment, release};
 
 /// How many epochs of how many: of everything that a purchase gave.
 ///
-/// Of each title the release counts of which the greatest part was used, or the newest if none was. What was bought by the
-/// period is not used up by keys.
+/// Of each title the release counts of which the greatest part was used, or the newest if none was.
 async fn used_of_all(tx: &mut Tx, purchase: PurchaseId) -> Result<(u64, u64), Error> {
     let (mut used, mut all) = (0, 0);
     for given in entitlement::by_purchase(tx, purchase).await? {
         let found = entitlement::by_id(tx, given).await?;
         let found = found.ok_or(store::Error::Corrupt("a purchase without what it gave"))?;
-        let title = found.scope.title().filter(|_| found.billing.is_none()).ok_or(Error::NotByUse)?;
+        let title = found.scope.title().ok_or(Error::NotByUse)?;
         let mut most = (0, 0);
         for (played, keys) in key_release::of_entitlement(tx, given).await? {
             let part = (usage(keys, i64::MIN).epochs, epochs(tx, played).await?);
@@ -42,8 +42,36 @@ async fn epochs(tx: &mut Tx, of: matinee_protocol::id::ReleaseId) -> Result<u64,
     Ok(files.iter().map(|file| u64::from(epochs_of(file.size_bytes, file.epoch_chunks))).sum())
 }
 
+/// How many milliseconds of how many: of the period that a purchase paid for. None if it was for no period.
+async fn used_of_period(
+    tx: &mut Tx,
+    purchase: PurchaseId,
+    now_ms: i64,
+) -> Result<Option<(u64, u64)>, store::Error> {
+    for given in entitlement::by_purchase(tx, purchase).await? {
+        let Some(billing) = entitlement::by_id(tx, given).await?.and_then(|found| found.billing) else {
+            continue;
+        };
+        let renewed = payment::by_purchase(tx, purchase).await?.and_then(|payment| payment.renews);
+        let (from_ms, until_ms) = billing
+            .span_ms(renewed.map_or(1, |renewed| renewed.period))
+            .ok_or(store::Error::Corrupt("period"))?;
+        let length = |until_ms: i64| u64::try_from(until_ms.saturating_sub(from_ms)).unwrap_or(0);
+        return Ok(Some((length(now_ms), length(until_ms))));
+    }
+    Ok(None)
+}
+
 /// The unused part of what was paid, rounded in the viewer's favor.
-pub async fn unused_minor(tx: &mut Tx, purchase: PurchaseId, paid_minor: i64) -> Result<i64, Error> {
-    let (used, all) = used_of_all(tx, purchase).await?;
+pub async fn unused_minor(
+    tx: &mut Tx,
+    purchase: PurchaseId,
+    paid_minor: i64,
+    now_ms: i64,
+) -> Result<i64, Error> {
+    let (used, all) = match used_of_period(tx, purchase, now_ms).await? {
+        Some(period) => period,
+        None => used_of_all(tx, purchase).await?,
+    };
     Ok(refund_minor(paid_minor, used, all))
 }

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::page::{Asked, Page, Position};
 use super::plan::collection_of;
-use super::{Error, Tx, country, id, index, outbox, signed, unsigned};
+use super::{Error, Tx, country, id, index, outbox, saved_method, signed, unsigned};
 use crate::license::calendar::Period;
 use crate::license::entitlement::{Billing, Quota};
 use crate::license::plan::{Kind, Scope};
@@ -43,6 +43,8 @@ pub(super) struct Row {
     period_end_ms: Option<i64>,
     grace_ms: Option<i64>,
     renews: bool,
+    saved_method: bool,
+    tax_country: Option<String>,
     quota_titles: Option<i64>,
     quota_used: i64,
     preview_ms: Option<i64>,
@@ -99,6 +101,8 @@ impl TryFrom<Row> for Entitlement {
             views_left: row.views_left.map(index).transpose()?,
             views_used: index(row.views_used)?,
             billing,
+            saved_method: row.saved_method,
+            tax_country: row.tax_country,
             quota,
             preview_ms: row.preview_ms.map(unsigned),
             concurrent_views: row.concurrent_views.map(index).transpose()?,
@@ -122,9 +126,9 @@ pub async fn insert(tx: &mut Tx, entitlement: &Entitlement) -> Result<(), Error>
          play_within_ms, play_until_ms, views_left, views_used, created_at_ms, kind, collection_id, tier, \
          valid_until_ms, period, anchor_ms, period_index, period_end_ms, grace_ms, renews, renew_at_ms, \
          quota_titles, quota_used, preview_ms, concurrent_views, offline_ms, updated_at_ms, country_rule, countries, \
-         unknown_country_allowed, breaks) \
+         unknown_country_allowed, breaks, saved_method, tax_country) \
          values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, \
-         $22, $20, $23, $24, $25, $26, $27, $12, $28, $29, $30, $31)",
+         $22, $20, $23, $24, $25, $26, $27, $12, $28, $29, $30, $31, $32, $33)",
         entitlement.id.to_string(),
         entitlement.account_id.to_string(),
         entitlement.scope.title().map(|title| title.to_string()),
@@ -156,6 +160,8 @@ pub async fn insert(tx: &mut Tx, entitlement: &Entitlement) -> Result<(), Error>
         countries.countries,
         countries.unknown_country_allowed,
         breaks,
+        entitlement.saved_method,
+        entitlement.tax_country.as_deref(),
     );
     Ok(())
 }
@@ -403,20 +409,25 @@ pub async fn apply(
 ) -> Result<bool, Error> {
     let Some(status) = hold(tx, entitlement).await? else { return Ok(false) };
     let Some(to) = next(status, event) else { return Ok(false) };
-    let (account,): (String,) = on!(tx, |db| {
+    let (account, purchase): (String, Option<String>) = on!(tx, |db| {
         sqlx::query_as(
-        "update entitlements set state = $1, updated_at_ms = $2, renews = renews and $3, \
+            "update entitlements set state = $1, updated_at_ms = $2, renews = renews and $3, \
+         saved_method = saved_method and $3, \
          revoked_at_ms = case when $1 = 'revoked' then $2 else revoked_at_ms end, \
-         revoked_reason = case when $1 = 'revoked' then $4 else revoked_reason end where id = $5 returning account_id"
-    )
-    .bind(to.text())
-    .bind(now_ms)
-    .bind(to.is_open())
-    .bind(note)
-    .bind(entitlement.to_string())
-    .fetch_one(db)
-    .await
+         revoked_reason = case when $1 = 'revoked' then $4 else revoked_reason end where id = $5 \
+         returning account_id, case when period is null then null else purchase_id end",
+        )
+        .bind(to.text())
+        .bind(now_ms)
+        .bind(to.is_open())
+        .bind(note)
+        .bind(entitlement.to_string())
+        .fetch_one(db)
+        .await
     })?;
+    if let Some(purchase) = purchase.filter(|_| !to.is_open()) {
+        saved_method::forget(tx, &purchase, now_ms).await?;
+    }
     record(tx, entitlement, event.text(), note, now_ms).await?;
     if let Some(topic) = topic(to) {
         let data = json!({ "account": account, "entitlement": entitlement, "reason": note });
@@ -492,12 +503,14 @@ pub async fn revoke(
     apply(tx, entitlement, Event::Revoke, reason, now_ms).await
 }
 
-/// What a purchase gave.
+/// What a purchase gave, or renewed.
 pub async fn by_purchase(tx: &mut Tx, purchase: PurchaseId) -> Result<Vec<EntitlementId>, Error> {
-    let rows: Vec<(String,)> =
-        on!(tx, |db| sqlx::query_as("select id from entitlements where purchase_id = $1 order by id")
-            .bind(purchase.to_string())
-            .fetch_all(db)
-            .await)?;
+    let rows: Vec<(String,)> = on!(tx, |db| sqlx::query_as(
+        "select id from entitlements where purchase_id = $1 union select entitlement_id from payments \
+             where purchase_id = $1 and entitlement_id is not null order by 1"
+    )
+    .bind(purchase.to_string())
+    .fetch_all(db)
+    .await)?;
     rows.iter().map(|(entitlement,)| id(entitlement)).collect()
 }

@@ -14,12 +14,13 @@
 //! | disputed | succeeded | the bank gave it again |
 
 use matinee_protocol::api::Money;
-use matinee_protocol::id::{AccountId, PaymentId, PlanId, PurchaseId};
+use matinee_protocol::encoding::sha256;
+use matinee_protocol::id::{AccountId, EntitlementId, PaymentId, PlanId, PurchaseId};
 use serde_json::json;
 
 use super::ledger::{self, Holder, Journal};
 use super::page::{Asked, Page, Position};
-use super::{Error, Tx, id, outbox};
+use super::{Error, Tx, id, index, outbox};
 
 /// Payments that reconciliation takes up at a time.
 pub const PAYMENTS_DUE_MAX: i64 = 100;
@@ -62,6 +63,26 @@ impl State {
     }
 }
 
+/// What a payment renews.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Renews {
+    /// The subscription or quota.
+    pub entitlement: EntitlementId,
+    /// The number of the period that it pays for.
+    pub period: u32,
+}
+
+impl Renews {
+    /// The id of the charge that is tried for the `attempt`th time. It says all that a charge is for: whoever forgets that
+    /// it was made makes the same one again, which a provider does not.
+    pub fn payment(&self, attempt: u32) -> PaymentId {
+        let text = format!("renewal/{}/{}/{attempt}", self.entitlement, self.period);
+        let mut bytes = [0; 16];
+        bytes.copy_from_slice(&sha256(text.as_bytes())[..16]);
+        PaymentId::from_bytes(bytes)
+    }
+}
+
 /// A payment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Payment {
@@ -69,8 +90,14 @@ pub struct Payment {
     pub id: PaymentId,
     /// Whose wallet it fills.
     pub account_id: AccountId,
-    /// What is bought as soon as the money is in; none is a top-up.
+    /// What is bought or renewed as soon as the money is in; none is a top-up.
     pub plan_id: Option<PlanId>,
+    /// The period that it pays for; none is a first payment or a top-up.
+    pub renews: Option<Renews>,
+    /// Whether its payment method is saved with it, to be charged for renewals.
+    pub saves_method: bool,
+    /// The provider's name of the money with which the method was saved that it is charged to; none is asked of the payer.
+    pub method_reference: Option<String>,
     /// What was bought with it.
     pub purchase_id: Option<PurchaseId>,
     /// Who takes the money in.
@@ -108,6 +135,9 @@ impl Payment {
             id,
             account_id: account,
             plan_id: None,
+            renews: None,
+            saves_method: false,
+            method_reference: None,
             purchase_id: None,
             provider: provider.to_owned(),
             provider_reference: None,
@@ -131,6 +161,10 @@ struct Row {
     id: String,
     account_id: String,
     plan_id: Option<String>,
+    entitlement_id: Option<String>,
+    period_index: Option<i64>,
+    saves_method: bool,
+    method_reference: Option<String>,
     purchase_id: Option<String>,
     provider: String,
     provider_reference: Option<String>,
@@ -152,10 +186,19 @@ impl TryFrom<Row> for Payment {
     type Error = Error;
 
     fn try_from(row: Row) -> Result<Self, Error> {
+        let renews = match (&row.entitlement_id, row.period_index) {
+            (Some(entitlement), Some(period)) => {
+                Some(Renews { entitlement: id(entitlement)?, period: index(period)? })
+            }
+            _ => None,
+        };
         Ok(Self {
             id: id(&row.id)?,
             account_id: id(&row.account_id)?,
             plan_id: row.plan_id.as_deref().map(id).transpose()?,
+            renews,
+            saves_method: row.saves_method,
+            method_reference: row.method_reference,
             purchase_id: row.purchase_id.as_deref().map(id).transpose()?,
             provider: row.provider,
             provider_reference: row.provider_reference,
@@ -177,7 +220,8 @@ impl TryFrom<Row> for Payment {
 macro_rules! select {
     ($rest:literal) => {
         concat!(
-            "select id, account_id, plan_id, purchase_id, provider, provider_reference, charge_reference, ",
+            "select id, account_id, plan_id, entitlement_id, period_index, saves_method, method_reference, ",
+            "purchase_id, provider, provider_reference, charge_reference, ",
             "checkout_url, amount_minor, refunded_minor, currency, country, state, failure, created_at_ms, ",
             "changed_at_ms, check_at_ms, checks from payments ",
             $rest
@@ -190,8 +234,8 @@ pub async fn insert(tx: &mut Tx, payment: &Payment) -> Result<(), Error> {
     on!(tx, |db| {
         sqlx::query(
         "insert into payments (id, account_id, plan_id, provider, amount_minor, refunded_minor, currency, country, \
-         state, created_at_ms, changed_at_ms, check_at_ms, checks) \
-         values ($1, $2, $3, $4, $5, 0, $6, $7, 'created', $8, $8, $9, 0)"
+         state, created_at_ms, changed_at_ms, check_at_ms, checks, entitlement_id, period_index, saves_method, \
+         method_reference) values ($1, $2, $3, $4, $5, 0, $6, $7, 'created', $8, $8, $9, 0, $10, $11, $12, $13)"
     )
     .bind(payment.id.to_string())
     .bind(payment.account_id.to_string())
@@ -202,6 +246,10 @@ pub async fn insert(tx: &mut Tx, payment: &Payment) -> Result<(), Error> {
     .bind(&payment.country)
     .bind(payment.created_at_ms)
     .bind(payment.check_at_ms)
+    .bind(payment.renews.map(|renews| renews.entitlement.to_string()))
+    .bind(payment.renews.map(|renews| i64::from(renews.period)))
+    .bind(payment.saves_method)
+    .bind(&payment.method_reference)
     .execute(db)
     .await
     .map(drop)
@@ -254,6 +302,29 @@ pub async fn by_purchase(tx: &mut Tx, purchase: PurchaseId) -> Result<Option<Pay
         .fetch_optional(db)
         .await)?;
     row.map(Payment::try_from).transpose()
+}
+
+/// Whether a charge for a renewal is under way.
+pub async fn is_renewing(tx: &mut Tx, entitlement: EntitlementId) -> Result<bool, Error> {
+    let row: Option<(String,)> = on!(tx, |db| sqlx::query_as(
+        "select id from payments where entitlement_id = $1 and state in ('created', 'pending')"
+    )
+    .bind(entitlement.to_string())
+    .fetch_optional(db)
+    .await)?;
+    Ok(row.is_some())
+}
+
+/// How often it was tried to charge a period.
+pub async fn attempts(tx: &mut Tx, renews: Renews) -> Result<u32, Error> {
+    let (count,): (i64,) = on!(tx, |db| sqlx::query_as(
+        "select count(*) from payments where entitlement_id = $1 and period_index = $2"
+    )
+    .bind(renews.entitlement.to_string())
+    .bind(i64::from(renews.period))
+    .fetch_one(db)
+    .await)?;
+    index(count)
 }
 
 /// Open payments whose provider is to be asked by now, longest waiting first, at most [`PAYMENTS_DUE_MAX`].

@@ -30,12 +30,14 @@ pub struct TaxLine {
 /// A purchase that was made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Purchase {
-    /// Its id; also its journal's.
+    /// Its id.
     pub id: PurchaseId,
     /// Whose it is.
     pub account_id: AccountId,
     /// The price's currency.
     pub currency: String,
+    /// The journal that paid for it; none where it cost nothing.
+    pub journal_id: Option<String>,
     /// How much of it was taken back.
     pub refunded_minor: i64,
     /// When it was made.
@@ -88,6 +90,10 @@ pub struct Conditions {
     pub trial: bool,
     /// The tax inside what is paid.
     pub tax: Option<TaxLine>,
+    /// Where its payer pays tax, as declared: renewals are taxed there.
+    pub country: Option<String>,
+    /// Whether renewals are charged to a payment method that was saved with it.
+    pub saved_method: bool,
 }
 
 /// What buying a plan would be. `fresh` makes the ids of its entitlements. None if the plan gives nothing, or for longer
@@ -100,12 +106,15 @@ pub fn draft(
     conditions: Conditions,
     now_ms: i64,
 ) -> Option<Sale> {
-    let Conditions { amount, coupon, trial, tax } = conditions;
+    let Conditions { amount, coupon, trial, tax, country, saved_method } = conditions;
     let nothing = Money { minor: 0, currency: plan.price.currency.clone() };
     let amount = if trial { nothing } else { amount.unwrap_or_else(|| plan.price.clone()) };
     let bought = |scope: &Scope| {
         let bought = Entitlement::bought(plan, *scope, (fresh(), account), trial, now_ms)?;
-        Some(Entitlement { purchase_id: Some(purchase), ..bought })
+        // Who pays once has nothing to be charged or taxed later.
+        let renews = bought.billing.is_some();
+        let (tax_country, saved_method) = (country.clone().filter(|_| renews), saved_method && renews);
+        Some(Entitlement { purchase_id: Some(purchase), tax_country, saved_method, ..bought })
     };
     let entitlements: Vec<Entitlement> = plan.scopes.iter().map(bought).collect::<Option<_>>()?;
     if entitlements.is_empty() {
@@ -165,7 +174,7 @@ pub async fn settle(tx: &mut Tx, plan: &Plan, sale: &Sale) -> Result<Settled, Er
         sale.coupon.as_deref(),
     );
     if let Some(line) = sale.tax.as_ref().filter(|_| !free) {
-        insert_tax(tx, &reference, line, &amount.currency).await?;
+        insert_tax(tx, &reference, 0, line, &amount.currency).await?;
     }
     for entitlement in &sale.entitlements {
         entitlement::insert(tx, entitlement).await?;
@@ -179,12 +188,20 @@ pub async fn settle(tx: &mut Tx, plan: &Plan, sale: &Sale) -> Result<Settled, Er
     Ok(Settled::Yes)
 }
 
-async fn insert_tax(tx: &mut Tx, purchase: &str, line: &TaxLine, currency: &str) -> Result<(), Error> {
+/// Writes the tax inside a price: of the purchase itself (number 0), or of a period that the wallet paid for.
+pub(super) async fn insert_tax(
+    tx: &mut Tx,
+    purchase: &str,
+    number: i64,
+    line: &TaxLine,
+    currency: &str,
+) -> Result<(), Error> {
     later!(
         tx,
         "insert into tax_lines (purchase_id, line, country, rate_basis_points, net_minor, tax_minor, currency) \
-         values ($1, 0, $2, $3, $4, $5, $6)",
+         values ($1, $2, $3, $4, $5, $6, $7)",
         purchase,
+        number,
         &line.country,
         i64::from(line.rate_basis_points),
         line.net_minor,
@@ -194,22 +211,24 @@ async fn insert_tax(tx: &mut Tx, purchase: &str, line: &TaxLine, currency: &str)
     Ok(())
 }
 
-type Row = (String, String, String, i64, i64);
+type Row = (String, String, String, Option<String>, i64, i64);
 
 fn read(row: Row) -> Result<Purchase, Error> {
-    let (purchase, account, currency, refunded_minor, created_at_ms) = row;
+    let (purchase, account, currency, journal_id, refunded_minor, created_at_ms) = row;
     let (id, account_id) = (id(&purchase)?, id(&account)?);
-    Ok(Purchase { id, account_id, currency, refunded_minor, created_at_ms })
+    Ok(Purchase { id, account_id, currency, journal_id, refunded_minor, created_at_ms })
 }
 
 /// The purchase with this id.
 pub async fn by_id(tx: &mut Tx, purchase: PurchaseId) -> Result<Option<Purchase>, Error> {
-    let row: Option<Row> = on!(tx, |db| sqlx::query_as(
-        "select id, account_id, currency, refunded_minor, created_at_ms from purchases where id = $1"
+    let row: Option<Row> = on!(tx, |db| {
+        sqlx::query_as(
+        "select id, account_id, currency, journal_id, refunded_minor, created_at_ms from purchases where id = $1"
     )
     .bind(purchase.to_string())
     .fetch_optional(db)
-    .await)?;
+    .await
+    })?;
     row.map(read).transpose()
 }
 
@@ -234,6 +253,8 @@ pub struct Bill {
     pub coupon: Option<String>,
     /// When.
     pub created_at_ms: i64,
+    /// What it renewed; none is a purchase that somebody made.
+    pub renews: Option<String>,
     /// Whose tax is in it.
     pub country: Option<String>,
     /// The rate, in basis points of the net price.
@@ -249,9 +270,10 @@ macro_rules! bills {
     ($rest:literal) => {
         concat!(
             "select p.id, p.plan_id, l.kind, coalesce(l.name, t.name, c.name, '') as name, p.price_minor, \
-             p.refunded_minor, p.currency, p.coupon, p.created_at_ms, x.country, x.rate_basis_points, x.net_minor, \
+             p.refunded_minor, p.currency, p.coupon, p.created_at_ms, y.entitlement_id as renews, x.country, x.rate_basis_points, x.net_minor, \
              x.tax_minor from purchases p join plans l on l.id = p.plan_id \
              left join titles t on t.id = l.title_id left join collections c on c.id = l.collection_id \
+             left join payments y on y.purchase_id = p.id \
              left join tax_lines x on x.purchase_id = p.id and x.line = 0 where p.account_id = $1 ",
             $rest
         )
@@ -292,7 +314,7 @@ pub async fn out_of_wallet_since(
 ) -> Result<Vec<Purchase>, Error> {
     let rows: Vec<Row> = on!(tx, |db| {
         sqlx::query_as(
-        "select id, account_id, currency, refunded_minor, created_at_ms from purchases where account_id = $1 \
+        "select id, account_id, currency, journal_id, refunded_minor, created_at_ms from purchases where account_id = $1 \
          and currency = $2 and created_at_ms >= $3 and refunded_minor < price_minor \
          and not exists (select 1 from payments p where p.purchase_id = purchases.id) \
          order by created_at_ms desc, id desc limit $4"

@@ -1,38 +1,46 @@
-//! Renewals: the next period of a subscription or a quota is charged to the wallet when the last one ends.
+//! Renewals: the next period of a subscription or a quota is charged when the last one ends, to the wallet, or to the
+//! payment method that was saved with its purchase.
 //!
-//! Each is one transaction that holds the entitlement's row first, so that two servers charge a period once.
+//! Out of the wallet, each is one transaction that holds the entitlement's row first, so that two servers charge a period
+//! once. By a saved method, that transaction writes a payment and asks nobody; what becomes of the payment is booked by
+//! [`pay`] or [`declined`], which hold the same row. The journal that pays for a period carries its number either way.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use matinee_protocol::id::{EntitlementId, PlanId};
+use matinee_protocol::api::Money;
+use matinee_protocol::id::{EntitlementId, PlanId, PurchaseId};
 use serde_json::json;
 
 use super::entitlement::{self, Entitlement, Row};
 use super::ledger::{self, Holder, Journal};
+use super::payment::{self, Payment, Renews};
 use super::plan::{self, Plan};
-use super::{Error, Tx, id, outbox, purchase};
+use super::purchase::TaxLine;
+use super::{Error, Tx, id, outbox, purchase, saved_method};
 use crate::license::entitlement::Billing;
 use crate::license::status::Event;
 
 /// Renewals looked for in one pass.
 pub const RENEWALS_LISTED_MAX: i64 = 500;
-/// Endings looked for in one pass.
-pub const ENDINGS_LISTED_MAX: i64 = 500;
 /// After how long a charge that failed is tried again, within the grace.
 pub const RETRY_AFTER_MS: i64 = 12 * 60 * 60 * 1000;
+/// Why a period out of the wallet was not paid for.
+const TOO_LITTLE: &str = "there was too little in the wallet";
 
 /// What came of a renewal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Renewed {
     /// Another period is paid.
     Yes,
-    /// The wallet holds too little; it is tried again within the grace.
+    /// It could not be charged; it is tried again within the grace.
     Failed,
     /// It still does.
     FailedAgain,
     /// The grace is over, or the period to be paid for is: the entitlement has expired.
     Lapsed,
+    /// A charge to the saved method is under way.
+    Begun,
     /// There was nothing to do: another server did it, or it was given up.
     NotDue,
 }
@@ -69,48 +77,241 @@ impl Plans {
     }
 }
 
+/// The tax rates of the day.
+pub trait Taxes: Send + Sync {
+    /// The tax inside a price of a payer in a country; none where that has no rate.
+    fn inside(&self, price: &Money, country: Option<&str>) -> Option<TaxLine>;
+}
+
+/// What renewals go by, beside the entitlement.
+pub struct Rules<'a> {
+    /// Plans that were read.
+    pub plans: &'a Plans,
+    /// The tax inside a price.
+    pub tax: &'a dyn Taxes,
+    /// Whom saved methods are charged through.
+    pub provider: &'a str,
+}
+
+impl std::fmt::Debug for Rules<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Rules").field("plans", self.plans).finish_non_exhaustive()
+    }
+}
+
+/// The next period of an entitlement, with its plan. None if it may not be renewed, or if that period is over already:
+/// nobody pays for what is past.
+fn next_period(found: &Entitlement, now_ms: i64) -> Option<(Entitlement, PlanId)> {
+    let (next, plan_id) = found.renewed().zip(found.plan_id)?;
+    (next.billing?.end_ms > now_ms).then_some((next, plan_id))
+}
+
 /// Charges the next period of one entitlement, if it is due.
 pub async fn renew(
     tx: &mut Tx,
     entitlement: EntitlementId,
-    plans: &Plans,
+    rules: &Rules<'_>,
     now_ms: i64,
 ) -> Result<Renewed, Error> {
     let Some((found, due_at_ms)) = hold_due(tx, entitlement, now_ms).await? else {
         return Ok(Renewed::NotDue);
     };
     let Some(billing) = found.billing else { return Ok(Renewed::NotDue) };
+    if found.saved_method && payment::is_renewing(tx, entitlement).await? {
+        // Whatever time it is: what becomes of the charge decides.
+        look_again(tx, &found, now_ms.saturating_add(RETRY_AFTER_MS), now_ms).await?;
+        return Ok(Renewed::NotDue);
+    }
     // The first charge is always tried: a server that was down charges late, not never.
     let first = due_at_ms <= billing.end_ms;
-    let next = found.renewed().zip(found.plan_id);
-    // But nobody pays for a period that is over already.
-    let next = next.filter(|(next, _)| next.billing.is_some_and(|billing| billing.end_ms > now_ms));
-    let next = next.filter(|_| first || now_ms < billing.valid_until_ms());
+    let next = next_period(&found, now_ms).filter(|_| first || now_ms < billing.valid_until_ms());
     if let Some((next, plan_id)) = &next {
-        let plan = plans.get(tx, *plan_id).await?;
-        let index = next.billing.map_or(0, |billing| billing.index);
-        // The journal carries the period: there is exactly one.
-        let (name, reference) = (journal(entitlement, index), entitlement.to_string());
-        let journal = Journal { id: &name, kind: "renewal", reference: &reference, at_ms: now_ms };
-        let (from, to) = (Holder::Wallet(found.account_id), purchase::seller(&plan));
-        let free = plan.price.minor == 0;
-        if free || ledger::transfer(tx, journal, &from, &to, &plan.price).await? {
-            write(tx, next, now_ms).await?;
-            entitlement::record(tx, entitlement, Event::Renew.text(), "", now_ms).await?;
-            let data = json!({
-                "account": found.account_id, "entitlement": entitlement, "amount": plan.price,
-                "paid_until_ms": next.billing.map(|billing| billing.end_ms),
-            });
-            outbox::post(tx, "entitlement.renewed", found.account_id, &data, now_ms).await?;
+        let plan = rules.plans.get(tx, *plan_id).await?;
+        if found.saved_method && begin(tx, &found, next, &plan, rules, now_ms).await? {
+            return Ok(Renewed::Begun);
+        }
+        if out_of_wallet(tx, &found, next, &plan, rules, now_ms).await? {
             return Ok(Renewed::Yes);
         }
-        if now_ms < billing.valid_until_ms() {
-            put_off(tx, &found, &billing, first, now_ms).await?;
-            return Ok(if first { Renewed::Failed } else { Renewed::FailedAgain });
+    }
+    let tried = next.is_some();
+    not_paid(tx, &found, &billing, (tried, first), TOO_LITTLE, now_ms).await
+}
+
+/// Writes the payment that charges a period to the saved method; reconciliation asks for it. False if there is none.
+async fn begin(
+    tx: &mut Tx,
+    found: &Entitlement,
+    next: &Entitlement,
+    plan: &Plan,
+    rules: &Rules<'_>,
+    now_ms: i64,
+) -> Result<bool, Error> {
+    let (Some(purchase), Some(billing)) = (found.purchase_id, next.billing) else { return Ok(false) };
+    let with = payment::by_purchase(tx, purchase).await?;
+    let with = with.filter(|with| with.saves_method && with.provider == rules.provider);
+    let Some(method) = with.and_then(|with| with.charge_reference) else { return Ok(false) };
+    if plan.price.minor == 0 {
+        return Ok(false);
+    }
+    let renews = Renews { entitlement: found.id, period: billing.index };
+    let id = renews.payment(payment::attempts(tx, renews).await?);
+    let charge = Payment {
+        plan_id: Some(plan.id),
+        renews: Some(renews),
+        method_reference: Some(method),
+        country: found.tax_country.clone(),
+        check_at_ms: Some(now_ms),
+        ..Payment::new(id, found.account_id, rules.provider, plan.price.clone(), now_ms)
+    };
+    payment::insert(tx, &charge).await?;
+    look_again(tx, found, now_ms.saturating_add(RETRY_AFTER_MS), now_ms).await?;
+    Ok(true)
+}
+
+/// Charges a period to the wallet. False, with nothing changed, if that holds too little.
+async fn out_of_wallet(
+    tx: &mut Tx,
+    found: &Entitlement,
+    next: &Entitlement,
+    plan: &Plan,
+    rules: &Rules<'_>,
+    now_ms: i64,
+) -> Result<bool, Error> {
+    let index = next.billing.map_or(0, |billing| billing.index);
+    let tax = rules.tax.inside(&plan.price, found.tax_country.as_deref()).filter(|_| plan.price.minor > 0);
+    if plan.price.minor > 0 && !post(tx, (found, index), plan, tax.as_ref(), now_ms).await? {
+        return Ok(false);
+    }
+    if let Some((line, purchase)) = tax.as_ref().zip(found.purchase_id) {
+        let (purchase, number) = (purchase.to_string(), i64::from(index));
+        purchase::insert_tax(tx, &purchase, number, line, &plan.price.currency).await?;
+    }
+    extend(tx, next, plan, None, now_ms).await?;
+    Ok(true)
+}
+
+/// Pays for a period with the money of its payment, which is in the wallet: a purchase of its own, which can be refunded.
+/// The entitlement's row is held. False, with nothing changed, if nothing is to be paid for: it ended or was given up, or
+/// another payment was earlier.
+pub async fn pay(
+    tx: &mut Tx,
+    payment: &Payment,
+    purchase: PurchaseId,
+    rules: &Rules<'_>,
+    now_ms: i64,
+) -> Result<bool, Error> {
+    let Some(renews) = payment.renews else { return Ok(false) };
+    let Some(found) = entitlement::by_id(tx, renews.entitlement).await? else { return Ok(false) };
+    let next = next_period(&found, now_ms).filter(|_| found.billing.is_some_and(|billing| billing.renews));
+    let next = next.filter(|(next, _)| next.billing.is_some_and(|billing| billing.index == renews.period));
+    let Some((next, plan_id)) = next else { return Ok(false) };
+    let plan = rules.plans.get(tx, plan_id).await?;
+    let tax = rules.tax.inside(&plan.price, payment.country.as_deref());
+    if plan.price != payment.amount || !post(tx, (&found, renews.period), &plan, tax.as_ref(), now_ms).await?
+    {
+        return Ok(false);
+    }
+    let id = purchase.to_string();
+    later!(
+        tx,
+        "insert into purchases (id, account_id, plan_id, price_minor, currency, journal_id, created_at_ms) \
+         values ($1, $2, $3, $4, $5, $6, $7)",
+        &id,
+        found.account_id.to_string(),
+        plan.id.to_string(),
+        plan.price.minor,
+        &plan.price.currency,
+        journal(found.id, renews.period),
+        now_ms,
+    );
+    if let Some(line) = &tax {
+        purchase::insert_tax(tx, &id, 0, line, &plan.price.currency).await?;
+    }
+    payment::note_purchase(tx, payment.id, purchase).await?;
+    extend(tx, &next, &plan, Some(purchase), now_ms).await?;
+    Ok(true)
+}
+
+/// No money came of a payment for a period: the wallet is tried instead, then what holds for a wallet that holds too little
+/// holds here. The entitlement's row is held.
+pub async fn declined(
+    tx: &mut Tx,
+    payment: &Payment,
+    reason: &str,
+    rules: &Rules<'_>,
+    now_ms: i64,
+) -> Result<Renewed, Error> {
+    let Some(renews) = payment.renews else { return Ok(Renewed::NotDue) };
+    let Some(found) = entitlement::by_id(tx, renews.entitlement).await? else { return Ok(Renewed::NotDue) };
+    let billing = found.billing.filter(|billing| {
+        found.status.is_open() && billing.renews && billing.index.checked_add(1) == Some(renews.period)
+    });
+    let Some(billing) = billing else { return Ok(Renewed::NotDue) };
+    let first = payment::attempts(tx, renews).await? == 1;
+    let next = next_period(&found, now_ms).filter(|_| first || now_ms < billing.valid_until_ms());
+    if let Some((next, plan_id)) = &next {
+        let plan = rules.plans.get(tx, *plan_id).await?;
+        if out_of_wallet(tx, &found, next, &plan, rules, now_ms).await? {
+            return Ok(Renewed::Yes);
         }
     }
-    entitlement::apply(tx, entitlement, Event::Expire, "it was not paid for", now_ms).await?;
+    not_paid(tx, &found, &billing, (next.is_some(), first), reason, now_ms).await
+}
+
+/// A period was not paid for: tried again within the grace, expired after it.
+async fn not_paid(
+    tx: &mut Tx,
+    found: &Entitlement,
+    billing: &Billing,
+    (tried, first): (bool, bool),
+    reason: &str,
+    now_ms: i64,
+) -> Result<Renewed, Error> {
+    if tried && now_ms < billing.valid_until_ms() {
+        put_off(tx, found, billing, first.then_some(reason), now_ms).await?;
+        return Ok(if first { Renewed::Failed } else { Renewed::FailedAgain });
+    }
+    entitlement::apply(tx, found.id, Event::Expire, "it was not paid for", now_ms).await?;
     Ok(Renewed::Lapsed)
+}
+
+/// Books the price of a period out of the wallet: to sales, and to the tax office what is inside it. False, with nothing
+/// changed, if the wallet holds too little. The journal carries the period: there is exactly one.
+async fn post(
+    tx: &mut Tx,
+    (found, index): (&Entitlement, u32),
+    plan: &Plan,
+    tax: Option<&TaxLine>,
+    now_ms: i64,
+) -> Result<bool, Error> {
+    let (name, reference) = (journal(found.id, index), found.id.to_string());
+    let journal = Journal { id: &name, kind: "renewal", reference: &reference, at_ms: now_ms };
+    let (price, tax_minor) = (plan.price.minor, tax.map_or(0, |line| line.tax_minor));
+    let mut entries =
+        vec![(Holder::Wallet(found.account_id), -price), (purchase::seller(plan), price - tax_minor)];
+    entries.extend(tax.map(|line| (Holder::Tax(line.country.clone()), line.tax_minor)));
+    ledger::post(tx, journal, entries, &plan.price.currency).await
+}
+
+/// Another period is paid for.
+async fn extend(
+    tx: &mut Tx,
+    next: &Entitlement,
+    plan: &Plan,
+    purchase: Option<PurchaseId>,
+    now_ms: i64,
+) -> Result<(), Error> {
+    write(tx, next, now_ms).await?;
+    entitlement::record(tx, next.id, Event::Renew.text(), "", now_ms).await?;
+    let mut data = json!({
+        "account": next.account_id, "entitlement": next.id, "amount": plan.price,
+        "paid_until_ms": next.billing.map(|billing| billing.end_ms),
+    });
+    if let Some(purchase) = purchase {
+        data["purchase"] = json!(purchase);
+    }
+    outbox::post(tx, "entitlement.renewed", next.account_id, &data, now_ms).await.map(drop)
 }
 
 #[derive(sqlx::FromRow)]
@@ -160,107 +361,63 @@ async fn write(tx: &mut Tx, next: &Entitlement, now_ms: i64) -> Result<(), Error
     Ok(())
 }
 
-/// Notes that a charge failed, and when the next is tried: once more when the grace ends at the latest.
-async fn put_off(
-    tx: &mut Tx,
-    found: &Entitlement,
-    billing: &Billing,
-    first: bool,
-    now_ms: i64,
-) -> Result<(), Error> {
-    let again_ms = now_ms.saturating_add(RETRY_AFTER_MS).min(billing.valid_until_ms());
+/// Sets when a renewal is looked at next. Later than the period's end says that it was tried.
+async fn look_again(tx: &mut Tx, found: &Entitlement, at_ms: i64, now_ms: i64) -> Result<(), Error> {
+    let after_ms = found.billing.map_or(0, |billing| billing.end_ms.saturating_add(1));
     on!(tx, |db| sqlx::query("update entitlements set renew_at_ms = $1, updated_at_ms = $2 where id = $3")
-        // Later than the period's end says that it was tried.
-        .bind(again_ms.max(billing.end_ms.saturating_add(1)))
+        .bind(at_ms.max(after_ms))
         .bind(now_ms)
         .bind(found.id.to_string())
         .execute(db)
         .await
         .map(drop))?;
-    if first {
-        entitlement::record(tx, found.id, "renewal_failed", "there was too little in the wallet", now_ms)
-            .await?;
+    Ok(())
+}
+
+/// Notes that a charge failed, and when the next is tried: once more when the grace ends at the latest. The first of a
+/// period is told.
+async fn put_off(
+    tx: &mut Tx,
+    found: &Entitlement,
+    billing: &Billing,
+    told: Option<&str>,
+    now_ms: i64,
+) -> Result<(), Error> {
+    let again_ms = now_ms.saturating_add(RETRY_AFTER_MS).min(billing.valid_until_ms());
+    look_again(tx, found, again_ms, now_ms).await?;
+    if let Some(reason) = told {
+        entitlement::record(tx, found.id, "renewal_failed", reason, now_ms).await?;
         let ends_at_ms = billing.valid_until_ms();
-        let data = json!({ "account": found.account_id, "entitlement": found.id, "ends_at_ms": ends_at_ms });
+        let data = json!({
+            "account": found.account_id, "entitlement": found.id, "ends_at_ms": ends_at_ms, "reason": reason,
+        });
         outbox::post(tx, "entitlement.renewal_failed", found.account_id, &data, now_ms).await?;
     }
     Ok(())
 }
 
-/// A right whose end its owner is to be told of.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Ending {
-    /// Which.
-    pub entitlement: EntitlementId,
-    /// When it ends.
-    pub ends_at_ms: i64,
-}
-
-/// Rights that end within `notice_ms` and are not renewed by themselves, of whose end nobody was told yet, the next one
-/// first: what is paid for by the period, and what can no longer be started then. What never held much longer than the
-/// notice is not among them.
-pub async fn ending(tx: &mut Tx, notice_ms: i64, now_ms: i64) -> Result<Vec<Ending>, Error> {
-    let rows: Vec<(String, i64)> = on!(tx, |db| {
-        sqlx::query_as(
-        "select id, end_ms from (select id, created_at_ms, end_told_ms, valid_until_ms as end_ms from entitlements \
-         where valid_until_ms is not null and state in ('ready', 'active') and not renews \
-         and valid_until_ms > $1 and valid_until_ms <= $1 + $2 \
-         union all select id, created_at_ms, end_told_ms, start_by_ms as end_ms from entitlements \
-         where state = 'ready' and valid_until_ms is null and start_by_ms > $1 and start_by_ms <= $1 + $2) ends \
-         where end_ms - created_at_ms >= 2 * $2 and (end_told_ms is null or end_told_ms <> end_ms) \
-         order by end_ms, id limit $3"
-    )
-    .bind(now_ms)
-    .bind(notice_ms)
-    .bind(ENDINGS_LISTED_MAX)
-    .fetch_all(db)
-    .await
-    })?;
-    rows.iter()
-        .map(|(entitlement, ends_at_ms)| {
-            Ok(Ending { entitlement: id(entitlement)?, ends_at_ms: *ends_at_ms })
-        })
-        .collect()
-}
-
-/// Notes that its owner is told, and tells webhooks. None, with nothing changed, if another server has.
-pub async fn tell_ending(tx: &mut Tx, ending: &Ending, now_ms: i64) -> Result<Option<Entitlement>, Error> {
-    let changed = on!(tx, |db| {
-        sqlx::query(
-        "update entitlements set end_told_ms = $1 where id = $2 and (end_told_ms is null or end_told_ms <> $1)"
-    )
-    .bind(ending.ends_at_ms)
-    .bind(ending.entitlement.to_string())
-    .execute(db)
-    .await?
-    .rows_affected()
-    });
-    let found = entitlement::by_id(tx, ending.entitlement).await?.filter(|_| changed == 1);
-    if let Some(found) = &found {
-        let data =
-            json!({ "account": found.account_id, "entitlement": found.id, "ends_at_ms": ending.ends_at_ms });
-        outbox::post(tx, "entitlement.ending", found.account_id, &data, now_ms).await?;
-    }
-    Ok(found)
-}
-
-/// Says whether the next period is to be charged. Given up, it holds until what is paid for ends. False, with nothing
+/// Says whether the next period is to be charged. Given up, it holds until what is paid for ends, and its saved method is
+/// forgotten: taken back, it is charged to the wallet. False, with nothing
 /// changed, if it is not paid for by the period or has ended.
 pub async fn set(tx: &mut Tx, entitlement: EntitlementId, renews: bool, now_ms: i64) -> Result<bool, Error> {
-    let changed = on!(tx, |db| sqlx::query(
-        "update entitlements set renews = $1, updated_at_ms = $2, \
+    let changed: Option<(Option<String>,)> = on!(tx, |db| {
+        sqlx::query_as(
+        "update entitlements set renews = $1, saved_method = saved_method and $1, updated_at_ms = $2, \
          valid_until_ms = period_end_ms + case when $1 then grace_ms else 0 end \
-         where id = $3 and state in ('ready', 'active') and period_end_ms is not null and valid_until_ms > $2"
+         where id = $3 and state in ('ready', 'active') and period_end_ms is not null and valid_until_ms > $2 \
+         returning purchase_id"
     )
     .bind(renews)
     .bind(now_ms)
     .bind(entitlement.to_string())
-    .execute(db)
-    .await?
-    .rows_affected());
-    if changed == 1 {
-        let event = if renews { "renewal_resumed" } else { "renewal_given_up" };
-        entitlement::record(tx, entitlement, event, "", now_ms).await?;
+    .fetch_optional(db)
+    .await
+    })?;
+    let Some((purchase,)) = changed else { return Ok(false) };
+    if let Some(purchase) = purchase.filter(|_| !renews) {
+        saved_method::forget(tx, &purchase, now_ms).await?;
     }
-    Ok(changed == 1)
+    let event = if renews { "renewal_resumed" } else { "renewal_given_up" };
+    entitlement::record(tx, entitlement, event, "", now_ms).await?;
+    Ok(true)
 }

@@ -13,7 +13,7 @@ pub struct Sold {
     pub name: String,
     /// Views that were counted.
     pub views: i64,
-    /// Purchases.
+    /// Purchases; renewals are none.
     pub purchases: i64,
     /// What they came to before refunds, in minor units.
     pub gross_minor: i64,
@@ -39,7 +39,9 @@ pub async fn by_title(tx: &mut Tx, since_ms: i64) -> Result<Vec<Sold>, Error> {
         sqlx::query_as(
             "select l.title_id, t.name, l.name, l.kind, p.currency, count(*), cast(sum(p.price_minor) as bigint) \
              from purchases p join plans l on l.id = p.plan_id left join titles t on t.id = l.title_id \
-             where p.created_at_ms >= $1 group by l.title_id, t.name, l.name, l.kind, p.currency"
+             where p.created_at_ms >= $1 \
+             and not exists (select 1 from payments y where y.purchase_id = p.id and y.entitlement_id is not null) \
+             group by l.title_id, t.name, l.name, l.kind, p.currency"
         )
         .bind(since_ms)
         .fetch_all(db)

@@ -83,6 +83,8 @@ over_both! {
     subscription::a_month_is_renewed_until_it_is_given_up(crate::policy::open());
     subscription::a_charge_that_fails_leaves_a_grace(crate::policy::open());
     subscription::a_trial_is_free_once(crate::policy::open());
+    subscription::renewals_are_taxed_where_the_purchase_was(crate::subscription::taxed());
+    subscription::what_was_paid_by_a_method_is_renewed_by_it(crate::policy::open());
     subscription::a_quota_counts_a_title_once_a_period(crate::policy::open());
     subscription::races_take_no_title_too_many(crate::policy::open());
     policy::devices_wait_for_their_turn(crate::policy::playing_at_once(2, "refuse"));

@@ -4,7 +4,7 @@ use matinee_server::config::{Config, TaxSection};
 use matinee_server::store::account::Role;
 use serde_json::{Value, json};
 
-use crate::bench::{Bench, Device, opening};
+use crate::bench::{Bench, DAY_MS, Device, opening};
 
 /// A bench whose prices hold 19 % tax, and 8.1 % for payers in Switzerland.
 async fn taxed() -> Bench {
@@ -147,12 +147,26 @@ pub async fn what_was_not_used_is_given_back(bench: &Bench) {
     let part = json!({ "prorated": false, "amount_minor": 20, "keep": true });
     refund(&bought[2], part).await.expect(201);
     assert_eq!(refund(&bought[2], json!({})).await.expect(201).json()["refund"]["amount"]["minor"], 30);
-    // What is paid for by the period.
+    // What is paid for by the period goes by time: a day of thirty is gone, and a millisecond is a part of one.
     let path = format!("/v1/titles/{}/plans", bench.title);
     let body =
-        json!({ "kind": "subscription", "price": { "minor": 100, "currency": "USD" }, "period": "month" });
+        json!({ "kind": "subscription", "price": { "minor": 300, "currency": "USD" }, "period": "month" });
     let monthly = crate::terms::plan(bench, &path, body).await;
-    let monthly = crate::terms::buy(bench, &ana, json!({ "plan": monthly })).await.expect(201).json();
-    assert_eq!(refund(&monthly, json!({})).await.expect(422).code(), "refund_not_prorated");
+    let mut subscribed = Vec::new();
+    for _ in 0..4 {
+        let plan = json!({ "plan": monthly });
+        let viewer = bench.viewer(&format!("{}@example.org", subscribed.len())).await;
+        subscribed.push(crate::terms::buy(bench, &viewer, plan).await.expect(201).json());
+    }
+    let back = async |of: &Value| {
+        refund(of, json!({})).await.expect(201).json()["refund"]["amount"]["minor"].clone()
+    };
+    assert_eq!(back(&subscribed[0]).await, 300);
+    bench.clock.advance_ms(DAY_MS);
+    assert_eq!(back(&subscribed[1]).await, 290);
+    bench.clock.advance_ms(29 * DAY_MS - 1);
+    assert_eq!(back(&subscribed[2]).await, 1, "rounded in the viewer's favor");
+    bench.clock.advance_ms(1);
+    assert_eq!(refund(&subscribed[3], json!({})).await.expect(422).code(), "refund_out_of_range");
     bench.balance().await;
 }

@@ -2,11 +2,14 @@
 
 use futures_util::future::join_all;
 use matinee_protocol::id::{EntitlementId, TitleId};
-use matinee_server::job::renewal;
+use matinee_server::config::{Config, TaxSection};
+use matinee_server::job::{reconcile, renewal};
 use serde_json::{Value, json};
 
 use crate::bench::{Bench, DAY_MS, Device, NOW_MS};
 use crate::terms::{balance, buy, entitlement_of, plan, price, status};
+use matinee_server::store::account::Role;
+use matinee_server::store::{Store, Tx, ledger};
 
 /// NOW_MS is 18 November 2026: a month is 30 days, the next one 31.
 const MONTH_MS: i64 = 30 * DAY_MS;
@@ -162,6 +165,109 @@ pub async fn a_trial_is_free_once(bench: &Bench) {
     renew(bench).await;
     assert_eq!(balance(bench, &ana).await, 700, "nobody pays for a year that is over");
     assert_eq!(status(bench, &ana, id).await["status"], "expired");
+}
+
+/// Prices hold 19 % tax, and 8.1 % for payers in Switzerland.
+pub fn taxed() -> Config {
+    let rates = vec!["DE=1900".to_owned(), "CH=810".to_owned()];
+    let tax = TaxSection { home_country: "DE".to_owned(), rates };
+    Config { tax, ..Config::default() }
+}
+
+/// What the ledger's accounts of a kind hold, in cents.
+async fn booked(bench: &Bench, kind: &str) -> i64 {
+    bench.balance().await;
+    let mut tx = bench.app.store.read().await.unwrap();
+    let balances = ledger::balances(&mut tx).await.unwrap();
+    balances.iter().filter(|(name, ..)| name.starts_with(kind)).map(|(_, minor, _)| minor).sum()
+}
+
+pub async fn renewals_are_taxed_where_the_purchase_was(bench: &Bench) {
+    let path = format!("/v1/titles/{}/plans", bench.title);
+    let body = json!({ "kind": "subscription", "price": price(300), "period": "month", "grace_ms": DAY_MS });
+    let monthly = plan(bench, &path, body).await;
+    // At home, abroad by the wallet, abroad by a saved method, and where there is no rate.
+    let (ana, bob) = (bench.viewer("ana@example.org").await, bench.viewer("bob@example.org").await);
+    let (eve, joe) =
+        (bench.login("eve@example.org", &[Role::Viewer]).await, bench.viewer("joe@example.org").await);
+    buy(bench, &ana, json!({ "plan": monthly })).await.expect(201);
+    buy(bench, &bob, json!({ "plan": monthly, "country": "CH" })).await.expect(201);
+    buy(bench, &joe, json!({ "plan": monthly, "country": "FR" })).await.expect(201);
+    let swiss = json!({ "plan": monthly, "country": "CH" });
+    bench.post("/v1/checkouts", &swiss).bearer(&eve).key("k").send().await.expect(201);
+    let (home, abroad) = (48, 22);
+    for months in 1..=3 {
+        let booked =
+            [booked(bench, "tax/DE/").await, booked(bench, "tax/CH/").await, booked(bench, "sales/").await];
+        assert_eq!(booked, [home, 2 * abroad, 1200 - home - 2 * abroad].map(|minor| months * minor));
+        if months == 3 {
+            break;
+        }
+        bench.clock.advance_ms(if months == 1 { MONTH_MS } else { NEXT_MONTH_MS });
+        renew(bench).await;
+        reconcile::run(&bench.app).await.unwrap();
+    }
+    // Each has its line: of the purchase itself, of a period out of the wallet under the purchase's number.
+    let mut tx = bench.app.store.read().await.unwrap();
+    let lines: Vec<(i64, String, i64)> = match &mut tx {
+        Tx::Sqlite(_) => {
+            let Store::Sqlite { readers, .. } = &bench.app.store else { unreachable!() };
+            sqlx::query_as(LINES).fetch_all(readers).await.unwrap()
+        }
+        Tx::Postgres(link) => sqlx::query_as(LINES).fetch_all(&mut **link).await.unwrap(),
+    };
+    let wallet = |country: &str, tax| [0, 2, 3].map(|line| (line, country.to_owned(), tax));
+    let mut expected = [wallet("DE", home), wallet("CH", abroad)].concat();
+    expected.extend([(); 3].map(|()| (0, "CH".to_owned(), abroad)));
+    expected.sort();
+    assert_eq!(lines, expected);
+}
+
+const LINES: &str = "select line, country, tax_minor from tax_lines order by line, country";
+
+pub async fn what_was_paid_by_a_method_is_renewed_by_it(bench: &Bench) {
+    let ana = bench.login("ana@example.org", &[Role::Viewer]).await;
+    let path = format!("/v1/titles/{}/plans", bench.title);
+    let body = json!({ "kind": "subscription", "price": price(300), "period": "month", "grace_ms": DAY_MS });
+    let monthly = plan(bench, &path, body).await;
+    let body = json!({ "plan": monthly });
+    bench.post("/v1/checkouts", &body).bearer(&ana).key("k").send().await.expect(201);
+    let given = bench.get("/v1/entitlements").bearer(&ana).send().await.expect(200).json();
+    let id = given["entitlements"][0]["id"].as_str().unwrap().parse().unwrap();
+    let turn = async || {
+        renew(bench).await;
+        reconcile::run(&bench.app).await.unwrap();
+    };
+    bench.clock.advance_ms(MONTH_MS - 1);
+    turn().await;
+    assert_eq!(status(bench, &ana, id).await["events"], json!([]), "a millisecond early");
+    bench.clock.advance_ms(1);
+    turn().await;
+    turn().await;
+    let now = status(bench, &ana, id).await;
+    assert_eq!(now["entitlement"]["paid_until_ms"], NOW_MS + MONTH_MS + NEXT_MONTH_MS);
+    assert_eq!((&now["renewed_by"], now["events"].as_array().unwrap().len()), (&json!("saved_method"), 1));
+    let payments = bench.get("/v1/payments").bearer(&ana).send().await.expect(200).json();
+    let payments = payments["payments"].as_array().unwrap().clone();
+    assert_eq!(
+        (payments.len(), &payments[0]["renews"], &payments[0]["note"]),
+        (2, &json!(id), &json!("simulated: no money was taken"))
+    );
+    assert_eq!(balance(bench, &ana).await, 0);
+    // A wallet with enough in it is left alone.
+    let amount = json!({ "amount": price(300) });
+    bench.post("/v1/wallet/top-ups", &amount).bearer(&ana).key("t").send().await.expect(201);
+    bench.clock.advance_ms(NEXT_MONTH_MS);
+    turn().await;
+    assert_eq!((balance(bench, &ana).await, booked(bench, "sales/").await), (300, 900));
+    // Many jobs at once charge once.
+    bench.clock.advance_ms(MONTH_MS + DAY_MS);
+    join_all((0..16).map(|_| async {
+        renewal::run(&bench.app).await.unwrap();
+        reconcile::run(&bench.app).await.unwrap();
+    }))
+    .await;
+    assert_eq!((balance(bench, &ana).await, booked(bench, "sales/").await), (300, 1200));
 }
 
 fn two_a_month() -> Value {

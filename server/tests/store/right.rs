@@ -6,7 +6,8 @@ use matinee_server::license::decide;
 use matinee_server::license::entitlement::Entitlement;
 use matinee_server::license::plan::{Plan, Renewal, Scope, Terms};
 use matinee_server::license::status::{Event, Status, next};
-use matinee_server::store::renewal::{self, Plans, Renewed};
+use matinee_server::payment::tax::Rates;
+use matinee_server::store::renewal::{self, Plans, Renewed, Rules};
 use matinee_server::store::{Error, entitlement, ledger, plan};
 
 use crate::Database;
@@ -118,6 +119,8 @@ pub async fn a_status_moves_as_the_table_says(database: &Database) {
 pub async fn a_renewal_says_what_the_rule_says(database: &Database) {
     let mut tx = database.write().await;
     let plans = Plans::default();
+    let rates = Rates::default();
+    let rules = Rules { plans: &plans, tax: &rates, provider: "simulated" };
     let (rental, _) = fixture::rented(&mut tx, None).await;
     let renewal = Renewal { period: Period::Month, grace_ms: DAY_MS as u64, trial_ms: None };
     let title = rental.scope.title().unwrap();
@@ -130,17 +133,17 @@ pub async fn a_renewal_says_what_the_rule_says(database: &Database) {
     assert_eq!(bought.scope, Scope::Title(title));
     let end_ms = bought.billing.unwrap().end_ms;
     assert_eq!(renewal::due(&mut tx, end_ms - 1).await.unwrap(), []);
-    assert_eq!(renewal::renew(&mut tx, bought.id, &plans, end_ms - 1).await.unwrap(), Renewed::NotDue);
+    assert_eq!(renewal::renew(&mut tx, bought.id, &rules, end_ms - 1).await.unwrap(), Renewed::NotDue);
     assert_eq!(renewal::due(&mut tx, end_ms).await.unwrap(), [bought.id]);
-    assert_eq!(renewal::renew(&mut tx, bought.id, &plans, end_ms).await.unwrap(), Renewed::Yes);
+    assert_eq!(renewal::renew(&mut tx, bought.id, &rules, end_ms).await.unwrap(), Renewed::Yes);
     let renewed = entitlement::by_id(&mut tx, bought.id).await.unwrap();
     assert_eq!(renewed, bought.renewed(), "the store writes what the rule makes of it");
-    assert_eq!(renewal::renew(&mut tx, bought.id, &plans, end_ms).await.unwrap(), Renewed::NotDue);
+    assert_eq!(renewal::renew(&mut tx, bought.id, &rules, end_ms).await.unwrap(), Renewed::NotDue);
     assert_eq!(ledger::wallet(&mut tx, bought.account_id, "USD").await.unwrap(), dollars(0));
     let end_ms = renewed.and_then(|renewed| renewed.billing).unwrap().end_ms;
-    assert_eq!(renewal::renew(&mut tx, bought.id, &plans, end_ms).await.unwrap(), Renewed::Failed);
-    assert_eq!(renewal::renew(&mut tx, bought.id, &plans, end_ms).await.unwrap(), Renewed::NotDue, "put off");
-    assert_eq!(renewal::renew(&mut tx, bought.id, &plans, end_ms + DAY_MS).await.unwrap(), Renewed::Lapsed);
+    assert_eq!(renewal::renew(&mut tx, bought.id, &rules, end_ms).await.unwrap(), Renewed::Failed);
+    assert_eq!(renewal::renew(&mut tx, bought.id, &rules, end_ms).await.unwrap(), Renewed::NotDue, "put off");
+    assert_eq!(renewal::renew(&mut tx, bought.id, &rules, end_ms + DAY_MS).await.unwrap(), Renewed::Lapsed);
     assert_eq!(entitlement::by_id(&mut tx, bought.id).await.unwrap().unwrap().status, Status::Expired);
     assert!(!renewal::set(&mut tx, bought.id, false, end_ms).await.unwrap(), "over is over");
 }

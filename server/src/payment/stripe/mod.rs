@@ -1,4 +1,4 @@
-//! Stripe: hosted checkout pages, refunds, and events told by webhook.
+//! Stripe: hosted checkout pages, charges to payment methods that were saved there, refunds, and events told by webhook.
 //!
 //! Every request that makes something carries an `Idempotency-Key` of ours, so that asking again gives what the first
 //! request made. Of an object only what is needed is read; the secret key goes to Stripe and nowhere else.
@@ -13,11 +13,11 @@ use backon::{ExponentialBuilder, Retryable as _};
 use matinee_protocol::id::PaymentId;
 use reqwest::{Method, StatusCode};
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use zeroize::Zeroizing;
 
-use super::{Asking, Charge, Error, Provider, Returned, Reversal, Standing};
-use object::{Intent, Refund, Session, VERSION};
+use super::{Asking, By, Charge, Error, Provider, Returned, Reversal, Standing};
+use object::{Found, Intent, Refund, Session, VERSION};
 
 /// How long one request may take.
 const REQUEST_S_MAX: u64 = 20;
@@ -27,6 +27,8 @@ const REPETITIONS_MAX: usize = 2;
 const REPEAT_AFTER_MS: u64 = 250;
 /// Bytes of an answer.
 const ANSWER_BYTES_MAX: usize = 1024 * 1024;
+/// PaymentIntents of a customer that are looked through for one: each customer has one subscription.
+const INTENTS_LISTED_MAX: usize = 100;
 /// Characters of an error of Stripe's that are passed on.
 const MESSAGE_CHARS_MAX: usize = 200;
 
@@ -142,7 +144,8 @@ impl Stripe {
         }
     }
 
-    async fn checkout(&self, charge: &Charge) -> Result<Standing, Error> {
+    /// Charges the payer on a hosted page.
+    async fn checkout(&self, charge: &Charge, saves_method: bool) -> Result<Standing, Error> {
         let session: Answer<Session> = if let Some(reference) = &charge.reference {
             let path = format!("/v1/checkout/sessions/{}", path_part(reference)?);
             self.send(Method::GET, &path, None, &Form::new()).await?
@@ -153,7 +156,7 @@ impl Stripe {
             };
             let key = charge.payment.to_string();
             let back = format!("{}/?payment={key}", self.settings.return_url);
-            let form = vec![
+            let mut form = vec![
                 ("mode", "payment".to_owned()),
                 ("client_reference_id", key.clone()),
                 ("line_items[0][quantity]", "1".to_owned()),
@@ -165,12 +168,69 @@ impl Stripe {
                 ("success_url", back.clone()),
                 ("cancel_url", back),
             ];
+            if saves_method {
+                // A customer of its own for each subscription: what was charged to it is soon looked through.
+                form.push(("customer_creation", "always".to_owned()));
+                form.push(("payment_intent_data[setup_future_usage]", "off_session".to_owned()));
+            }
             self.send(Method::POST, "/v1/checkout/sessions", Some(&key), &form).await?
         };
         match session {
             Answer::Yes(session) => session.standing(),
             Answer::No(reason) => Ok(Standing::Failed { reference: None, reason }),
         }
+    }
+
+    /// Charges the payment method that was saved with the PaymentIntent `with`. What was charged before is found, however
+    /// long ago: the key alone is forgotten after a day.
+    async fn off_session(&self, charge: &Charge, with: &str) -> Result<Standing, Error> {
+        let failed = |reason: &str| Ok(Standing::Failed { reference: None, reason: reason.to_owned() });
+        if let Some(reference) = &charge.reference {
+            return match self.intent(reference).await? {
+                Some(intent) => intent.standing(),
+                None => failed("the payment is not known any more"),
+            };
+        }
+        let saved = self.intent(with).await?;
+        let saved = saved.as_ref().and_then(|saved| saved.customer().zip(saved.method()));
+        let Some((customer, method)) = saved else { return failed("no payment method was saved") };
+        let path =
+            format!("/v1/payment_intents?customer={}&limit={INTENTS_LISTED_MAX}", path_part(customer)?);
+        if let Answer::Yes(found) = self.send::<Found>(Method::GET, &path, None, &Form::new()).await?
+            && let Some(made) = found.data.into_iter().find(|made| made.payment() == Some(charge.payment))
+        {
+            return made.standing();
+        }
+        if !charge.may_be_made {
+            return Ok(Standing::never_made());
+        }
+        let Some(amount) = amount::to_stripe(&charge.amount) else {
+            return failed("the amount cannot be charged in this currency");
+        };
+        let key = charge.payment.to_string();
+        let form = vec![
+            ("amount", amount.to_string()),
+            ("currency", charge.amount.currency.to_ascii_lowercase()),
+            ("customer", customer.to_owned()),
+            ("payment_method", method.to_owned()),
+            ("off_session", "true".to_owned()),
+            ("confirm", "true".to_owned()),
+            ("metadata[matinee_payment]", key.clone()),
+            ("metadata[matinee_renewal]", key.clone()),
+        ];
+        match self.send::<Intent>(Method::POST, "/v1/payment_intents", Some(&key), &form).await? {
+            Answer::Yes(intent) => intent.standing(),
+            Answer::No(reason) => failed(&reason),
+        }
+    }
+
+    async fn detach(&self, with: &str) -> Result<(), Error> {
+        let saved = self.intent(with).await?;
+        let Some(method) = saved.as_ref().and_then(Intent::method) else { return Ok(()) };
+        let path = format!("/v1/payment_methods/{}/detach", path_part(method)?);
+        let key = format!("forget-{with}");
+        // What Stripe says no to is detached already, or was never attached.
+        self.send::<IgnoredAny>(Method::POST, &path, Some(&key), &Form::new()).await.map(drop)
     }
 
     async fn send_back(&self, reversal: &Reversal) -> Result<Returned, Error> {
@@ -192,10 +252,10 @@ impl Stripe {
         })
     }
 
-    async fn intent(&self, charge: &str) -> Result<Option<PaymentId>, Error> {
+    async fn intent(&self, charge: &str) -> Result<Option<Intent>, Error> {
         let path = format!("/v1/payment_intents/{}", path_part(charge)?);
         Ok(match self.send::<Intent>(Method::GET, &path, None, &Form::new()).await? {
-            Answer::Yes(intent) => intent.payment(),
+            Answer::Yes(intent) => Some(intent),
             Answer::No(_) => None,
         })
     }
@@ -213,7 +273,10 @@ impl Provider for Stripe {
     }
 
     fn charge<'a>(&'a self, charge: &'a Charge) -> Asking<'a, Standing> {
-        Box::pin(self.checkout(charge))
+        match &charge.by {
+            By::Payer { saves_method } => Box::pin(self.checkout(charge, *saves_method)),
+            By::SavedMethod { with } => Box::pin(self.off_session(charge, with)),
+        }
     }
 
     fn refund<'a>(&'a self, reversal: &'a Reversal) -> Asking<'a, Returned> {
@@ -221,6 +284,10 @@ impl Provider for Stripe {
     }
 
     fn payment_of<'a>(&'a self, charge: &'a str) -> Asking<'a, Option<PaymentId>> {
-        Box::pin(self.intent(charge))
+        Box::pin(async { Ok(self.intent(charge).await?.and_then(|intent| intent.payment())) })
+    }
+
+    fn forget<'a>(&'a self, charge: &'a str) -> Asking<'a, ()> {
+        Box::pin(self.detach(charge))
     }
 }

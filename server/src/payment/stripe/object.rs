@@ -15,6 +15,8 @@ use crate::store::dispute;
 pub const VERSION: &str = "2025-03-31.basil";
 /// Under which name our ids travel in `metadata`.
 pub const PAYMENT: &str = "matinee_payment";
+/// Under which the payment's id travels once more, where it is a renewal's.
+pub const RENEWAL: &str = "matinee_renewal";
 /// The same for refunds.
 pub const REFUND: &str = "matinee_refund";
 
@@ -94,17 +96,72 @@ impl Refund {
     }
 }
 
-/// What a PaymentIntent says of whose it is.
+/// A PaymentIntent.
 #[derive(Debug, Deserialize)]
 pub struct Intent {
+    id: String,
+    status: String,
+    amount: i64,
+    currency: String,
+    #[serde(default)]
+    customer: Option<Value>,
+    #[serde(default)]
+    payment_method: Option<Value>,
+    #[serde(default)]
+    last_payment_error: Option<Declined>,
     #[serde(default)]
     metadata: Option<BTreeMap<String, String>>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Declined {
+    #[serde(default)]
+    message: Option<String>,
+}
+
+/// A list of PaymentIntents, the newest first.
+#[derive(Debug, Deserialize)]
+pub struct Found {
+    /// Those of this page.
+    pub data: Vec<Intent>,
 }
 
 impl Intent {
     /// The payment of ours that it is for.
     pub fn payment(&self) -> Option<PaymentId> {
         self.metadata.as_ref()?.get(PAYMENT)?.parse().ok()
+    }
+
+    /// The same, if it is a renewal's; of others the Checkout Session tells.
+    fn renewal(&self) -> Option<PaymentId> {
+        self.metadata.as_ref()?.get(RENEWAL)?.parse().ok()
+    }
+
+    /// Whose payment method it is charged to.
+    pub fn customer(&self) -> Option<&str> {
+        id_of(self.customer.as_ref())
+    }
+
+    /// Which.
+    pub fn method(&self) -> Option<&str> {
+        id_of(self.payment_method.as_ref())
+    }
+
+    /// How a charge stands that nobody is there to go on with.
+    pub fn standing(self) -> Result<Standing, Error> {
+        match self.status.as_str() {
+            "succeeded" => {
+                let amount = amount::from_stripe(self.amount, &self.currency).ok_or_else(unreadable)?;
+                Ok(Standing::Succeeded { reference: self.id.clone(), charge: self.id, amount })
+            }
+            "processing" => Ok(Standing::Pending { reference: self.id, checkout_url: None }),
+            "requires_payment_method" | "requires_confirmation" | "requires_action" | "canceled" => {
+                let message = self.last_payment_error.and_then(|declined| declined.message);
+                let reason = message.unwrap_or_else(|| "the payment method was declined".to_owned());
+                Ok(Standing::Failed { reference: Some(self.id), reason })
+            }
+            _ => Err(unreadable()),
+        }
     }
 }
 
@@ -156,6 +213,11 @@ fn notice(kind: &str, object: Value) -> Option<Notice> {
                 payment,
                 standing: Standing::Failed { reference: Some(session.id), reason },
             })
+        }
+        "payment_intent.succeeded" | "payment_intent.payment_failed" | "payment_intent.canceled" => {
+            let intent: Intent = serde_json::from_value(object).ok()?;
+            let payment = intent.renewal()?;
+            Some(Notice::Payment { payment, standing: intent.standing().ok()? })
         }
         "refund.created" | "refund.updated" | "refund.failed" | "charge.refund.updated" => {
             let refund: Refund = serde_json::from_value(object).ok()?;
