@@ -6,6 +6,7 @@ mod book;
 mod web;
 
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -67,6 +68,7 @@ struct Desk {
 #[derive(Debug, Clone)]
 pub struct Stripe {
     desk: Arc<Desk>,
+    ahead_s: Arc<AtomicU64>,
     address: SocketAddr,
     http: reqwest::Client,
 }
@@ -87,7 +89,7 @@ impl Stripe {
         desk.lock().url = format!("http://{address}");
         let router = web::router(Arc::clone(&desk));
         tokio::spawn(async move { axum::serve(listener, router).await });
-        Self { desk, address, http: reqwest::Client::new() }
+        Self { desk, ahead_s: Arc::default(), address, http: reqwest::Client::new() }
     }
 
     /// What a server needs to be told to use it.
@@ -100,6 +102,16 @@ impl Stripe {
             pair("MATINEE_STRIPE__SECRET_KEY", SECRET_KEY),
             pair("MATINEE_STRIPE__WEBHOOK_SECRETS", &format!("whsec_old,{WEBHOOK_SECRET}")),
         ]
+    }
+
+    /// Its clock is so far ahead from now on, for servers whose clock a test moves.
+    pub fn be_ahead_s(&self, seconds: u64) {
+        self.ahead_s.store(seconds, Ordering::Relaxed);
+    }
+
+    /// Its interface.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
     }
 
     /// Its books.
@@ -132,7 +144,7 @@ impl Stripe {
     /// Sends an event, signed now, and gives the status of the answer; 0 if there is none.
     pub async fn deliver(&self, event: &Value) -> u16 {
         let body = event.to_string();
-        let header = sign(&body, WEBHOOK_SECRET, now_s());
+        let header = sign(&body, WEBHOOK_SECRET, now_s() + self.ahead_s.load(Ordering::Relaxed));
         self.deliver_as(body, &header).await
     }
 

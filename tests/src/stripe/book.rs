@@ -11,7 +11,7 @@ use crate::viewer::now_s;
 pub(super) type Form = BTreeMap<String, String>;
 
 /// What a session may be asked for with; anything else is refused, as the real one does.
-const SESSION_FIELDS: [&str; 10] = [
+const SESSION_FIELDS: [&str; 12] = [
     "mode",
     "client_reference_id",
     "line_items[0][quantity]",
@@ -22,6 +22,18 @@ const SESSION_FIELDS: [&str; 10] = [
     "payment_intent_data[metadata][matinee_payment]",
     "success_url",
     "cancel_url",
+    "customer_creation",
+    "payment_intent_data[setup_future_usage]",
+];
+const INTENT_FIELDS: [&str; 8] = [
+    "amount",
+    "currency",
+    "customer",
+    "payment_method",
+    "off_session",
+    "confirm",
+    "metadata[matinee_payment]",
+    "metadata[matinee_renewal]",
 ];
 const REFUND_FIELDS: [&str; 3] = ["payment_intent", "amount", "metadata[matinee_refund]"];
 /// The least that is charged, in cents.
@@ -36,6 +48,14 @@ pub struct Book {
     pub sessions: BTreeMap<String, Value>,
     /// Payment intents by id.
     pub intents: BTreeMap<String, Value>,
+    /// Payment methods by id, each with its customer; one that was detached has none.
+    pub methods: BTreeMap<String, Value>,
+    /// What banks say to charges that nobody is there for: `card_declined`, `authentication_required`. None: yes.
+    pub declines: Option<&'static str>,
+    /// How such charges begin: `succeeded` unless it says otherwise.
+    pub charges_begin: Option<&'static str>,
+    /// How many answers are lost on their way: what was asked for is done.
+    pub loses_answers: u32,
     /// Refunds by id.
     pub refunds: BTreeMap<String, Value>,
     /// Disputes by id.
@@ -112,6 +132,8 @@ impl Book {
             "expires_at": now_s() + 86_400, "client_reference_id": form.get("client_reference_id"),
             "metadata": nested(form, "metadata"), "success_url": form.get("success_url"),
             "payment_intent_data": { "metadata": nested(form, "payment_intent_data[metadata]") },
+            "customer": null, "customer_creation": form.get("customer_creation"),
+            "setup_future_usage": form.get("payment_intent_data[setup_future_usage]"),
         });
         self.sessions.insert(id, session.clone());
         Ok(session)
@@ -122,10 +144,19 @@ impl Book {
         let open = self.sessions.get(session).filter(|session| session["status"] == "open").cloned();
         let Some(mut found) = open else { return false };
         let intent = self.id("pi");
+        let method = self.id("pm");
+        if found["customer_creation"] == "always" {
+            found["customer"] = json!(self.id("cus"));
+        }
+        let saved = found["setup_future_usage"] == "off_session";
+        let of = if saved { found["customer"].clone() } else { Value::Null };
+        let object = json!({ "id": method, "object": "payment_method", "customer": of });
+        self.methods.insert(method.clone(), object);
         let object = json!({
             "id": intent, "object": "payment_intent", "amount": found["amount_total"],
             "currency": found["currency"], "status": if paid { "succeeded" } else { "processing" },
             "metadata": found["payment_intent_data"]["metadata"], "livemode": false,
+            "customer": found["customer"], "payment_method": method, "last_payment_error": null,
         });
         self.intents.insert(intent.clone(), object);
         found["payment_intent"] = json!(intent);
@@ -135,6 +166,79 @@ impl Book {
         self.sessions.insert(session.to_owned(), found.clone());
         self.tell("checkout.session.completed", &found);
         true
+    }
+
+    /// A charge to a payment method that was saved, with nobody there.
+    pub(super) fn intent(&mut self, form: &Form) -> Result<Value, Wrong> {
+        known(form, &INTENT_FIELDS)?;
+        let amount: i64 =
+            required(form, "amount")?.parse().map_err(|_| Wrong::request("Invalid integer".to_owned()))?;
+        if (required(form, "off_session")?, required(form, "confirm")?) != ("true", "true") {
+            return Err(Wrong::request("this stand-in confirms what nobody is there for".to_owned()));
+        }
+        let (customer, method) = (required(form, "customer")?, required(form, "payment_method")?);
+        if self.methods.get(method).is_none_or(|found| found["customer"] != customer) {
+            let message = format!("The PaymentMethod {method} does not belong to the customer {customer}");
+            return Err(Wrong::request(message));
+        }
+        let id = self.id("pi");
+        let mut intent = json!({
+            "id": id, "object": "payment_intent", "amount": amount, "currency": required(form, "currency")?,
+            "status": self.charges_begin.unwrap_or("succeeded"), "metadata": nested(form, "metadata"),
+            "customer": customer, "payment_method": method, "last_payment_error": null, "livemode": false,
+        });
+        if let Some(code) = self.declines {
+            let message = if code == "authentication_required" {
+                "Your card was declined. This transaction requires authentication."
+            } else {
+                "Your card was declined."
+            };
+            intent["status"] = json!("requires_payment_method");
+            intent["last_payment_error"] = json!({ "type": "card_error", "code": code, "message": message });
+            self.intents.insert(id, intent.clone());
+            self.tell("payment_intent.payment_failed", &intent);
+            return Err(Wrong::card(code, message, intent));
+        }
+        self.intents.insert(id, intent.clone());
+        if intent["status"] == "succeeded" {
+            self.tell("payment_intent.succeeded", &intent);
+        }
+        Ok(intent)
+    }
+
+    /// What was charged to a customer, the newest first.
+    pub(super) fn intents_of(&self, customer: &str) -> Value {
+        let number = |intent: &Value| -> u64 {
+            let id = intent["id"].as_str().and_then(|id| id.rsplit('_').next());
+            id.and_then(|id| id.parse().ok()).unwrap_or(0)
+        };
+        let mut found: Vec<&Value> =
+            self.intents.values().filter(|intent| intent["customer"] == customer).collect();
+        found.sort_by_key(|intent| std::cmp::Reverse(number(intent)));
+        json!({ "object": "list", "data": found, "has_more": false, "url": "/v1/payment_intents" })
+    }
+
+    /// A bank says yes or no to a charge that began as `processing`.
+    pub fn bank_says_of(&mut self, intent: &str, paid: bool) {
+        let mut found = self.intents[intent].clone();
+        found["status"] = json!(if paid { "succeeded" } else { "requires_payment_method" });
+        self.intents.insert(intent.to_owned(), found.clone());
+        let kind = if paid { "payment_intent.succeeded" } else { "payment_intent.payment_failed" };
+        self.tell(kind, &found);
+    }
+
+    pub(super) fn detach(&mut self, method: &str) -> Result<Value, Wrong> {
+        let attached = self.methods.get_mut(method).filter(|found| !found["customer"].is_null());
+        let found = attached.ok_or_else(|| {
+            Wrong::request("The payment method you provided is not attached to a customer".to_owned())
+        })?;
+        found["customer"] = Value::Null;
+        Ok(found.clone())
+    }
+
+    /// Payment methods that can still be charged.
+    pub fn saved(&self) -> usize {
+        self.methods.values().filter(|method| !method["customer"].is_null()).count()
     }
 
     /// A bank says yes or no, days later.

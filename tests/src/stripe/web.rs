@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::body::Bytes;
-use axum::extract::{Path, State};
+use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{get, post};
@@ -20,15 +20,31 @@ pub(super) struct Wrong {
     status: StatusCode,
     kind: &'static str,
     message: String,
+    /// The code and the payment intent of a card that was declined.
+    card: Option<(&'static str, Value)>,
 }
 
 impl Wrong {
+    fn new(status: StatusCode, kind: &'static str, message: String) -> Self {
+        Self { status, kind, message, card: None }
+    }
+
     pub(super) fn request(message: String) -> Self {
-        Self { status: StatusCode::BAD_REQUEST, kind: "invalid_request_error", message }
+        Self::new(StatusCode::BAD_REQUEST, "invalid_request_error", message)
+    }
+
+    pub(super) fn card(code: &'static str, message: &str, intent: Value) -> Self {
+        let card = Some((code, intent));
+        Self { card, ..Self::new(StatusCode::PAYMENT_REQUIRED, "card_error", message.to_owned()) }
     }
 
     fn parts(self) -> (StatusCode, Value) {
-        (self.status, json!({ "error": { "type": self.kind, "message": self.message } }))
+        let mut error = json!({ "type": self.kind, "message": self.message });
+        if let Some((code, intent)) = self.card {
+            error["code"] = json!(code);
+            error["payment_intent"] = intent;
+        }
+        (self.status, json!({ "error": error }))
     }
 }
 
@@ -45,7 +61,9 @@ pub(super) fn router(desk: Arc<Desk>) -> Router {
     Router::new()
         .route("/v1/checkout/sessions", post(session))
         .route("/v1/checkout/sessions/{id}", get(session_show))
+        .route("/v1/payment_intents", get(intents_list).post(intent))
         .route("/v1/payment_intents/{id}", get(intent_show))
+        .route("/v1/payment_methods/{id}/detach", post(detach))
         .route("/v1/refunds", post(refund))
         .route("/v1/refunds/{id}", get(refund_show))
         .route("/pay/{id}", get(page).post(paid))
@@ -55,12 +73,12 @@ pub(super) fn router(desk: Arc<Desk>) -> Router {
 fn allowed(headers: &HeaderMap, book: &Book) -> Result<(), Wrong> {
     if book.down {
         let message = "Something went wrong on our end.".to_owned();
-        return Err(Wrong { status: StatusCode::INTERNAL_SERVER_ERROR, kind: "api_error", message });
+        return Err(Wrong::new(StatusCode::INTERNAL_SERVER_ERROR, "api_error", message));
     }
     let given = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
     if given != Some(&format!("Bearer {SECRET_KEY}")) {
         let message = "Invalid API Key provided".to_owned();
-        return Err(Wrong { status: StatusCode::UNAUTHORIZED, kind: "invalid_request_error", message });
+        return Err(Wrong::new(StatusCode::UNAUTHORIZED, "invalid_request_error", message));
     }
     if !headers.contains_key("stripe-version") {
         return Err(Wrong::request("this stand-in wants the version named".to_owned()));
@@ -88,7 +106,7 @@ async fn once(
     path: &'static str,
     headers: HeaderMap,
     body: Bytes,
-    work: fn(&mut Book, &Form) -> Result<Value, Wrong>,
+    work: impl FnOnce(&mut Book, &Form) -> Result<Value, Wrong>,
 ) -> Response {
     if let Err(wrong) = allowed(&headers, &web.desk.lock()) {
         let (status, answer) = wrong.parts();
@@ -101,16 +119,16 @@ async fn once(
     match seen {
         Some((before, _)) if before != form => {
             let message = "Keys for idempotent requests can only be used with the same parameters".to_owned();
-            let wrong = Wrong { status: StatusCode::BAD_REQUEST, kind: "idempotency_error", message };
+            let wrong = Wrong::new(StatusCode::BAD_REQUEST, "idempotency_error", message);
             let (status, answer) = wrong.parts();
             return (status, Json(answer)).into_response();
         }
         Some((_, Some((status, answer)))) => {
-            return (status, [("idempotent-replayed", "true")], Json(answer)).into_response();
+            return sent(&web, (status, [("idempotent-replayed", "true")], Json(answer)).into_response());
         }
         Some((_, None)) => {
             let message = "There is currently another in-progress request using this key".to_owned();
-            let wrong = Wrong { status: StatusCode::CONFLICT, kind: "idempotency_error", message };
+            let wrong = Wrong::new(StatusCode::CONFLICT, "idempotency_error", message);
             let (status, answer) = wrong.parts();
             return (status, Json(answer)).into_response();
         }
@@ -125,7 +143,17 @@ async fn once(
     web.keys.lock().unwrap_or_else(PoisonError::into_inner).insert(key, kept);
     working.answered = true;
     web.desk.hold(path, At::Answer).await;
-    (status, Json(answer)).into_response()
+    sent(&web, (status, Json(answer)).into_response())
+}
+
+/// An answer, unless it is one of those that are lost.
+fn sent(web: &Web, answer: Response) -> Response {
+    let mut book = web.desk.lock();
+    if book.loses_answers == 0 {
+        return answer;
+    }
+    book.loses_answers -= 1;
+    StatusCode::BAD_GATEWAY.into_response()
 }
 
 fn url_decoded(body: &[u8]) -> Form {
@@ -140,10 +168,28 @@ async fn refund(State(web): State<Web>, headers: HeaderMap, body: Bytes) -> Resp
     once(web, "/v1/refunds", headers, body, Book::refund).await
 }
 
+async fn intent(State(web): State<Web>, headers: HeaderMap, body: Bytes) -> Response {
+    once(web, "/v1/payment_intents", headers, body, Book::intent).await
+}
+
+async fn intents_list(
+    State(web): State<Web>,
+    headers: HeaderMap,
+    Query(asked): Query<HashMap<String, String>>,
+) -> Response {
+    let book = web.desk.lock();
+    let found = asked.get("customer").map(|customer| book.intents_of(customer));
+    shown(&headers, &book, found.as_ref())
+}
+
+async fn detach(State(web): State<Web>, headers: HeaderMap, Path(id): Path<String>, body: Bytes) -> Response {
+    once(web, "/v1/payment_methods/detach", headers, body, |book, _| book.detach(&id)).await
+}
+
 fn shown(headers: &HeaderMap, book: &Book, found: Option<&Value>) -> Response {
     let found = allowed(headers, book).and_then(|()| {
         let message = "No such object".to_owned();
-        let missing = Wrong { status: StatusCode::NOT_FOUND, kind: "invalid_request_error", message };
+        let missing = Wrong::new(StatusCode::NOT_FOUND, "invalid_request_error", message);
         found.cloned().ok_or(missing)
     });
     let (status, answer) = found.map_or_else(Wrong::parts, |found| (StatusCode::OK, found));

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use matinee_tests::deployment::{PRICE_MINOR, wait_until};
+use matinee_tests::process::run_ok;
 use matinee_tests::stripe::At;
-use matinee_tests::viewer::{Viewer, nonce};
+use matinee_tests::viewer::{Viewer, nonce, now_s};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -184,6 +185,107 @@ async fn sixty_four_buyers_of_one_wallet_never_overdraw_it() {
         let bought = answers.iter().filter(|answer| answer.status() == 201).count();
         assert!(answers.iter().all(|answer| [201, 402].contains(&answer.status().as_u16())));
         assert_eq!((bought, entitlements(&viewer).await.len(), viewer.wallet().await), (20, 20, 49));
+        house.agrees().await;
+    })
+    .await;
+}
+
+/// A monthly subscription to the film, for half a dollar.
+async fn monthly(house: &House) -> Value {
+    let words = ["plan", "add", "--title", &house.published.title, "--subscription", "0.50USD", "--json"];
+    let printed = run_ok(house.deployment.command(&words), "").await;
+    serde_json::from_str::<Value>(printed.trim()).unwrap()["plan"].clone()
+}
+
+async fn subscribe(house: &House, viewer: &Viewer, plan: &Value) {
+    let payment = begin(viewer, "/v1/checkouts", &nonce(), &json!({ "plan": plan })).await;
+    house.stripe.pay(payment["checkout_url"].as_str().unwrap()).await;
+}
+
+/// Moves every subscription into the past, so that its first period has just ended. The server is down.
+async fn fall_due(house: &House) {
+    const SQL: &str = "update entitlements set anchor_ms = anchor_ms - (period_end_ms - $1), \
+                       valid_until_ms = valid_until_ms - (period_end_ms - $1), renew_at_ms = $1, period_end_ms = $1 \
+                       where renews and period_end_ms > $1 and period_index = 1";
+    let (address, at_ms) = (house.deployment.store_address(), i64::try_from(now_s()).unwrap() * 1000);
+    if address.starts_with("postgres") {
+        let pool = sqlx::PgPool::connect(&address).await.unwrap();
+        sqlx::query(SQL).bind(at_ms).execute(&pool).await.unwrap();
+        pool.close().await;
+    } else {
+        let pool = sqlx::SqlitePool::connect(&address).await.unwrap();
+        sqlx::query(SQL).bind(at_ms).execute(&pool).await.unwrap();
+        pool.close().await;
+    }
+}
+
+/// How often a subscriber was charged for a renewal, by the account's purchases, and whether the right goes on.
+async fn renewals(viewer: &Viewer) -> (usize, bool) {
+    let answer = viewer.request(Method::GET, "/v1/purchases").send().await.unwrap();
+    let purchases = answer.json::<Value>().await.unwrap()["purchases"].clone();
+    let renewed = purchases.as_array().unwrap().iter().filter(|one| !one["renews"].is_null()).count();
+    let until_ms = entitlements(viewer).await[0]["paid_until_ms"].as_u64().unwrap();
+    (renewed, until_ms > now_s() * 1000)
+}
+
+#[tokio::test]
+async fn killed_while_stripe_is_asked_for_a_renewal() {
+    on_both(async |house| {
+        let plan = monthly(house).await;
+        for (round, at) in [At::Arrival, At::Answer].into_iter().enumerate() {
+            let viewer = house.viewer(&format!("cut{round}@example.com")).await;
+            subscribe(house, &viewer, &plan).await;
+            house.stripe.deliver_all().await;
+            house.deployment.kill().await;
+            fall_due(house).await;
+            let hold = house.stripe.hold("/v1/payment_intents", at);
+            house.deployment.serve().await;
+            hold.reached().await;
+            assert!(!renewals(&viewer).await.1, "nothing is extended without charge");
+            house.deployment.kill().await;
+            hold.release();
+            house.stripe.book().events.clear();
+            house.deployment.serve().await;
+            wait_until("the renewal", PATIENCE, async || {
+                (renewals(&viewer).await == (1, true)).then_some(())
+            })
+            .await;
+            assert_eq!(house.stripe.book().intents.len(), 2 * (round + 1), "{at:?}");
+            assert_eq!(house.stripe.book().held(), 2 * PRICE_MINOR * (round as i64 + 1));
+            assert_eq!(viewer.wallet().await, 0);
+            house.agrees().await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn killed_at_any_moment_while_periods_are_charged() {
+    on_both(async |house| {
+        let plan = monthly(house).await;
+        let mut viewers = Vec::new();
+        for payer in 0..PAYERS {
+            let viewer = house.viewer(&format!("payer{payer}@example.com")).await;
+            subscribe(house, &viewer, &plan).await;
+            viewers.push(viewer);
+        }
+        house.stripe.deliver_all().await;
+        house.deployment.kill().await;
+        fall_due(house).await;
+        house.stripe.tell_by_itself();
+        for kill in 0..KILLS {
+            house.deployment.serve().await;
+            tokio::time::sleep(Duration::from_millis(20 + 31 * (kill as u64 * 7 % 5))).await;
+            house.deployment.kill().await;
+        }
+        house.deployment.serve().await;
+        for viewer in &viewers {
+            wait_until("the renewal", PATIENCE, async || (renewals(viewer).await == (1, true)).then_some(()))
+                .await;
+            assert_eq!((entitlements(viewer).await.len(), viewer.wallet().await), (1, 0));
+        }
+        assert_eq!(house.stripe.book().intents.len(), 2 * PAYERS, "each period was charged once");
+        assert_eq!(house.booked("sales/").await, 2 * PRICE_MINOR * PAYERS as i64);
         house.agrees().await;
     })
     .await;

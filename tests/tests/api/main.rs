@@ -10,4 +10,5 @@ mod money;
 mod oidc;
 mod payment;
 mod receipt;
+mod renewal;
 mod stripe_library;
