@@ -6,13 +6,12 @@
 use std::sync::Arc;
 
 use futures_util::{StreamExt as _, stream};
-use matinee_protocol::id::EntitlementId;
 
 use crate::app::App;
 use crate::payment::renewing::item;
 use crate::store::ending::{self, ENDINGS_LISTED_MAX};
-use crate::store::renewal::{self, Plans, RENEWALS_LISTED_MAX};
-use crate::store::{self, outbox};
+use crate::store::renewal::{self, Due, Plans, RENEWALS_LISTED_MAX};
+use crate::store::{self, Tx, outbox};
 
 /// Renewals under way at once: on SQLite they share commits, on PostgreSQL they wait for each other's answers.
 const AT_ONCE: usize = 8;
@@ -29,8 +28,7 @@ pub async fn run(app: &App) -> Result<(), store::Error> {
         let due = renewal::due(&mut tx, now_ms).await?;
         drop(tx);
         let count = due.len();
-        let renewed =
-            stream::iter(due).map(|entitlement| renew(app.clone(), entitlement, Arc::clone(&plans), now_ms));
+        let renewed = stream::iter(due).map(|due| renew(app.clone(), due, Arc::clone(&plans), now_ms));
         let renewed: Vec<Result<(), store::Error>> = renewed.buffer_unordered(AT_ONCE).collect().await;
         // What failed is still due: it is tried again at the next turn, when all others had theirs.
         renewed.into_iter().collect::<Result<(), _>>()?;
@@ -40,17 +38,15 @@ pub async fn run(app: &App) -> Result<(), store::Error> {
     }
 }
 
-async fn renew(
-    app: App,
-    entitlement: EntitlementId,
-    plans: Arc<Plans>,
-    now_ms: i64,
-) -> Result<(), store::Error> {
+async fn renew(app: App, due: Due, plans: Arc<Plans>, now_ms: i64) -> Result<(), store::Error> {
     let desk = app.cashier.desk();
-    let mut tx = app.store.write().await?;
-    let renewed = renewal::renew(&mut tx, entitlement, &desk.rules(&plans), now_ms).await?;
-    desk.write_to(&mut tx, entitlement, renewed, now_ms).await?;
-    tx.commit().await
+    let likely = !due.entitlement.saved_method;
+    let charge = async |mut tx: Tx| {
+        let renewed = renewal::renew_as_found(&mut tx, &due, &desk.rules(&plans), now_ms).await?;
+        desk.write_to(&mut tx, due.entitlement.id, renewed, now_ms).await?;
+        tx.commit().await
+    };
+    app.store.presuming(likely, charge).await
 }
 
 /// Tells the owners of what ends soon, each once.

@@ -17,7 +17,7 @@ use super::ledger::{self, Holder, Journal};
 use super::payment::{self, Payment, Renews};
 use super::plan::{self, Plan};
 use super::purchase::TaxLine;
-use super::{Error, Tx, id, outbox, purchase, saved_method};
+use super::{Error, Tx, outbox, purchase, saved_method};
 use crate::license::entitlement::Billing;
 use crate::license::status::Event;
 
@@ -45,11 +45,35 @@ pub enum Renewed {
     NotDue,
 }
 
+/// An entitlement whose next period is due.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Due {
+    /// As it was read.
+    pub entitlement: Entitlement,
+    /// Since when.
+    pub since_ms: i64,
+}
+
+#[derive(sqlx::FromRow)]
+struct DueRow {
+    #[sqlx(flatten)]
+    entitlement: Row,
+    renew_at_ms: i64,
+}
+
+impl TryFrom<DueRow> for Due {
+    type Error = Error;
+
+    fn try_from(row: DueRow) -> Result<Self, Error> {
+        Ok(Self { entitlement: row.entitlement.try_into()?, since_ms: row.renew_at_ms })
+    }
+}
+
 /// Entitlements whose next period is due, those that wait longest first.
-pub async fn due(tx: &mut Tx, now_ms: i64) -> Result<Vec<EntitlementId>, Error> {
-    let rows: Vec<(String,)> = on!(tx, |db| {
+pub async fn due(tx: &mut Tx, now_ms: i64) -> Result<Vec<Due>, Error> {
+    let rows: Vec<DueRow> = on!(tx, |db| {
         sqlx::query_as(
-            "select id from entitlements where renews and renew_at_ms <= $1 and state in ('ready', 'active') \
+            "select * from entitlements where renews and renew_at_ms <= $1 and state in ('ready', 'active') \
          order by renew_at_ms, id limit $2",
         )
         .bind(now_ms)
@@ -57,7 +81,7 @@ pub async fn due(tx: &mut Tx, now_ms: i64) -> Result<Vec<EntitlementId>, Error> 
         .fetch_all(db)
         .await
     })?;
-    rows.iter().map(|(entitlement,)| id(entitlement)).collect()
+    rows.into_iter().map(Due::try_from).collect()
 }
 
 /// Plans read in one pass: they never change, and many subscribers have the same.
@@ -113,29 +137,59 @@ pub async fn renew(
     rules: &Rules<'_>,
     now_ms: i64,
 ) -> Result<Renewed, Error> {
-    let Some((found, due_at_ms)) = hold_due(tx, entitlement, now_ms).await? else {
-        return Ok(Renewed::NotDue);
-    };
+    match hold_due(tx, entitlement, now_ms).await? {
+        Some(due) => charge(tx, &due, rules, now_ms).await,
+        None => Ok(Renewed::NotDue),
+    }
+}
+
+/// The same where nothing but what was found could change it. A transaction that presumes, presumes that nothing did.
+pub async fn renew_as_found(
+    tx: &mut Tx,
+    due: &Due,
+    rules: &Rules<'_>,
+    now_ms: i64,
+) -> Result<Renewed, Error> {
+    let found = &due.entitlement;
+    if !tx.presumes() {
+        return renew(tx, found.id, rules, now_ms).await;
+    }
+    let as_found = guarded!(
+        tx,
+        "update entitlements set state = state where id = $1 and renews and renew_at_ms = $2 and state = $3 \
+         and period_index = $4 and saved_method = $5",
+        found.id.to_string(),
+        due.since_ms,
+        found.status.text(),
+        found.billing.map(|billing| i64::from(billing.index)),
+        found.saved_method,
+    );
+    if as_found { charge(tx, due, rules, now_ms).await } else { Ok(Renewed::NotDue) }
+}
+
+/// Charges the next period of an entitlement whose row is held.
+async fn charge(tx: &mut Tx, due: &Due, rules: &Rules<'_>, now_ms: i64) -> Result<Renewed, Error> {
+    let Due { entitlement: found, since_ms } = due;
     let Some(billing) = found.billing else { return Ok(Renewed::NotDue) };
-    if found.saved_method && payment::is_renewing(tx, entitlement).await? {
+    if found.saved_method && payment::is_renewing(tx, found.id).await? {
         // Whatever time it is: what becomes of the charge decides.
-        look_again(tx, &found, now_ms.saturating_add(RETRY_AFTER_MS), now_ms).await?;
+        look_again(tx, found, now_ms.saturating_add(RETRY_AFTER_MS), now_ms).await?;
         return Ok(Renewed::NotDue);
     }
     // The first charge is always tried: a server that was down charges late, not never.
-    let first = due_at_ms <= billing.end_ms;
-    let next = next_period(&found, now_ms).filter(|_| first || now_ms < billing.valid_until_ms());
+    let first = *since_ms <= billing.end_ms;
+    let next = next_period(found, now_ms).filter(|_| first || now_ms < billing.valid_until_ms());
     if let Some((next, plan_id)) = &next {
         let plan = rules.plans.get(tx, *plan_id).await?;
-        if found.saved_method && begin(tx, &found, next, &plan, rules, now_ms).await? {
+        if found.saved_method && begin(tx, found, next, &plan, rules, now_ms).await? {
             return Ok(Renewed::Begun);
         }
-        if out_of_wallet(tx, &found, next, &plan, rules, now_ms).await? {
+        if out_of_wallet(tx, found, next, &plan, rules, now_ms).await? {
             return Ok(Renewed::Yes);
         }
     }
     let tried = next.is_some();
-    not_paid(tx, &found, &billing, (tried, first), TOO_LITTLE, now_ms).await
+    not_paid(tx, found, &billing, (tried, first), TOO_LITTLE, now_ms).await
 }
 
 /// Writes the payment that charges a period to the saved method; reconciliation asks for it. False if there is none.
@@ -314,20 +368,9 @@ async fn extend(
     outbox::post(tx, "entitlement.renewed", next.account_id, &data, now_ms).await.map(drop)
 }
 
-#[derive(sqlx::FromRow)]
-struct Due {
-    #[sqlx(flatten)]
-    entitlement: Row,
-    renew_at_ms: i64,
-}
-
-/// Holds an entitlement's row until the transaction ends, if a charge is due. Gives it and since when it is.
-async fn hold_due(
-    tx: &mut Tx,
-    entitlement: EntitlementId,
-    now_ms: i64,
-) -> Result<Option<(Entitlement, i64)>, Error> {
-    let row: Option<Due> = on!(tx, |db| {
+/// Holds an entitlement's row until the transaction ends, if a charge is due.
+async fn hold_due(tx: &mut Tx, entitlement: EntitlementId, now_ms: i64) -> Result<Option<Due>, Error> {
+    let row: Option<DueRow> = on!(tx, |db| {
         sqlx::query_as(
             "update entitlements set state = state where id = $1 and renews and renew_at_ms <= $2 \
              and state in ('ready', 'active') returning *",
@@ -337,7 +380,7 @@ async fn hold_due(
         .fetch_optional(db)
         .await
     })?;
-    row.map(|row| Ok((row.entitlement.try_into()?, row.renew_at_ms))).transpose()
+    row.map(Due::try_from).transpose()
 }
 
 /// The name of the journal that pays for a period.

@@ -131,6 +131,7 @@ contract! {
     right::a_view_is_not_presumed_of_what_has_changed;
     right::a_status_moves_as_the_table_says;
     right::a_renewal_says_what_the_rule_says;
+    right::a_renewal_that_is_presumed_is_charged_once_and_never_for_nothing;
     race::starts_never_overdraw_views;
     race::starts_on_one_device_are_one_view;
     race::purchases_never_overdraw_a_wallet;

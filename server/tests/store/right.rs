@@ -7,7 +7,7 @@ use matinee_server::license::entitlement::Entitlement;
 use matinee_server::license::plan::{Plan, Renewal, Scope, Terms};
 use matinee_server::license::status::{Event, Status, next};
 use matinee_server::payment::tax::Rates;
-use matinee_server::store::renewal::{self, Plans, Renewed, Rules};
+use matinee_server::store::renewal::{self, Due, Plans, Renewed, Rules};
 use matinee_server::store::{Error, entitlement, ledger, plan};
 
 use crate::Database;
@@ -134,7 +134,8 @@ pub async fn a_renewal_says_what_the_rule_says(database: &Database) {
     let end_ms = bought.billing.unwrap().end_ms;
     assert_eq!(renewal::due(&mut tx, end_ms - 1).await.unwrap(), []);
     assert_eq!(renewal::renew(&mut tx, bought.id, &rules, end_ms - 1).await.unwrap(), Renewed::NotDue);
-    assert_eq!(renewal::due(&mut tx, end_ms).await.unwrap(), [bought.id]);
+    let due = renewal::due(&mut tx, end_ms).await.unwrap();
+    assert_eq!(due, [Due { entitlement: bought.clone(), since_ms: end_ms }]);
     assert_eq!(renewal::renew(&mut tx, bought.id, &rules, end_ms).await.unwrap(), Renewed::Yes);
     let renewed = entitlement::by_id(&mut tx, bought.id).await.unwrap();
     assert_eq!(renewed, bought.renewed(), "the store writes what the rule makes of it");
@@ -146,4 +147,47 @@ pub async fn a_renewal_says_what_the_rule_says(database: &Database) {
     assert_eq!(renewal::renew(&mut tx, bought.id, &rules, end_ms + DAY_MS).await.unwrap(), Renewed::Lapsed);
     assert_eq!(entitlement::by_id(&mut tx, bought.id).await.unwrap().unwrap().status, Status::Expired);
     assert!(!renewal::set(&mut tx, bought.id, false, end_ms).await.unwrap(), "over is over");
+}
+
+pub async fn a_renewal_that_is_presumed_is_charged_once_and_never_for_nothing(database: &Database) {
+    let plans = Plans::default();
+    let rates = Rates::default();
+    let rules = Rules { plans: &plans, tax: &rates, provider: "simulated" };
+    let mut tx = database.write().await;
+    let (rental, _) = fixture::rented(&mut tx, None).await;
+    let renewal = Renewal { period: Period::Month, grace_ms: DAY_MS as u64, trial_ms: None };
+    let terms = Terms::Subscription(renewal);
+    let id = PlanId::from_bytes(fresh());
+    let monthly = Plan::of_title(id, rental.scope.title().unwrap(), dollars(30), terms, NOW_MS);
+    plan::insert(&mut tx, &monthly).await.unwrap();
+    fixture::top_up(&mut tx, rental.account_id, 60).await;
+    let bought = fixture::buy(&mut tx, rental.account_id, &monthly).await.unwrap();
+    tx.commit().await.unwrap();
+    let mut now_ms = bought.billing.unwrap().end_ms;
+    // The wallet holds one period more. The second is asked for as found before the first was paid, the third in earnest.
+    let first = renewal::due(&mut database.store.read().await.unwrap(), now_ms).await.unwrap();
+    for (paid, fails) in [(true, false), (false, false), (false, true)] {
+        let mut due = first[0].clone();
+        if fails {
+            let mut tx = database.store.read().await.unwrap();
+            now_ms = entitlement::by_id(&mut tx, bought.id).await.unwrap().unwrap().billing.unwrap().end_ms;
+            due = renewal::due(&mut tx, now_ms).await.unwrap().remove(0);
+        }
+        let mut tx = database.store.presume().await.unwrap();
+        let presumes = tx.presumes();
+        let told = renewal::renew_as_found(&mut tx, &due, &rules, now_ms).await.unwrap();
+        if presumes {
+            assert_eq!(told, Renewed::Yes, "so it is presumed");
+            assert_eq!(tx.commit().await.is_ok(), paid);
+        } else {
+            assert_eq!(told == Renewed::Yes, paid);
+            if paid {
+                tx.commit().await.unwrap();
+            }
+        }
+        let mut tx = database.store.read().await.unwrap();
+        let now = entitlement::by_id(&mut tx, bought.id).await.unwrap();
+        assert_eq!(now, bought.renewed(), "once and no more");
+        assert_eq!(ledger::wallet(&mut tx, bought.account_id, "USD").await.unwrap(), dollars(0));
+    }
 }
