@@ -26,6 +26,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::payment::{begin, entitlements, shown};
+use crate::stripe_library::Library;
 
 const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 const HALF_DAY_MS: i64 = DAY_MS / 2;
@@ -228,6 +229,9 @@ async fn a_month_is_charged_to_the_saved_card_until_it_is_given_up() {
         // Told by Stripe as well, again, under another name, late: nothing changes twice.
         let events = cinema.stripe.deliver_all().await;
         assert_eq!(events[0]["type"], "payment_intent.succeeded");
+        let body = events[0].to_string();
+        let seen = Library::start().check(&body, &sign(&body, WEBHOOK_SECRET, now_s())).await;
+        assert_eq!(seen, json!({ "id": events[0]["id"], "type": "payment_intent.succeeded" }));
         let mut renamed = events[0].clone();
         renamed["id"] = json!("evt_renamed");
         for event in [&events[0], &renamed] {
@@ -456,23 +460,24 @@ async fn money_that_comes_for_nothing_is_sent_back() {
         let (ana, anas) = cinema.subscriber("ana@example.com").await;
         let (bob, _) = cinema.subscriber("bob@example.com").await;
         let (eve, eves) = cinema.subscriber("eve@example.com").await;
+        let (joe, joes) = cinema.subscriber("joe@example.com").await;
         let end_ms = cinema.paid_until_ms(&eve, eves).await;
         cinema.pass_until(end_ms);
         // A bank that takes its time.
         cinema.stripe.book().charges_begin = Some("processing");
         cinema.turn().await;
         assert_eq!(listed(&ana, "payments").await[0]["state"], "pending");
+        let give_up = async |viewer: &Viewer, id: EntitlementId| {
+            let path = format!("/v1/entitlements/{id}/renewal");
+            let request = viewer.request(Method::PUT, &path).json(&json!({ "renews": false }));
+            request.send().await.unwrap().status()
+        };
+        assert_eq!(give_up(&joe, joes).await, 200);
         cinema.pass(2 * DAY_MS);
         cinema.turn().await;
-        assert_eq!(
-            cinema.status(&eve, eves).await["events"],
-            json!([]),
-            "nobody is put out while a bank thinks"
-        );
-        let path = format!("/v1/entitlements/{anas}/renewal");
-        let given_up =
-            ana.request(Method::PUT, &path).json(&json!({ "renews": false })).send().await.unwrap();
-        assert_eq!(given_up.status(), 409, "over is over");
+        let events = cinema.status(&eve, eves).await["events"].clone();
+        assert_eq!(events, json!([]), "nobody is put out while a bank thinks");
+        assert_eq!(give_up(&ana, anas).await, 409, "over is over");
         let closed = bob.request(Method::POST, "/v1/account/closure").json(&json!({ "password": PASSWORD }));
         assert_eq!(closed.send().await.unwrap().status(), 204);
         let operator = cinema.operator().await;
@@ -488,10 +493,12 @@ async fn money_that_comes_for_nothing_is_sent_back() {
         cinema.turn().await;
         cinema.stripe.deliver_all().await;
         assert!(cinema.paid_until_ms(&eve, eves).await > end_ms, "wholly the one");
-        assert_eq!(cinema.stripe.book().refunds.len(), 2, "wholly the other");
-        assert_eq!(listed(&ana, "payments").await[0]["state"], "refunded");
+        assert_eq!(cinema.stripe.book().refunds.len(), 3, "wholly the other");
+        for viewer in [&ana, &joe] {
+            assert_eq!(listed(viewer, "payments").await[0]["state"], "refunded");
+        }
         assert_eq!(cinema.booked("wallet/").await, 0);
-        assert_eq!((cinema.booked("returning/").await, cinema.stripe.book().held()), (0, 4 * PRICE_MINOR));
+        assert_eq!((cinema.booked("returning/").await, cinema.stripe.book().held()), (0, 5 * PRICE_MINOR));
     })
     .await;
 }
@@ -575,6 +582,38 @@ async fn a_renewal_is_refunded_and_charged_back_like_a_first_payment() {
         assert_eq!(cinema.charges().len(), 3);
         // Three first months, and a third of a second one, with the tax in proportion.
         assert_eq!(cinema.booked("sales/").await + cinema.booked("tax/").await, 4 * PRICE_MINOR - 530);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_bank_that_says_no_after_the_grace_ends_it() {
+    on_both(async |cinema| {
+        let (ana, id) = cinema.subscriber("ana@example.com").await;
+        cinema.pass_until(cinema.paid_until_ms(&ana, id).await);
+        cinema.stripe.book().declines = Some("card_declined");
+        cinema.turn().await;
+        cinema.stripe.book().declines = None;
+        cinema.stripe.book().charges_begin = Some("processing");
+        cinema.pass(HALF_DAY_MS);
+        cinema.turn().await;
+        cinema.stripe.deliver_all().await;
+        let amount = json!({ "amount": { "minor": PRICE_MINOR, "currency": "USD" } });
+        let payment = begin(&ana, "/v1/wallet/top-ups", &nonce(), &amount).await;
+        cinema.stripe.pay(payment["checkout_url"].as_str().unwrap()).await;
+        cinema.pass(HALF_DAY_MS);
+        cinema.turn().await;
+        cinema.turn().await;
+        assert_eq!(cinema.status(&ana, id).await["entitlement"]["status"], "expired", "for now");
+        let pending = cinema.charges().into_iter().find(|charge| charge["status"] == "processing").unwrap();
+        cinema.stripe.book().bank_says_of(pending["id"].as_str().unwrap(), false);
+        cinema.stripe.deliver_all().await;
+        assert_eq!(cinema.status(&ana, id).await["events"][0]["type"], "expire");
+        assert_eq!(ana.wallet().await, PRICE_MINOR, "what has lapsed is not charged");
+        assert_eq!(cinema.charges().len(), 2);
+        cinema.turn().await;
+        assert_eq!(cinema.stripe.book().saved(), 0);
+        assert_eq!(cinema.booked("returning/").await, 0);
     })
     .await;
 }

@@ -11,14 +11,14 @@ use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
 /// A Node process with the library in it; it ends when its input closes.
-struct Library {
+pub(crate) struct Library {
     stdin: ChildStdin,
     stdout: Lines<BufReader<ChildStdout>>,
     _child: Child,
 }
 
 impl Library {
-    fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("stripe");
         assert!(folder.join("node_modules/stripe").is_dir(), "run `cargo xtask setup` once");
         let mut command = Command::new("node");
@@ -34,7 +34,7 @@ impl Library {
         serde_json::from_str(&line).unwrap()
     }
 
-    async fn check(&mut self, body: &str, header: &str) -> Value {
+    pub(crate) async fn check(&mut self, body: &str, header: &str) -> Value {
         let question = json!({ "op": "check", "payload": body, "header": header, "secret": WEBHOOK_SECRET });
         self.ask(&question).await
     }

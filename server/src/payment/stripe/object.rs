@@ -308,6 +308,38 @@ mod tests {
     }
 
     #[test]
+    fn charges_with_nobody_there() {
+        let intent = |status: &str| {
+            json!({
+                "id": "pi_1", "object": "payment_intent", "amount": 120, "currency": "usd", "status": status,
+                "customer": "cus_1", "payment_method": { "id": "pm_1", "object": "payment_method" },
+                "metadata": { "matinee_payment": PAYMENT_ID, "matinee_renewal": PAYMENT_ID },
+                "last_payment_error": { "type": "card_error", "code": "card_declined", "message": "No." },
+            })
+        };
+        let kind = |status| match read("payment_intent.payment_failed", intent(status)) {
+            Notice::Payment { payment, standing } if payment.to_string() == PAYMENT_ID => Some(standing),
+            _ => None,
+        };
+        let (reference, charge) = ("pi_1".to_owned(), "pi_1".to_owned());
+        let amount = Money { minor: 120, currency: "USD".to_owned() };
+        let paid = Standing::Succeeded { reference: reference.clone(), charge, amount };
+        assert_eq!(kind("succeeded"), Some(paid));
+        let waits = Standing::Pending { reference: reference.clone(), checkout_url: None };
+        assert_eq!(kind("processing"), Some(waits));
+        for status in ["requires_payment_method", "requires_action", "requires_confirmation", "canceled"] {
+            let declined = Standing::Failed { reference: Some(reference.clone()), reason: "No.".to_owned() };
+            assert_eq!(kind(status), Some(declined), "{status}");
+        }
+        assert_eq!(kind("requires_capture"), None, "which nobody asks for");
+        let found: Intent = serde_json::from_value(intent("succeeded")).unwrap();
+        assert_eq!((found.customer(), found.method()), (Some("cus_1"), Some("pm_1")));
+        let mut first = intent("succeeded");
+        first["metadata"] = json!({ "matinee_payment": PAYMENT_ID });
+        assert_eq!(read("payment_intent.succeeded", first), Notice::Nothing, "of these the session tells");
+    }
+
+    #[test]
     fn refunds_and_disputes() {
         let refund = json!({
             "id": "re_1", "amount": 50, "currency": "usd", "status": "succeeded", "payment_intent": "pi_1",
