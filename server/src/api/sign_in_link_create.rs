@@ -78,7 +78,7 @@ pub async fn handle(
 async fn send(app: &App, email: &str, browser_hash: &[u8; 32]) -> Result<(), Problem> {
     let mut tx = app.store.write().await?;
     let Some(found) = account::by_email(&mut tx, email).await? else { return Ok(()) };
-    if found.roles.contains(&Role::Operator) || found.email.ends_with(".invalid") {
+    if found.roles.contains(&Role::Operator) {
         return Ok(());
     }
     account::hold(&mut tx, found.id).await?;
