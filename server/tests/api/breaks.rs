@@ -219,7 +219,9 @@ pub async fn breaks_are_shown_one_after_the_other(bench: &Bench) {
     let second = entitlement_of(&buy(bench, &ana, json!({ "plan": own })).await.expect(201));
     let twin = sit(bench, &ana, second, 1).await;
     assert_ne!(twin.opening.view, seat.opening.view);
-    let racing = join_all([seat.start(left), twin.start(1), seat.start(left), twin.start(2)]).await;
+    let racing =
+        (0..32).map(|turn| if turn % 2 == 0 { seat.start(left) } else { twin.start(1 + turn / 2 % 2) });
+    let racing = join_all(racing).await;
     assert!(racing.iter().all(|answer| answer.status == 201));
     bench.clock.advance_ms(60_000);
     let ended = join_all([seat.complete(left), twin.complete(1), twin.complete(2)]).await;

@@ -62,6 +62,8 @@ async fn a_closed_account_names_nobody_and_the_books_stay() {
     let close =
         |password: &str| bench.post("/v1/account/closure", &json!({ "password": password })).bearer(&login);
     assert_eq!(close("another password").send().await.expect(401).code(), "wrong_credentials");
+    let without = bench.post("/v1/account/closure", &json!({})).bearer(&login).send().await.expect(401);
+    assert_eq!(without.code(), "wrong_credentials", "a password that there is must be named");
     assert_eq!(close(PASSWORD).send().await.expect(409).code(), "wallet_not_empty");
     bench.post("/v1/purchases", &plan).bearer(&login).key("c").send().await.expect(201);
     let operator = bench.login("op@example.org", &[Role::Operator]).await;

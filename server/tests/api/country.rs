@@ -1,17 +1,20 @@
 //! Countries, by a database file and through proxies, with whoever would rather be somewhere else.
 
+use matinee_protocol::encoding::b64u;
 use matinee_protocol::id::EntitlementId;
 use matinee_server::config::Config;
 use matinee_server::job;
 use serde_json::json;
 
-use crate::bench::{Answer, Bench, Call, Device, opening};
+use crate::bench::{Answer, Bench, Call, DAY_MS, Device, opening};
 use crate::policy::open;
 use crate::terms::{buy, entitlement_of, plan, price};
 
 const FIRST: &[u8] = include_bytes!("../countries/first.mmdb");
 const SECOND: &[u8] = include_bytes!("../countries/second.mmdb");
 const PROXY: &str = "10.0.0.1";
+/// The file says where it is.
+const GERMAN_PROXY: &str = "192.0.2.99";
 const GERMANY: &str = "192.0.2.7";
 const FRANCE: &str = "198.51.100.7";
 const NOWHERE: &str = "203.0.113.7";
@@ -23,7 +26,7 @@ pub fn behind_a_proxy(unknown: &str) -> Config {
     std::fs::write(&file, FIRST).unwrap();
     config.country.database = file.display().to_string();
     config.country.unknown = unknown.to_owned();
-    config.server.trusted_proxies = vec!["10.0.0.0/8".to_owned()];
+    config.server.trusted_proxies = vec!["10.0.0.0/8".to_owned(), GERMAN_PROXY.to_owned()];
     config
 }
 
@@ -68,6 +71,10 @@ pub async fn a_title_plays_in_its_countries(bench: &Bench) {
         (PROXY, Some("198.51.100.7, 192.0.2.7, 10.3.3.3"), Ok(200)),
         (PROXY, Some("192.0.2.7, garbage"), Err("country_unknown")),
         (PROXY, None, Err("country_unknown")),
+        // Where the proxy is, the viewer need not be.
+        (GERMAN_PROXY, None, Err("country_unknown")),
+        (GERMAN_PROXY, Some(FRANCE), Err("country_not_allowed")),
+        (GERMAN_PROXY, Some(GERMANY), Ok(200)),
     ] {
         attempts += 1;
         let mut call = opens(bench, &ana, id, &phone).from(connected);
@@ -128,4 +135,28 @@ pub async fn unknown_places_have_a_rule_of_their_own(bench: &Bench) {
         opens(bench, &ana, id, &phone).from(from).send().await.expect(200);
     }
     opens(bench, &ana, bought, &phone).from(FRANCE).send().await.expect(201);
+}
+
+pub async fn a_lease_is_taken_and_renewed_in_its_countries(bench: &Bench) {
+    rights(bench, json!({ "rule": "only", "countries": ["DE"] })).await.expect(204);
+    let ana = bench.viewer("ana@example.org").await;
+    let path = format!("/v1/titles/{}/plans", bench.title);
+    let body = json!({ "kind": "purchase", "price": price(1), "offline_ms": 7 * DAY_MS });
+    let own = plan(bench, &path, body).await;
+    let id = entitlement_of(&buy(bench, &ana, json!({ "plan": own })).await.expect(201));
+    let phone = Device::new(1);
+    let body = json!({ "agreement_key": b64u(&phone.agreement.public()) });
+    let take = async |from: &str| {
+        let call = bench.post(format!("/v1/entitlements/{id}/leases"), &body).bearer(&ana).key(from);
+        call.proof(&phone, None).from(from).send().await
+    };
+    assert_eq!(take(FRANCE).await.expect(403).code(), "country_not_allowed");
+    assert_eq!(take(NOWHERE).await.expect(403).code(), "country_unknown");
+    let taken = take(GERMANY).await.expect(201).json();
+    let path = format!("/v1/leases/{}/renewals", taken["lease"]["id"].as_str().unwrap());
+    let renew =
+        async |from: &str| bench.post(&path, &body).bearer(&ana).proof(&phone, None).from(from).send().await;
+    assert_eq!(renew(FRANCE).await.expect(403).code(), "country_not_allowed");
+    assert_eq!(renew(NOWHERE).await.expect(403).code(), "country_unknown");
+    renew(GERMANY).await.expect(200);
 }

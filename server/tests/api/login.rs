@@ -4,7 +4,7 @@ use matinee_server::router::{Authority, ROUTES};
 use matinee_server::store::account::Role;
 use serde_json::{Value, json};
 
-use crate::bench::{Bench, URL};
+use crate::bench::{Bench, DAY_MS, URL};
 
 const PASSWORD: &str = "correct horse battery staple";
 
@@ -58,6 +58,19 @@ async fn logins_are_listed_and_ended_one_by_one_and_all_at_once() {
     assert_eq!(sessions(&bench, &again).await.len(), 1);
 }
 
+#[tokio::test]
+async fn a_login_ends_with_its_last_day() {
+    let bench = Bench::new().await;
+    let pair = cookie(&bench, "ana@example.org").await;
+    let account = async || bench.get("/v1/account").header("cookie", &pair).send().await.status.as_u16();
+    bench.clock.advance_ms(i64::from(bench.app.config.account.session_days) * DAY_MS - 1);
+    assert_eq!(account().await, 200);
+    bench.clock.advance_ms(1);
+    assert_eq!(account().await, 401);
+    matinee_server::job::sweep(&bench.app).await.unwrap();
+    assert_eq!(account().await, 401);
+}
+
 /// What a page of another site can make a browser send, with this site's cookie, to every route that changes something.
 #[tokio::test]
 async fn no_page_of_another_site_acts_with_the_cookie() {
@@ -102,7 +115,9 @@ async fn no_page_of_another_site_acts_with_the_cookie() {
         "/v1/sessions",
         "/v1/accounts",
         "/v1/embed-sessions",
+        "/v1/guests",
         "/v1/passkey-challenges",
+        "/v1/passkey-challenges/account",
         "/v1/sign-in-links",
         "/v1/sign-in-link-sessions",
     ];
@@ -110,7 +125,8 @@ async fn no_page_of_another_site_acts_with_the_cookie() {
         let body = match path {
             "/v1/sign-in-links" => json!({ "email": "eve@example.org" }),
             "/v1/sign-in-link-sessions" => json!({ "token": "t", "email": "eve@example.org" }),
-            "/v1/passkey-challenges" => json!({}),
+            "/v1/passkey-challenges" | "/v1/guests" => json!({}),
+            "/v1/passkey-challenges/account" => json!({ "email": "eve@example.org", "name": "Eve" }),
             "/v1/embed-sessions" => json!({ "token": "t" }),
             "/v1/sessions" => json!({ "email": "eve@example.org", "password": PASSWORD }),
             _ => json!({ "email": "eve@example.org", "password": PASSWORD, "name": "Eve" }),

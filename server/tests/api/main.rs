@@ -115,5 +115,6 @@ over_both! {
     lease::a_lease_counts_as_a_view_and_ends_with_its_right(crate::policy::open());
     lease::leases_are_counted_whoever_races(crate::policy::open());
     country::a_title_plays_in_its_countries(crate::country::behind_a_proxy("deny"));
+    country::a_lease_is_taken_and_renewed_in_its_countries(crate::country::behind_a_proxy("deny"));
     country::unknown_places_have_a_rule_of_their_own(crate::country::behind_a_proxy("allow"));
 }

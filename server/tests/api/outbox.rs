@@ -13,11 +13,11 @@ use matinee_server::clock::{Clock as _, SystemClock};
 use matinee_server::config::Config;
 use matinee_server::job::{deliver, renewal};
 use matinee_server::letter::{LASTS_MS, Letter};
-use matinee_server::store::Store;
 use matinee_server::store::account::Role;
 use matinee_server::store::outbox::{
     self, BACKOFF_FIRST_MS, LEASE_MS, Outcome, WEBHOOK_LASTS_MS, next_at_ms,
 };
+use matinee_server::store::{Store, Tx};
 use serde_json::{Value, json};
 use standardwebhooks::Webhook;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
@@ -197,6 +197,18 @@ pub async fn what_a_killed_server_had_taken_is_sent_again(bench: &Bench) {
     outbox::finish(&mut tx, &taken[0], &late, bench.clock.now_ms()).await.unwrap();
     tx.commit().await.unwrap();
     assert_eq!(deliveries(bench, &operator, &id).await[0]["state"], "delivered");
+    // Nor is a message sent again whose webhook was removed while it was under way.
+    bench.viewer_with_rental("bob@example.org").await;
+    let mut tx = bench.app.store.write().await.unwrap();
+    let taken = outbox::take(&mut tx, bench.clock_ms()).await.unwrap();
+    tx.commit().await.unwrap();
+    assert_eq!(taken.len(), 1);
+    bench.call("DELETE", format!("/v1/webhooks/{id}")).bearer(&operator).send().await.expect(204);
+    let mut tx = bench.app.store.write().await.unwrap();
+    outbox::finish(&mut tx, &taken[0], &late, bench.clock_ms()).await.unwrap();
+    tx.commit().await.unwrap();
+    bench.clock.advance_ms(DAY_MS);
+    assert_eq!(deliver::run(&bench.app).await.unwrap(), 0);
 }
 
 pub async fn an_integrator_is_told_of_its_own_viewers_only(bench: &Bench) {
@@ -249,8 +261,28 @@ pub async fn a_webhook_does_not_reach_into_the_servers_own_network(bench: &Bench
     assert_eq!(deliver::run(&bench.app).await.unwrap(), 1);
     let log = deliveries(bench, &operator, &id).await;
     assert_eq!(log[0]["error"], "the URL leads to an address that is not on the internet");
+    // So is an address of this network that was taken while those were allowed.
+    let port = listener.local_addr().unwrap().port();
+    let sql = format!("update webhook_endpoints set url = 'https://127.0.0.1:{port}/'");
+    change(bench, sql).await;
+    bench.viewer_with_rental("bob@example.org").await;
+    assert_eq!(deliver::run(&bench.app).await.unwrap(), 1);
+    for attempt in deliveries(bench, &operator, &id).await {
+        assert_eq!(attempt["error"], "the URL leads to an address that is not on the internet");
+    }
     let called = tokio::time::timeout(Duration::from_millis(200), listener.accept()).await;
     assert!(called.is_err(), "it was called");
+}
+
+/// Changes rows by hand.
+async fn change(bench: &Bench, sql: String) {
+    let sql = sqlx::AssertSqlSafe(sql);
+    let mut tx = bench.app.store.write().await.unwrap();
+    match &mut tx {
+        Tx::Sqlite(link) => drop(sqlx::query(sql).execute(link.settled().await.unwrap()).await.unwrap()),
+        Tx::Postgres(link) => drop(sqlx::query(sql).execute(&mut **link).await.unwrap()),
+    }
+    tx.commit().await.unwrap();
 }
 
 pub async fn what_happens_to_rights_and_money_is_told(bench: &Bench) {

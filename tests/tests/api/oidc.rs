@@ -14,8 +14,18 @@ struct House {
 
 impl House {
     async fn build(store: Option<String>) -> Self {
+        Self::build_with(store, |_| Vec::new()).await
+    }
+
+    /// The same with more in the server's environment.
+    async fn build_with(
+        store: Option<String>,
+        more: impl FnOnce(&Provider) -> Vec<(String, String)>,
+    ) -> Self {
         let mut provider = Provider::start().await;
-        let deployment = Deployment::start_named(store, provider.environment()).await;
+        let mut environment = provider.environment();
+        environment.extend(more(&provider));
+        let deployment = Deployment::start_named(store, environment).await;
         let url = deployment.named_url();
         provider.open(&url).await;
         Self { deployment, provider, url }
@@ -138,6 +148,13 @@ async fn an_address_opens_nobodys_account() {
     // An address that the provider has not checked opens no account either.
     house.provider.be(Some("bob")).await;
     assert_eq!(house.sign_in(&Wanderer::new()).await, "/sign-in?problem=email_unverified");
+    // Nor one of which it does not say whether it has, wherever it names it.
+    house.provider.lie(json!({ "claims": { "email": "dave@example.com" } })).await;
+    assert_eq!(house.sign_in(&Wanderer::new()).await, "/sign-in?problem=email_unverified");
+    house.provider.be(Some("carol")).await;
+    house.provider.lie(json!({ "told": { "email_verified": null } })).await;
+    assert_eq!(house.sign_in(&Wanderer::new()).await, "/sign-in?problem=email_unverified");
+    house.provider.lie(json!({})).await;
     // Linked by its owner, it opens.
     house.provider.be(Some("alice")).await;
     let begun = house.post(&owner, "/v1/oidc/home/links").await;
@@ -271,4 +288,45 @@ async fn only_pages_of_this_site_begin() {
     let start = format!("{}/v1/oidc/home/start?next=https://evil.example", house.url);
     let door = browser.walk(&start, &format!("{}/v1/oidc/home/callback", house.url)).await;
     assert_eq!(house.through(&browser, &door).await, "/");
+}
+
+#[tokio::test]
+async fn a_link_is_for_the_account_that_began_it() {
+    let house = House::build(None).await;
+    let browser = Wanderer::new();
+    house.with_password(&browser, "ana@example.com").await;
+    let begun: Value = house.post(&browser, "/v1/oidc/home/links").await.json().await.unwrap();
+    let door = format!("{}/v1/oidc/home/callback", house.url);
+    let door = browser.walk(begun["url"].as_str().unwrap(), &door).await;
+    // Somebody else signs in here before the provider sends the browser back.
+    house.with_password(&browser, "eve@example.com").await;
+    assert_eq!(house.through(&browser, &door).await, "/account?problem=ceremony_over");
+    for email in ["eve@example.com", "ana@example.com"] {
+        house.with_password(&browser, email).await;
+        assert_eq!(house.identities(&browser).await, [Value::Null; 0], "{email}");
+    }
+}
+
+#[tokio::test]
+async fn one_comes_back_from_where_one_went() {
+    let twice = |provider: &Provider| {
+        let home = provider.environment();
+        home.iter().map(|(key, value)| (key.replace("__HOME__", "__AWAY__"), value.clone())).collect()
+    };
+    let house = House::build_with(None, twice).await;
+    let browser = Wanderer::new();
+    let door = house.to_the_door(&browser).await;
+    // The code is shown to no other provider, not even by the browser that it is for.
+    let away = door.replace("/oidc/home/callback", "/oidc/away/callback");
+    assert_eq!(house.through(&browser, &away).await, "/sign-in?problem=ceremony_over");
+    assert!(house.account(&browser).await.is_none());
+}
+
+#[tokio::test]
+async fn where_accounts_are_not_open_a_provider_opens_none() {
+    let closed = |_: &Provider| vec![("MATINEE_ACCOUNT__OPEN".to_owned(), "false".to_owned())];
+    let house = House::build_with(None, closed).await;
+    let browser = Wanderer::new();
+    assert_eq!(house.sign_in(&browser).await, "/sign-in?problem=accounts_closed");
+    assert!(house.account(&browser).await.is_none());
 }
