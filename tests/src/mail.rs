@@ -40,16 +40,18 @@ impl MailServer {
     /// The next message that it is sent, line by line, as whoever wrote it broke them (RFC 2045 §6.7).
     pub async fn next(&mut self) -> Vec<String> {
         let mut said: Vec<String> = Vec::new();
+        let mut in_text = false;
         let process = self.process.as_mut().expect("it was started");
         process
             .wait_line("the end of the message", |line| {
                 match said.last_mut() {
-                    Some(last) if last.ends_with('=') => {
+                    Some(last) if in_text && last.ends_with('=') => {
                         last.pop();
                         last.push_str(line);
                     }
                     _ => said.push(line.to_owned()),
                 }
+                in_text |= line.is_empty();
                 line.contains("END MESSAGE").then_some(())
             })
             .await;
