@@ -24,15 +24,13 @@ pub struct Forgetting {
 
 /// Nothing more is charged to the method that was saved with a purchase: the provider is to forget it.
 pub async fn forget(tx: &mut Tx, purchase: &str, now_ms: i64) -> Result<(), Error> {
-    on!(tx, |db| sqlx::query(
+    later!(
+        tx,
         "update payments set forget_at_ms = $1, checks = 0 \
-         where purchase_id = $2 and saves_method and forget_at_ms is null"
-    )
-    .bind(now_ms)
-    .bind(purchase)
-    .execute(db)
-    .await
-    .map(drop))?;
+         where purchase_id = $2 and saves_method and forget_at_ms is null",
+        now_ms,
+        purchase,
+    );
     Ok(())
 }
 
