@@ -125,6 +125,9 @@ async fn an_operator_may_close_sign_up() {
     let bench = Bench::with(config).await;
     let answer = bench.post("/v1/accounts", &sign_up("ana@example.org")).send().await.expect(403);
     assert_eq!(answer.code(), "accounts_closed");
+    let body = json!({ "email": "ana@example.org", "name": "Ana" });
+    let answer = bench.post("/v1/passkey-challenges/account", &body).send().await.expect(403);
+    assert_eq!(answer.code(), "accounts_closed");
 }
 
 #[tokio::test]

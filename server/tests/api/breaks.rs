@@ -244,4 +244,9 @@ pub async fn breaks_are_shown_one_after_the_other(bench: &Bench) {
     let call = call.proof(&twin.device, Some(&twin.token().await));
     call.clone().send().await.expect(201);
     assert_eq!(call.send().await.expect(401).code(), "proof_replayed");
+    bench.clock.advance_ms(60_000);
+    let call = bench.post(format!("/v1/views/{}/breaks/0/completion", twin.opening.view), &json!({}));
+    let call = call.proof(&twin.device, Some(&twin.token().await));
+    call.clone().send().await.expect(200);
+    assert_eq!(call.send().await.expect(401).code(), "proof_replayed");
 }

@@ -118,12 +118,19 @@ pub async fn a_lease_counts_as_a_view_and_ends_with_its_right(bench: &Bench) {
     bench.clock.advance_ms(DAY_MS);
     let renewed = answer(&renew(bench, &ana, &named, &phone).await.expect(200));
     assert_eq!(renewed.lease.expires_at_ms, taken.lease.expires_at_ms);
+    // A proof is good once.
+    let call = bench.post(format!("/v1/leases/{named}/renewals"), &body).bearer(&ana).proof(&phone, None);
+    call.clone().send().await.expect(200);
+    assert_eq!(call.send().await.expect(401).code(), "proof_replayed");
     // Taken back, it is renewed no more; what the device holds lasts as long as it was told.
     let operator = bench.login("op@example.org", &[Role::Operator]).await;
     let revoke = bench.post(format!("/v1/entitlements/{id}/revocation"), &json!({ "reason": "chargeback" }));
     revoke.bearer(&operator).send().await.expect(200);
     assert_eq!(renew(bench, &ana, &named, &phone).await.expect(403).code(), "entitlement_revoked");
     assert_eq!(take(bench, &ana, id, &phone).await.expect(403).code(), "entitlement_revoked");
+    let call = bench.call("DELETE", format!("/v1/leases/{named}")).bearer(&ana).proof(&phone, None);
+    call.clone().send().await.expect(204);
+    assert_eq!(call.send().await.expect(401).code(), "proof_replayed");
     // Ads cannot be shown offline, nor may a lease be of no time.
     let studio = bench.studio_login().await;
     let path = format!("/v1/titles/{}/plans", bench.title);

@@ -26,6 +26,7 @@ mod policy;
 #[path = "../store/postgres.rs"]
 mod postgres;
 mod refund;
+mod rival;
 mod secret;
 mod shop;
 mod storefront;

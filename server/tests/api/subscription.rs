@@ -79,6 +79,11 @@ pub async fn a_month_is_renewed_until_it_is_given_up(bench: &Bench) {
     assert_eq!(now["events"][0]["type"], "renew");
 
     let path = format!("/v1/entitlements/{id}/renewal");
+    let eve = bench.login("eve@example.org", &[Role::Viewer]).await;
+    for renews in [true, false] {
+        let foreign = bench.call("PUT", &path).json(&json!({ "renews": renews })).bearer(&eve).send().await;
+        assert_eq!(foreign.expect(404).code(), "not_found", "it is not Eve's");
+    }
     let set = |renews: bool| bench.call("PUT", &path).json(&json!({ "renews": renews })).bearer(&ana).send();
     set(false).await.expect(200);
     set(true).await.expect(200);
