@@ -172,14 +172,13 @@ async fn a_key_under_way_is_waited_for_and_then_told() {
     let top_up = || bench.post("/v1/wallet/top-ups", &body).bearer(&login).key("once").send();
     // Nobody writes as long as this transaction lives: the first request stays under way.
     let hold = bench.app.store.write().await.unwrap();
-    let first = top_up();
-    let second = async {
-        let told = top_up().await.expect(409);
-        assert_eq!((told.code().as_str(), told.header("retry-after")), ("idempotency_key_in_flight", "1"));
-        drop(hold);
-    };
-    let (first, ()) = futures_util::future::join(first, second).await;
-    let first = first.expect(201);
+    // Either of the two may take the key.
+    let (one, other) = (std::pin::pin!(top_up()), std::pin::pin!(top_up()));
+    let (told, first) = futures_util::future::select(one, other).await.factor_first();
+    let told = told.expect(409);
+    assert_eq!((told.code().as_str(), told.header("retry-after")), ("idempotency_key_in_flight", "1"));
+    drop(hold);
+    let first = first.await.expect(201);
     let again = top_up().await.expect(201);
     assert_eq!((again.header("idempotency-replayed"), &again.bytes), ("true", &first.bytes));
     assert_eq!(bench.balance().await, 1);
