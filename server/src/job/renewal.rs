@@ -13,8 +13,6 @@ use crate::store::ending::{self, ENDINGS_LISTED_MAX};
 use crate::store::renewal::{self, Due, Plans, RENEWALS_LISTED_MAX};
 use crate::store::{self, Tx, outbox};
 
-/// Renewals under way at once: on SQLite they share commits, on PostgreSQL they wait for each other's answers.
-const AT_ONCE: usize = 8;
 /// Milliseconds of a day.
 const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 
@@ -29,7 +27,8 @@ pub async fn run(app: &App) -> Result<(), store::Error> {
         drop(tx);
         let count = due.len();
         let renewed = stream::iter(due).map(|due| renew(app.clone(), due, Arc::clone(&plans), now_ms));
-        let renewed: Vec<Result<(), store::Error>> = renewed.buffer_unordered(AT_ONCE).collect().await;
+        let renewed: Vec<Result<(), store::Error>> =
+            renewed.buffer_unordered(app.store.writes_at_once()).collect().await;
         // What failed is still due: it is tried again at the next turn, when all others had theirs.
         renewed.into_iter().collect::<Result<(), _>>()?;
         if i64::try_from(count).is_ok_and(|count| count < RENEWALS_LISTED_MAX) {

@@ -22,6 +22,9 @@ use crate::random;
 const SQLITE_READERS_MAX: u32 = 8;
 /// Connections to PostgreSQL.
 const POSTGRES_CONNECTIONS_MAX: u32 = 16;
+/// Writes that a job has under way at once: SQLite's share a commit, PostgreSQL's each have a connection that requests need.
+const SQLITE_WRITES_AT_ONCE: usize = 64;
+const POSTGRES_WRITES_AT_ONCE: usize = 8;
 /// How long a request waits for a connection before it fails.
 const ACQUIRE_S_MAX: u64 = 30;
 /// Statements that a connection keeps prepared: more than there are.
@@ -250,6 +253,14 @@ impl Store {
             return Ok(done);
         }
         work(self.write().await?).await
+    }
+
+    /// How many writes a job should have under way at once.
+    pub fn writes_at_once(&self) -> usize {
+        match self {
+            Self::Sqlite { .. } => SQLITE_WRITES_AT_ONCE,
+            Self::Postgres(_) => POSTGRES_WRITES_AT_ONCE,
+        }
     }
 
     /// A connection to read from; statements see each other's neighbours, not one snapshot.

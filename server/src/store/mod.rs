@@ -139,11 +139,13 @@ pub enum Error {
 
 impl From<sqlx::Error> for Error {
     fn from(error: sqlx::Error) -> Self {
-        match error.as_database_error() {
-            Some(told) if told.message() == later::PRESUMED => Self::Presumed,
-            _ => Self::Database(error),
-        }
+        if presumed_otherwise(&error) { Self::Presumed } else { Self::Database(error) }
     }
+}
+
+/// Whether it is a guard that says so.
+fn presumed_otherwise(error: &sqlx::Error) -> bool {
+    error.as_database_error().is_some_and(|told| told.message() == later::PRESUMED)
 }
 
 /// Reads an id out of a text column.

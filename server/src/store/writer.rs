@@ -12,6 +12,10 @@
 //! commit                           first and third are told
 //! ```
 //!
+//! A transaction that presumes, and that read nothing, is known whole before it needs its turn. It is put into a queue; a
+//! thread of its own takes the lock for all that are there by then, writes one after the other and commits them. So the
+//! lock is not held by a request that waits for its share of the processors.
+//!
 //! *Invariant:* the lock is fair, and the committer queues for it when the first turn is kept. So a batch is who was
 //! waiting by then, nobody waits for a batch to fill, and an idle server commits at once.
 //!
@@ -24,13 +28,29 @@ use std::time::Duration;
 use sqlx::pool::PoolConnection;
 use sqlx::sqlite::SqliteArguments;
 use sqlx::{Executor as _, Sqlite, SqliteConnection, SqlitePool};
-use tokio::sync::{Mutex, Notify, OwnedMutexGuard, oneshot};
+use tokio::runtime::Handle;
+use tokio::sync::{Mutex, Notify, OwnedMutexGuard, mpsc, oneshot};
 
-use super::Error;
 use super::later::Later;
+use super::{Error, presumed_otherwise};
 
 /// Keeps a turn and makes the savepoint of the next.
 const NEXT: &str = "release turn; savepoint turn";
+
+/// Whole transactions that wait to be written.
+const QUEUE_MAX: usize = 1024;
+/// Whole transactions in one commit: the first of them waits for the last.
+const QUEUED_A_COMMIT_MAX: usize = 256;
+
+/// Whether a transaction is durable.
+type Outcome = Result<(), Arc<sqlx::Error>>;
+
+/// A transaction of which everything is known.
+#[derive(Debug)]
+struct Whole {
+    statements: Later,
+    told: oneshot::Sender<Outcome>,
+}
 
 /// What the connection holds beside the turns that were kept before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,7 +73,7 @@ struct Batch {
     connection: Option<PoolConnection<Sqlite>>,
     stage: Stage,
     /// The turns that wait to hear that they are durable.
-    kept: Vec<oneshot::Sender<Result<(), Arc<sqlx::Error>>>>,
+    kept: Vec<oneshot::Sender<Outcome>>,
 }
 
 #[derive(Debug)]
@@ -61,6 +81,7 @@ struct Shared {
     pool: SqlitePool,
     batch: Arc<Mutex<Batch>>,
     wake: Arc<Notify>,
+    queue: mpsc::Sender<Whole>,
     acquire: Duration,
 }
 
@@ -78,13 +99,14 @@ pub struct Writer(Arc<Shared>);
 /// A transaction of the writer. Dropped, it has changed nothing.
 #[derive(Debug)]
 pub struct Turn {
+    /// None before the turn is needed, and after it has ended.
     batch: Option<OwnedMutexGuard<Batch>>,
     later: Later,
     /// What was put off failed or was given up half-way: nothing of this turn may stay.
     broken: bool,
     /// Whether guards are put off too.
     presumes: bool,
-    wake: Arc<Notify>,
+    shared: Arc<Shared>,
 }
 
 impl Writer {
@@ -92,7 +114,10 @@ impl Writer {
     pub(super) fn new(pool: SqlitePool, acquire: Duration) -> Self {
         let batch = Batch { connection: None, stage: Stage::Opening, kept: Vec::new() };
         let (batch, wake) = (Arc::new(Mutex::new(batch)), Arc::new(Notify::new()));
-        let shared = Arc::new(Shared { pool, batch, wake: Arc::clone(&wake), acquire });
+        let (queue, queued) = mpsc::channel(QUEUE_MAX);
+        let (written, pool_of_queue, runtime) = (Arc::clone(&batch), pool.clone(), Handle::current());
+        std::thread::spawn(move || runtime.block_on(write_queue(written, pool_of_queue, queued)));
+        let shared = Arc::new(Shared { pool, batch, wake: Arc::clone(&wake), queue, acquire });
         tokio::spawn(commit_batches(Arc::downgrade(&shared), wake));
         Self(shared)
     }
@@ -102,31 +127,13 @@ impl Writer {
         &self.0.pool
     }
 
-    /// Waits for a turn and begins it.
+    /// A transaction. One that presumes waits for its turn when it needs it, any other at once.
     pub(super) async fn turn(&self, presumes: bool) -> Result<Turn, Error> {
-        let waited = tokio::time::timeout(self.0.acquire, Arc::clone(&self.0.batch).lock_owned()).await;
-        let batch = waited.map_err(|_| sqlx::Error::PoolTimedOut)?;
-        // From here on, whoever gives up wakes the committer.
-        let mut turn = Turn {
-            batch: Some(batch),
-            later: Later::default(),
-            broken: false,
-            presumes,
-            wake: Arc::clone(&self.0.wake),
-        };
-        let batch = turn.batch();
-        if batch.connection.is_some() && batch.stage != Stage::Opening {
-            match batch.next().await {
-                Ok(()) => {
-                    batch.stage = Stage::Undecided;
-                    return Ok(turn);
-                }
-                // The database has rolled everything back by itself (a full disk): nobody's turn is durable.
-                Err(error) => batch.fail(error).await,
-            }
+        let (later, shared) = (Later::default(), Arc::clone(&self.0));
+        let mut turn = Turn { batch: None, later, broken: false, presumes, shared };
+        if !presumes {
+            turn.begin().await?;
         }
-        batch.open(&self.0.pool).await?;
-        batch.stage = Stage::Undecided;
         Ok(turn)
     }
 
@@ -142,8 +149,20 @@ impl Turn {
         self.batch.as_mut().expect("a turn has its batch until it ends")
     }
 
+    /// Waits for the turn and begins it.
+    async fn begin(&mut self) -> Result<(), sqlx::Error> {
+        let lock = Arc::clone(&self.shared.batch).lock_owned();
+        let batch = tokio::time::timeout(self.shared.acquire, lock).await;
+        // From here on, whoever gives up wakes the committer.
+        let batch = self.batch.insert(batch.map_err(|_| sqlx::Error::PoolTimedOut)?);
+        batch.begin(&self.shared.pool).await
+    }
+
     /// The connection, once it has done everything that was put off.
     pub(super) async fn settled(&mut self) -> Result<&mut SqliteConnection, sqlx::Error> {
+        if self.batch.is_none() {
+            self.begin().await?;
+        }
         if !self.later.is_empty() || self.broken {
             self.send("").await?;
         }
@@ -184,6 +203,9 @@ impl Turn {
 
     /// Keeps what was written and waits until it is durable.
     pub(super) async fn commit(mut self) -> Result<(), Error> {
+        if self.batch.is_none() {
+            return self.queue().await;
+        }
         let mut kept = Stage::Kept;
         if !self.later.is_empty() || self.broken {
             // The next turn's savepoint comes with it. Whoever gives up here does not hear whether this turn is kept: a
@@ -196,11 +218,29 @@ impl Turn {
         batch.kept.push(told);
         batch.stage = kept;
         drop(batch);
-        self.wake.notify_one();
-        match durable.await {
-            Ok(outcome) => outcome.map_err(Error::Commit),
-            Err(_) => Err(sqlx::Error::WorkerCrashed.into()),
+        self.shared.wake.notify_one();
+        hear(durable).await
+    }
+
+    /// Has everything written as a whole, without a turn, and waits until it is durable. Whoever gives up here does not hear
+    /// whether it is.
+    async fn queue(mut self) -> Result<(), Error> {
+        if self.later.is_empty() {
+            return Ok(());
         }
+        let (told, durable) = oneshot::channel();
+        let whole = Whole { statements: std::mem::take(&mut self.later), told };
+        self.shared.queue.send(whole).await.map_err(|_| sqlx::Error::WorkerCrashed)?;
+        hear(durable).await
+    }
+}
+
+async fn hear(durable: oneshot::Receiver<Outcome>) -> Result<(), Error> {
+    match durable.await {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(error)) if presumed_otherwise(&error) => Err(Error::Presumed),
+        Ok(Err(error)) => Err(Error::Commit(error)),
+        Err(_) => Err(sqlx::Error::WorkerCrashed.into()),
     }
 }
 
@@ -208,7 +248,7 @@ impl Drop for Turn {
     fn drop(&mut self) {
         if self.batch.take().is_some() {
             // Nobody may be waiting, and the database must not stay locked for other processes.
-            self.wake.notify_one();
+            self.shared.wake.notify_one();
         }
     }
 }
@@ -216,6 +256,40 @@ impl Drop for Turn {
 impl Batch {
     fn connection(&mut self) -> &mut SqliteConnection {
         self.connection.as_mut().expect("a batch under way has a connection")
+    }
+
+    /// Begins a turn: after this its savepoint is the connection's.
+    async fn begin(&mut self, pool: &SqlitePool) -> Result<(), sqlx::Error> {
+        if self.connection.is_some() && self.stage != Stage::Opening {
+            match self.next().await {
+                Ok(()) => {
+                    self.stage = Stage::Undecided;
+                    return Ok(());
+                }
+                // The database has rolled everything back by itself (a full disk): nobody's turn is durable.
+                Err(error) => self.fail(error).await,
+            }
+        }
+        self.open(pool).await?;
+        self.stage = Stage::Undecided;
+        Ok(())
+    }
+
+    /// Writes a whole transaction. One that fails is undone by the next, or by the commit.
+    async fn write(&mut self, pool: &SqlitePool, whole: Whole) {
+        let Whole { statements, told } = whole;
+        let written = match self.begin(pool).await {
+            Ok(()) => statements.send(self.connection(), NEXT).await,
+            Err(error) => Err(error),
+        };
+        match written {
+            Ok(()) => {
+                self.stage = Stage::Ready;
+                self.kept.push(told);
+            }
+            // Who has gone away in the meantime is not told.
+            Err(error) => drop(told.send(Err(Arc::new(error)))),
+        }
     }
 
     /// Begins a transaction of the database with its first savepoint.
@@ -293,5 +367,18 @@ async fn commit_batches(shared: Weak<Shared>, wake: Arc<Notify>) {
         wake.notified().await;
         let Some(batch) = shared.upgrade().map(|shared| Arc::clone(&shared.batch)) else { return };
         batch.lock().await.finish().await;
+    }
+}
+
+/// Writes whole transactions: all that are there when the lock is had, then one commit. Ends with the writer.
+async fn write_queue(batch: Arc<Mutex<Batch>>, pool: SqlitePool, mut queue: mpsc::Receiver<Whole>) {
+    while let Some(first) = queue.recv().await {
+        let mut batch = batch.lock().await;
+        batch.write(&pool, first).await;
+        for _ in 1..QUEUED_A_COMMIT_MAX {
+            let Ok(whole) = queue.try_recv() else { break };
+            batch.write(&pool, whole).await;
+        }
+        batch.finish().await;
     }
 }
