@@ -34,7 +34,8 @@ pub fn doc() -> Doc {
 }
 
 /// Answers 201 with the payment: pending, with where the payer goes on, or succeeded, with the purchase; 422
-/// `plan_is_free`. What is paid for by the period saves the payment method, which renewals are charged to. A plan that cannot be bought any more when the money comes leaves it in the wallet.
+/// `plan_is_free`. What is paid for by the period saves the payment method, which renewals are charged to. A plan that
+/// cannot be bought any more when the money comes leaves it in the wallet.
 pub async fn handle(
     State(app): State<App>,
     session: Session,
