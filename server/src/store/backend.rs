@@ -78,14 +78,6 @@ impl SqliteLink {
         }
     }
 
-    /// The same for a statement that must change one row.
-    pub(super) async fn later_one_row(&mut self, sql: &str) -> Result<&mut SqliteArguments, Error> {
-        match self {
-            Self::Turn(turn) => Ok(turn.later_one_row(sql).await?),
-            Self::Plain(_) => Err(Error::Corrupt("a write outside of a transaction")),
-        }
-    }
-
     /// Whether guards are presumed to hold.
     pub(super) fn presumes(&self) -> bool {
         matches!(self, Self::Turn(turn) if turn.presumes())

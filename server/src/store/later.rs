@@ -24,8 +24,8 @@ pub(super) const GUARDS: &str = "create temp view guards (changed) as select 1; 
      create temp trigger guard instead of insert on guards when new.changed <> 1 \
      begin select raise(abort, 'presumed otherwise'); end";
 
-/// Fails unless the statement before it changed one row.
-const GUARD: &str = "insert into guards (changed) values (changes())";
+/// Fails unless the write before it changed one row.
+pub(super) const GUARD: &str = "insert into guards (changed) values (changes())";
 
 /// Statements put off, as one text with its values.
 #[derive(Debug, Default)]
@@ -55,12 +55,6 @@ impl Later {
         append_numbered(&mut self.sql, sql, before);
         self.statements += 1;
         &mut self.values
-    }
-
-    /// The same for a statement that must change one row.
-    pub(super) fn push_guarded(&mut self, sql: &str) -> &mut SqliteArguments {
-        self.push(sql);
-        self.push(GUARD)
     }
 
     /// Sends them, and `last` after them.

@@ -41,8 +41,9 @@ macro_rules! guarded {
     ($tx:expr, $sql:expr, $($value:expr),+ $(,)?) => {
         match $tx {
             $crate::store::Tx::Sqlite(link) if link.presumes() => {
-                let values = link.later_one_row($sql).await?;
+                let values = link.later($sql).await?;
                 $(sqlx::Arguments::add(values, $value).map_err(sqlx::Error::Encode)?;)+
+                link.later($crate::store::later::GUARD).await?;
                 true
             }
             $crate::store::Tx::Sqlite(link) => {

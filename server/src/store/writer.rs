@@ -177,14 +177,6 @@ impl Turn {
         Ok(self.later.push(sql))
     }
 
-    /// The same for a statement that must change one row.
-    pub(super) async fn later_one_row(&mut self, sql: &str) -> Result<&mut SqliteArguments, sqlx::Error> {
-        if self.later.is_full() {
-            self.settled().await?;
-        }
-        Ok(self.later.push_guarded(sql))
-    }
-
     /// Whether guards are presumed to hold.
     pub(super) fn presumes(&self) -> bool {
         self.presumes

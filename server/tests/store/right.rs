@@ -82,11 +82,13 @@ pub async fn a_view_is_not_presumed_of_what_has_changed(database: &Database) {
     tx.commit().await.unwrap();
     let mut tx = database.store.presume().await.unwrap();
     let presumes = tx.presumes();
-    entitlement::count_view_as_found(&mut tx, &found, NOW_MS + 1).await.unwrap();
+    let counted = entitlement::count_view_as_found(&mut tx, &found, NOW_MS + 1).await.unwrap();
     if presumes {
         assert!(matches!(tx.commit().await, Err(Error::Presumed)));
         let still = entitlement::by_id(&mut database.store.read().await.unwrap(), found.id).await.unwrap();
         assert_eq!(still, first);
+    } else {
+        assert_eq!(counted.map(|counted| counted.views_used), Some(2), "who asks counts what there is");
     }
 }
 
