@@ -226,22 +226,26 @@ pub async fn on_album(tx: &mut Tx, album: i32, limit: i64) -> Result<Vec<Track>,
     rows.into_iter().map(Track::try_from).collect()
 }
 
-/// Tracks with these ids, in no order.
-pub(super) async fn by_ids(tx: &mut Tx, ids: &[i32]) -> Result<Vec<Track>, Error> {
-    let mut found = Vec::with_capacity(ids.len());
-    for id in ids {
-        found.extend(track(tx, *id).await?);
-    }
-    Ok(found)
-}
-
 /// Tracks that have every one of these words, the last of them perhaps only begun, the most popular first.
 pub async fn search(tx: &mut Tx, words: &[String], limit: i64) -> Result<Vec<Track>, Error> {
     if words.is_empty() {
         return Ok(Vec::new());
     }
     let ids = backend::search_tracks(tx, words, limit).await?;
-    by_ids(tx, &ids).await
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    let full = i64::try_from(ids.len()) == Ok(limit);
+    let rows: Vec<Row> = on!(tx, |db| {
+        let mut query = backend::statement(db, tracks_where!("t.id in ("));
+        let mut list = query.separated(", ");
+        for id in &ids {
+            list.push_bind(*id);
+        }
+        query.push(") order by t.popularity desc, t.id");
+        query.build_query_as().persistent(full).fetch_all(db).await
+    })?;
+    rows.into_iter().map(Track::try_from).collect()
 }
 
 /// An artist.

@@ -3,6 +3,7 @@
 use matinee_server::store::Tx;
 use matinee_server::store::catalogue::{self, After, Import, Key, Kind, NewTrack, Of, Track};
 use matinee_server::words;
+use sqlx::Connection as _;
 
 use crate::Database;
 use crate::fixture::NOW_MS;
@@ -82,6 +83,27 @@ pub async fn what_is_put_is_found_and_changes(database: &Database) {
     let genres = catalogue::genres(&mut tx, 10).await.unwrap();
     assert_eq!(genres.iter().map(|genre| genre.name.as_str()).collect::<Vec<_>>(), ["Dance", "Pop", "Rock"]);
     assert!(catalogue::genre(&mut tx, genres[0].id).await.unwrap().is_some());
+}
+
+/// The migration that makes SQLite's index anew fills it with the tracks that are there, numbered as the store numbers them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_index_made_anew_holds_what_is_there() {
+    let database = Database::sqlite().await;
+    let mut tx = database.write().await;
+    put(&mut tx, "a", ("Army of Me", "Björk", "Pop"), 50).await;
+    put(&mut tx, "c", ("Armistice", "Phoenix", "Rock"), 70).await;
+    tx.commit().await.unwrap();
+
+    let mut connection = sqlx::SqliteConnection::connect(&database.address).await.unwrap();
+    let anew = include_str!("../../../migrations/sqlite/0016_search.sql");
+    sqlx::raw_sql(anew).execute(&mut connection).await.unwrap();
+    connection.close().await.unwrap();
+
+    let mut tx = database.write().await;
+    assert_eq!(found(&mut tx, "arm").await, ["Armistice", "Army of Me"], "the most popular first");
+    put(&mut tx, "c", ("Lisztomania", "Phoenix", "Rock"), 30).await;
+    assert_eq!(found(&mut tx, "arm").await, ["Army of Me"], "what was there is found and taken out again");
+    assert_eq!(found(&mut tx, "phoenix").await, ["Lisztomania"]);
 }
 
 pub async fn pages_go_through_everything_once(database: &Database) {

@@ -1,0 +1,1 @@
+-- The search index of SQLite has changed; this one has lists of every word's beginnings by its nature.
