@@ -182,7 +182,7 @@ impl Error {
 /// Runs the command line of this process.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
-    log();
+    log(&cli.command);
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return failed(&Error::System("runtime".to_owned(), error)),
@@ -248,10 +248,12 @@ fn completions(shell: clap_complete::Shell) -> Result<(), Error> {
     out.write_all(&script).map_err(|error| Error::System("standard output".to_owned(), error))
 }
 
-/// Logs to standard error, as `RUST_LOG` asks; as JSON lines with `MATINEE_LOG_FORMAT=json`.
-fn log() {
+/// Logs to standard error, as `RUST_LOG` asks; as JSON lines with `MATINEE_LOG_FORMAT=json`. That a statement was slow is
+/// news from a server only: what else runs for long shows how far it is.
+fn log(command: &Command) {
     use tracing_subscriber::EnvFilter;
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info,sqlx=warn"));
+    let default = if matches!(command, Command::Serve(_)) { "info,sqlx=warn" } else { "info,sqlx=error" };
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
