@@ -86,6 +86,7 @@ async fn a_subscription_is_bought_in_the_page_and_plays() {
     page.click("#play").await.unwrap();
     watching.wait_shown(0.4).await;
     page.goto(&format!("{}/library", deployment.url())).await.unwrap();
+    wait_text(&page, ".left", "It comes out of your wallet.").await;
     wait_text(&page, ".right", "Everything").await;
     page.click(".renewal").await.unwrap();
     wait_text(&page, ".left", "not renewed").await;

@@ -87,7 +87,7 @@ export class AccountPayments extends Part {
               ${rows.map(
                 (one) => html`<li class="payment">
                   <span class="grow">${STATES[one.state] ?? one.state}${one.provider === 'simulated' ? ' (simulated, no real money)' : ''}<br />
-                    <span class="quiet">${date(one.created_at_ms)}${one.failure === undefined ? '' : `: ${one.failure}`}</span></span>
+                    <span class="quiet">${one.renews === undefined ? '' : 'Renewal, '}${date(one.created_at_ms)}${one.failure === undefined ? '' : `: ${one.failure}`}</span></span>
                   ${one.checkout_url === undefined ? nothing : html`<a class="button second" href=${one.checkout_url}>Go on paying</a>`}
                   <span class="amount">${money(one.amount)}</span>
                 </li>`,

@@ -19,6 +19,11 @@ const EVENTS: Record<string, string> = {
   renewal_resumed: 'Renewal taken up again',
 };
 
+const RENEWED_BY = {
+  saved_method: ' The payment method that you saved is charged.',
+  wallet: ' It comes out of your wallet.',
+};
+
 /** What this account may play, and what it could once; with what can be done about it. */
 export class LibraryPage extends Page {
   static override properties = {
@@ -47,7 +52,11 @@ export class LibraryPage extends Page {
   private load(): Promise<boolean> {
     return this.attempt(
       async () => {
-        this.owned = await shop.owned();
+        const owned = await shop.owned();
+        this.owned = owned;
+        const renewing = owned.entitlements.filter((one) => playable(one) && one.renews);
+        const told = await Promise.all(renewing.map((one) => shop.status(one.id)));
+        this.told = new Map(told.map((document) => [document.entitlement.id, document]));
       },
       () => void this.load(),
     );
@@ -106,6 +115,7 @@ export class LibraryPage extends Page {
     const what = title ?? collection ?? '';
     const name = names.get(what) ?? 'Something that is no longer listed';
     const path = title == null ? `/collections/${collection}` : `/titles/${title}`;
+    const by = this.told.get(entitlement.id)?.renewed_by;
     return html`
       <a class="thumb" href=${path} tabindex="-1" aria-hidden="true">${poster(what, name)}</a>
       <div class="grow">
@@ -114,7 +124,7 @@ export class LibraryPage extends Page {
           <span class=${`badge ${entitlement.status}`}>${statusInWords(entitlement)}</span>
           <span class="badge">${kindOf(entitlement)}</span>
         </p>
-        <p class="left">${entitlementInWords(entitlement)}</p>
+        <p class="left">${entitlementInWords(entitlement)}${by === undefined ? '' : RENEWED_BY[by]}</p>
         <div class="actions">${this.acts(entitlement, name, path)}</div>
         <details @toggle=${(event: Event) => this.tell(entitlement, event)}>
           <summary>History</summary>

@@ -78,6 +78,8 @@ export interface StatusDocument {
   message: string;
   code: string | null;
   entitlement: Entitlement;
+  /** What the next period is charged to, while there is one. */
+  renewed_by?: 'saved_method' | 'wallet';
   links: { rel: string }[];
   events: { type: string; note: string | null; at_ms: number }[];
 }
@@ -125,6 +127,8 @@ export interface Payment {
   failure?: string;
   refunded_minor?: number;
   checkout_url?: string;
+  /** The entitlement whose period this pays for, by the payment method that was saved. */
+  renews?: string;
 }
 
 /** An artist, an album or a genre; numbered. */
