@@ -18,6 +18,7 @@ pub mod publish;
 mod refund;
 mod report;
 mod revoke;
+mod rows;
 mod royalty;
 mod serve;
 mod title;

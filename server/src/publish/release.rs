@@ -1,19 +1,17 @@
 //! The life of a release until it is published: created, filled, published or removed.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 
 use matinee_protocol::hash::{PageHash, page_hash};
 use matinee_protocol::id::{AccountId, FileIndex, PageIndex, ReleaseId, TitleId};
-use matinee_protocol::limit::{
-    CHUNK_BYTES, FILES_MAX, HASH_BYTES, MANIFEST_BYTES_MAX, PAGE_HASHES, TAG_BYTES,
-};
+use matinee_protocol::limit::{CHUNK_BYTES, FILES_MAX, HASH_BYTES, MANIFEST_BYTES_MAX, TAG_BYTES};
 use matinee_protocol::manifest::{self, Manifest, ManifestFile};
 use matinee_protocol::seal::ReleaseSecret;
 use serde_json::json;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use zeroize::Zeroizing;
 
+use super::announced::{self, NewFile};
 use super::buffer::ChunkPool;
 use super::intake::{Intake, Parts};
 use super::layout::{PAGE_SEGMENTS, segment_bytes, segments};
@@ -26,7 +24,7 @@ use crate::origin::{self, Object, Origin};
 use crate::random;
 use crate::store::audit::By;
 use crate::store::release::{self, File, Release, State};
-use crate::store::{self, Store, upload};
+use crate::store::{self, Store, Tx, upload};
 use crate::vault::{self, Vault};
 
 /// Why a release was not created, filled, published or removed.
@@ -74,21 +72,6 @@ pub enum Error {
     /// The release secret does not open.
     #[error(transparent)]
     Vault(#[from] vault::Error),
-}
-
-/// A file that is announced.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize, utoipa::ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct NewFile {
-    /// Its name, without a folder.
-    pub name: String,
-    /// Its media type.
-    pub media_type: String,
-    /// Bytes of plaintext.
-    pub size_bytes: u64,
-    /// How long it plays, where known.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub duration_ms: Option<u64>,
 }
 
 /// Uploads at once; each fills a segment of its own, and one more is needed to keep them moving.
@@ -144,17 +127,36 @@ impl Desk {
         by: &By,
         now_ms: i64,
     ) -> Result<ReleaseId, Error> {
-        check_files(new_files)?;
+        announced::check(new_files)?;
+        let mut tx = self.store.write().await?;
+        let release = self.create_in(&mut tx, title, sealed, new_files, by, now_ms).await?;
+        tx.commit().await?;
+        Ok(release)
+    }
+
+    /// The same in a transaction of the caller's.
+    ///
+    /// # Errors
+    /// Those of [`Desk::create`]; the transaction is then to be dropped.
+    pub async fn create_in(
+        &self,
+        tx: &mut Tx,
+        title: TitleId,
+        sealed: bool,
+        new_files: &[NewFile],
+        by: &By,
+        now_ms: i64,
+    ) -> Result<ReleaseId, Error> {
+        announced::check(new_files)?;
         let release = ReleaseId::from_bytes(random::id(now_ms));
         let secret = sealed.then(|| {
             let secret = Zeroizing::new(random::bytes::<32>());
             self.vault.seal(&vault_name(release), &secret[..])
         });
-        let files: Vec<File> = (0..).zip(new_files).map(|(at, file)| described(at, file)).collect();
-        let mut tx = self.store.write().await?;
-        release::insert(&mut tx, release, title, secret.as_ref(), &files, now_ms).await?;
-        by.note(&mut tx, "release.create", &release, json!({ "title": title }), now_ms).await?;
-        tx.commit().await?;
+        let files: Vec<File> =
+            (0..).zip(new_files).map(|(at, file)| announced::described(at, file)).collect();
+        release::insert(tx, release, title, secret.as_ref(), &files, now_ms).await?;
+        by.note(tx, "release.create", &release, json!({ "title": title }), now_ms).await?;
         Ok(release)
     }
 
@@ -229,6 +231,19 @@ impl Desk {
         if found.state == State::Published {
             return Ok(());
         }
+        let manifest = self.sign(found, keyring).await?;
+        let mut tx = self.store.write().await?;
+        if self.publish_in(&mut tx, found, &manifest, by, clock.now_ms()).await? {
+            tx.commit().await?;
+        }
+        Ok(())
+    }
+
+    /// Writes the hash pages of a whole release and signs its manifest, which [`Desk::publish_in`] then publishes.
+    ///
+    /// # Errors
+    /// [`Error::Incomplete`], [`Error::Damaged`] and those of the stores.
+    pub async fn sign(&self, found: &Release, keyring: &Keyring) -> Result<String, Error> {
         let mut tx = self.store.read().await?;
         let files = release::files(&mut tx, found.id).await?;
         drop(tx);
@@ -263,17 +278,30 @@ impl Desk {
         if signed.len() > MANIFEST_BYTES_MAX || manifest.validate().is_err() {
             return Err(Error::ManifestSize);
         }
-        let mut tx = self.store.write().await?;
-        if release::publish(&mut tx, found.id, &signed, clock.now_ms()).await? {
-            let detail = json!({ "title": found.title_id });
-            by.note(&mut tx, "release.publish", &found.id, detail, clock.now_ms()).await?;
-            upload::forget(&mut tx, found.id).await?;
-            tx.commit().await?;
-            return Ok(());
+        Ok(signed)
+    }
+
+    /// Makes a release its title's current one, with its signed manifest, in a transaction of the caller's. False if somebody
+    /// else did so before.
+    ///
+    /// # Errors
+    /// [`Error::NoRelease`] and those of the store.
+    pub async fn publish_in(
+        &self,
+        tx: &mut Tx,
+        found: &Release,
+        manifest: &str,
+        by: &By,
+        now_ms: i64,
+    ) -> Result<bool, Error> {
+        if release::publish(tx, found.id, manifest, now_ms).await? {
+            by.note(tx, "release.publish", &found.id, json!({ "title": found.title_id }), now_ms).await?;
+            upload::forget(tx, found.id).await?;
+            return Ok(true);
         }
         // Somebody else was faster: published is fine, removed is not.
-        match release::by_id(&mut tx, found.id).await? {
-            Some(Release { state: State::Published, .. }) => Ok(()),
+        match release::by_id(tx, found.id).await? {
+            Some(Release { state: State::Published, .. }) => Ok(false),
             _ => Err(Error::NoRelease),
         }
     }
@@ -283,6 +311,18 @@ impl Desk {
     /// # Errors
     /// [`Error::Published`], [`Error::UploadInProgress`] when an upload does not let go, and those of the stores.
     pub async fn remove(&self, found: &Release, by: &By, now_ms: i64) -> Result<(), Error> {
+        self.empty(found).await?;
+        let mut tx = self.store.write().await?;
+        self.remove_in(&mut tx, found, by, now_ms).await?;
+        tx.commit().await?;
+        Ok(())
+    }
+
+    /// Removes every byte of an unpublished release; what is left of it is for [`Desk::remove_in`].
+    ///
+    /// # Errors
+    /// Those of [`Desk::remove`].
+    pub async fn empty(&self, found: &Release) -> Result<(), Error> {
         if found.state == State::Published {
             return Err(Error::Published);
         }
@@ -295,13 +335,18 @@ impl Desk {
             return Err(Error::Published);
         }
         tx.commit().await?;
-        self.origin.delete_release(found.id).await?;
-        let mut tx = self.store.write().await?;
-        if !release::delete_open(&mut tx, found.id).await? {
+        Ok(self.origin.delete_release(found.id).await?)
+    }
+
+    /// Removes the row of an emptied release in a transaction of the caller's.
+    ///
+    /// # Errors
+    /// [`Error::NoRelease`] and those of the store.
+    pub async fn remove_in(&self, tx: &mut Tx, found: &Release, by: &By, now_ms: i64) -> Result<(), Error> {
+        if !release::delete_open(tx, found.id).await? {
             return Err(Error::NoRelease);
         }
-        by.note(&mut tx, "release.remove", &found.id, json!({ "title": found.title_id }), now_ms).await?;
-        tx.commit().await?;
+        by.note(tx, "release.remove", &found.id, json!({ "title": found.title_id }), now_ms).await?;
         Ok(())
     }
 
@@ -318,55 +363,6 @@ impl Desk {
             self.origin.put(Object::Page(release, file, PageIndex(page)), [bytes.into()]).await?;
         }
         Ok(hashes)
-    }
-}
-
-fn check_files(files: &[NewFile]) -> Result<(), Error> {
-    if files.is_empty() || files.len() > FILES_MAX {
-        return Err(Error::FileCount);
-    }
-    let mut names = HashSet::new();
-    for file in files {
-        name::check_name(&file.name)?;
-        name::check_media_type(&file.media_type)?;
-        if file.size_bytes.div_ceil(u64::from(CHUNK_BYTES)) > u64::from(u32::MAX) {
-            return Err(Error::FileSize);
-        }
-        if !names.insert(file.name.to_lowercase()) {
-            return Err(name::Error::NameTwice(file.name.clone()).into());
-        }
-    }
-    // Better now than after the upload. Base64url makes four bytes of three.
-    let bytes: usize = files.iter().map(manifest_bytes).sum();
-    if (bytes + MANIFEST_REST_BYTES) / 3 * 4 > MANIFEST_BYTES_MAX {
-        return Err(Error::ManifestSize);
-    }
-    Ok(())
-}
-
-/// Bytes of a manifest beside its files: names of title and publisher, header, signature.
-const MANIFEST_REST_BYTES: usize = 4096;
-
-/// Bytes that a file takes in the manifest's payload, at most.
-fn manifest_bytes(file: &NewFile) -> usize {
-    /// Member names, punctuation and numbers of the longest.
-    const FIXED_BYTES: usize = 160;
-    /// A hash, its quotes and its comma.
-    const PAGE_BYTES: usize = 46;
-    let pages = file.size_bytes.div_ceil(u64::from(CHUNK_BYTES) * u64::from(PAGE_HASHES));
-    let names = serde_json::json!([file.name, file.media_type]).to_string().len();
-    FIXED_BYTES + names + PAGE_BYTES * usize::try_from(pages).unwrap_or(usize::MAX / 64)
-}
-
-fn described(at: u32, file: &NewFile) -> File {
-    File {
-        file: FileIndex(at),
-        name: file.name.clone(),
-        media_type: file.media_type.clone(),
-        size_bytes: file.size_bytes,
-        duration_ms: file.duration_ms,
-        epoch_chunks: manifest::epoch_chunks(file.size_bytes, file.duration_ms),
-        uploaded_bytes: 0,
     }
 }
 

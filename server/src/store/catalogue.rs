@@ -409,7 +409,7 @@ pub async fn album_numbers(tx: &mut Tx, albums: &[AlbumKey]) -> Result<HashMap<(
 }
 
 /// Adds tracks, or changes those whose reference is known, and keeps the search index in step. No two may have one
-/// reference.
+/// reference. One that comes without a title keeps the title that it has.
 pub async fn put_tracks(tx: &mut Tx, tracks: &[NewTrack]) -> Result<(), Error> {
     let mut before = Vec::new();
     let mut now = Vec::with_capacity(tracks.len());
@@ -438,7 +438,8 @@ pub async fn put_tracks(tx: &mut Tx, tracks: &[NewTrack]) -> Result<(), Error> {
             });
             query.push(
                 " on conflict (reference) do update set name = excluded.name, artist_id = excluded.artist_id, \
-                 album_id = excluded.album_id, genre_id = excluded.genre_id, title_id = excluded.title_id, \
+                 album_id = excluded.album_id, genre_id = excluded.genre_id, \
+                 title_id = coalesce(excluded.title_id, tracks.title_id), \
                  number = excluded.number, duration_ms = excluded.duration_ms, \
                  popularity = excluded.popularity, words = excluded.words returning id, reference",
             );
@@ -451,6 +452,36 @@ pub async fn put_tracks(tx: &mut Tx, tracks: &[NewTrack]) -> Result<(), Error> {
         }
     }
     backend::index_tracks(tx, &before, &mut now).await
+}
+
+/// The number of the track with this reference, and what one buys to hear it.
+pub async fn by_reference(
+    tx: &mut Tx,
+    reference: &str,
+) -> Result<Option<(i32, Option<matinee_protocol::id::TitleId>)>, Error> {
+    let row: Option<(i32, Option<String>)> =
+        on!(tx, |db| sqlx::query_as("select id, title_id from tracks where reference = $1")
+            .bind(reference)
+            .fetch_optional(db)
+            .await)?;
+    row.map(|(track, title)| Ok((track, title.as_deref().map(id).transpose()?))).transpose()
+}
+
+/// Says what one buys to hear a track. False if there is no such track, or one buys another title for it.
+pub async fn give_title(
+    tx: &mut Tx,
+    track: i32,
+    title: matinee_protocol::id::TitleId,
+) -> Result<bool, Error> {
+    let given = on!(tx, |db| sqlx::query(
+        "update tracks set title_id = $2 where id = $1 and (title_id is null or title_id = $2)"
+    )
+    .bind(track)
+    .bind(title.to_string())
+    .execute(db)
+    .await?
+    .rows_affected());
+    Ok(given == 1)
 }
 
 /// Tracks whose words are read at once.

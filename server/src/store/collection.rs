@@ -48,6 +48,24 @@ pub async fn by_id(tx: &mut Tx, collection: CollectionId) -> Result<Option<Colle
     .transpose()
 }
 
+/// The collections of a publisher that are called so, at most `limit`.
+pub async fn by_name(
+    tx: &mut Tx,
+    publisher: AccountId,
+    name: &str,
+    limit: i64,
+) -> Result<Vec<CollectionId>, Error> {
+    let rows: Vec<(String,)> = on!(tx, |db| sqlx::query_as(
+        "select id from collections where publisher_id = $1 and name = $2 order by id limit $3"
+    )
+    .bind(publisher.to_string())
+    .bind(name)
+    .bind(limit)
+    .fetch_all(db)
+    .await)?;
+    rows.iter().map(|(collection,)| id(collection)).collect()
+}
+
 /// Puts a title into a collection, or moves it to another tier.
 pub async fn put_title(
     tx: &mut Tx,

@@ -102,6 +102,7 @@ pub mod sealed;
 pub mod session;
 pub mod sign_in_link;
 pub mod signing_key;
+pub mod supplied;
 pub mod title;
 pub mod upload;
 pub mod view;

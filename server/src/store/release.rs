@@ -293,7 +293,7 @@ pub(super) async fn lock_open(tx: &mut Tx, release: ReleaseId) -> Result<bool, E
     Ok(locked == 1)
 }
 
-/// Removes an open release, its files and its uploads. False if it is not there or is published.
+/// Removes an open release, its files, its uploads and what is kept of the row that it came by. False if it is not there or is published.
 pub async fn delete_open(tx: &mut Tx, release: ReleaseId) -> Result<bool, Error> {
     if !lock_open(tx, release).await? {
         return Ok(false);
@@ -301,6 +301,7 @@ pub async fn delete_open(tx: &mut Tx, release: ReleaseId) -> Result<bool, Error>
     for sql in [
         "delete from uploads where release_id = $1",
         "delete from files where release_id = $1",
+        "delete from supplied_titles where release_id = $1",
         "delete from releases where id = $1",
     ] {
         on!(tx, |db| sqlx::query(sql).bind(release.to_string()).execute(db).await.map(drop))?;

@@ -59,6 +59,11 @@ pub const EXPORTED: &[(&str, &str)] = &[
          join journals j on j.id = e.journal_id where e.account like 'wallet/' || $1 || '/%' order by j.at_ms",
     ),
     ("titles", "select id, name, created_at_ms from titles where publisher_id = $1"),
+    (
+        "supplied_titles",
+        "select reference, title_id, release_id, created_at_ms, finished_at_ms from supplied_titles \
+         where publisher_id = $1 order by reference",
+    ),
 ];
 
 /// Tables with accounts in them that are not exported, with the reason.

@@ -6,9 +6,11 @@
     reason = "a test that cannot go on should say where; it exports nothing"
 )]
 
+mod list;
 mod operator;
 #[path = "../store/postgres.rs"]
 mod postgres;
+mod supplier;
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::os::unix::fs::PermissionsExt as _;

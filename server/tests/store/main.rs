@@ -19,6 +19,7 @@ mod publish;
 mod race;
 mod right;
 mod schema;
+mod supplied;
 mod trail;
 mod view;
 
@@ -126,6 +127,10 @@ contract! {
     catalogue::what_is_put_is_found_and_changes;
     catalogue::pages_go_through_everything_once;
     catalogue::imports_are_noted;
+    supplied::a_reference_is_one_title;
+    supplied::a_removed_release_frees_its_reference;
+    supplied::a_track_is_given_one_title;
+    supplied::collections_are_found_by_name;
     right::a_view_is_counted_where_the_rule_allows_it;
     right::a_view_that_is_presumed_is_counted_as_one_that_is_asked_for;
     right::a_view_is_not_presumed_of_what_has_changed;

@@ -10,7 +10,8 @@ use matinee_protocol::id::TitleId;
 use serde_json::json;
 use tokio::sync::mpsc;
 
-use super::read::{self, Row, Rows};
+use super::read::{self, Row};
+use crate::cli::rows::{self, Placed, Rows};
 use crate::cli::{Error, note, now_ms, print};
 use crate::store::catalogue::{self, AlbumKey, Import, Key, Kind, NewTrack};
 use crate::store::{self, Store, Tx, title};
@@ -112,7 +113,7 @@ fn bar(bytes: u64) -> ProgressBar {
 }
 
 /// Reads on a thread of its own, a few batches ahead.
-fn read_ahead(file: &Path, from: Import) -> mpsc::Receiver<Result<Batch, read::Error>> {
+fn read_ahead(file: &Path, from: Import) -> mpsc::Receiver<Result<Batch, rows::Error>> {
     let (to, batches) = mpsc::channel(AHEAD_BATCHES_MAX);
     let file = file.to_owned();
     tokio::task::spawn_blocking(move || {
@@ -135,11 +136,11 @@ fn read_ahead(file: &Path, from: Import) -> mpsc::Receiver<Result<Batch, read::E
 }
 
 /// The next rows. Of two with one id the later counts.
-fn batch(rows: &mut Rows) -> Result<Option<Batch>, read::Error> {
+fn batch(rows: &mut Rows) -> Result<Option<Batch>, rows::Error> {
     let mut batch = Batch { rows: Vec::with_capacity(BATCH_ROWS), read: 0, place: 0 };
     let mut places = HashMap::with_capacity(BATCH_ROWS);
     while batch.read < BATCH_ROWS
-        && let Some((row, place)) = rows.next()?
+        && let Some(Placed { entry: row, place, .. }) = rows.next::<Row>()?
     {
         batch.read += 1;
         batch.place = place;

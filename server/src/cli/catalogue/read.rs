@@ -1,21 +1,17 @@
-//! Reads tracks from a file: CSV with a line of names, or a JSON object a line. Each row comes with the place in the file
-//! where the next begins, so that an import can go on there.
+//! What a file says of a track, and what tells a file from others.
 
 use std::fs::File;
-use std::io::{BufRead as _, BufReader, Read as _, Seek as _, SeekFrom};
+use std::io::{Read as _, Seek as _, SeekFrom};
 use std::path::Path;
 
 use matinee_protocol::id::TitleId;
 use serde::Deserialize;
 
+use crate::cli::rows::{Entry, NAME_CHARS_MAX};
 use crate::store::catalogue::POPULARITY_MAX;
 
-/// Bytes of one row.
-const ROW_BYTES_MAX: u64 = 64 * 1024;
 /// Bytes at either end of a file that, with its length, tell it from others.
 const HASHED_BYTES: u64 = 1 << 20;
-/// Characters of a name or a reference.
-const NAME_CHARS_MAX: usize = 500;
 
 /// A track as a file has it.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -42,81 +38,13 @@ pub(super) struct Row {
     pub(super) title: Option<TitleId>,
 }
 
-/// Why a row was not read.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum Error {
-    #[error("{0}")]
-    System(#[from] std::io::Error),
-    #[error("row {row}: {text}")]
-    Row { row: u64, text: String },
-}
+impl Entry for Row {
+    type Cells = Self;
+    type Object = Self;
 
-enum Form {
-    Csv { reader: Box<csv::Reader<File>>, names: csv::StringRecord, record: csv::StringRecord },
-    Lines { reader: BufReader<File>, line: Vec<u8>, place: u64 },
-}
-
-/// The rows of a file.
-pub(super) struct Rows {
-    form: Form,
-    row: u64,
-}
-
-impl Rows {
-    /// Opens a file and goes to a place that [`Rows::next`] gave, before which there were `row` rows.
-    pub(super) fn open(path: &Path, place: u64, row: u64) -> Result<Self, Error> {
-        let mut file = File::open(path)?;
-        let lines = path
-            .extension()
-            .is_some_and(|ending| ["jsonl", "ndjson", "json"].iter().any(|known| ending == *known));
-        let form = if lines {
-            file.seek(SeekFrom::Start(place))?;
-            Form::Lines { reader: BufReader::new(file), line: Vec::new(), place }
-        } else {
-            let mut reader = Box::new(csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(file));
-            let names = reader.headers().map_err(|error| wrong(0, &error))?.clone();
-            if place > 0 {
-                let mut position = csv::Position::new();
-                position.set_byte(place);
-                reader.seek(position).map_err(|error| wrong(row, &error))?;
-            }
-            Form::Csv { reader, names, record: csv::StringRecord::new() }
-        };
-        Ok(Self { form, row })
+    fn check(&self) -> Result<(), String> {
+        check(self)
     }
-
-    /// The next row, and the place after it.
-    pub(super) fn next(&mut self) -> Result<Option<(Row, u64)>, Error> {
-        self.row += 1;
-        let row = self.row;
-        let read = match &mut self.form {
-            Form::Csv { reader, names, record } => {
-                if !reader.read_record(record).map_err(|error| wrong(row, &error))? {
-                    return Ok(None);
-                }
-                let read = record.deserialize(Some(names)).map_err(|error| wrong(row, &error))?;
-                (read, reader.position().byte())
-            }
-            Form::Lines { reader, line, place } => loop {
-                line.clear();
-                let length = reader.by_ref().take(ROW_BYTES_MAX).read_until(b'\n', line)?;
-                if length == 0 {
-                    return Ok(None);
-                }
-                *place += length as u64;
-                if line.iter().all(u8::is_ascii_whitespace) {
-                    continue;
-                }
-                break (serde_json::from_slice(line).map_err(|error| wrong(row, &error))?, *place);
-            },
-        };
-        check(&read.0).map_err(|text| Error::Row { row, text })?;
-        Ok(Some(read))
-    }
-}
-
-fn wrong(row: u64, error: &dyn std::fmt::Display) -> Error {
-    Error::Row { row, text: error.to_string().replace('\n', " ") }
 }
 
 fn check(row: &Row) -> Result<(), String> {
@@ -155,6 +83,7 @@ pub(super) fn hash(path: &Path) -> std::io::Result<([u8; 32], u64)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::rows::Rows;
 
     fn all(name: &str, text: &str) -> Result<Vec<(Row, u64)>, String> {
         let folder = tempfile::tempdir().unwrap();
@@ -162,16 +91,17 @@ mod tests {
         std::fs::write(&path, text).unwrap();
         let mut rows = Rows::open(&path, 0, 0).map_err(|error| error.to_string())?;
         let mut found = Vec::new();
-        while let Some(row) = rows.next().map_err(|error| error.to_string())? {
-            found.push(row);
+        while let Some(read) = rows.next::<Row>().map_err(|error| error.to_string())? {
+            found.push((read.entry, read.place));
         }
         // From every place on, the rest is the same.
         for (at, (_, place)) in found.iter().enumerate() {
             let mut rest = Rows::open(&path, *place, at as u64 + 1).unwrap();
             for expected in &found[at + 1..] {
-                assert_eq!(rest.next().unwrap().as_ref(), Some(expected), "{name} from {place}");
+                let read = rest.next::<Row>().unwrap().map(|read| (read.entry, read.place));
+                assert_eq!(read.as_ref(), Some(expected), "{name} from {place}");
             }
-            assert_eq!(rest.next().unwrap(), None);
+            assert_eq!(rest.next::<Row>().unwrap(), None);
         }
         Ok(found)
     }

@@ -24,7 +24,7 @@ use crate::store::account::{self, Account, Role};
 use crate::store::audit::By;
 use crate::store::plan::{self, Plan};
 use crate::store::release::{self, Release, State};
-use crate::store::{Store, title};
+use crate::store::{self, Store, Tx, title};
 use crate::vault::Vault;
 
 /// Domain of the addresses of accounts that were made by name; mail to it goes nowhere (RFC 2606).
@@ -33,7 +33,7 @@ const NO_MAIL_DOMAIN: &str = "publisher.invalid";
 const NO_PASSWORD: &str = "!";
 
 /// Opens the stores of the data folder.
-async fn open(config: &Config) -> Result<App, Error> {
+pub(super) async fn open(config: &Config) -> Result<App, Error> {
     if !config.data_dir.is_dir() {
         return Err(Error::NoFolder(config.data_dir.clone()));
     }
@@ -59,9 +59,7 @@ pub(super) async fn publish(
     sources: &[Source],
     bar: &ProgressBar,
 ) -> Result<Published, Error> {
-    if args.rental.as_ref().is_some_and(|price| price.currency != config.payment.currency) {
-        return Err(Error::Currency(config.payment.currency.clone()));
-    }
+    check_currency(args.rental.as_ref(), config)?;
     let app = open(config).await?;
     let begun = match args.resume {
         Some(release) => {
@@ -71,7 +69,11 @@ pub(super) async fn publish(
         None => begin(&app, args, sources).await?,
     };
     let work = async {
-        let bytes = take_in(&app, &begun.found, sources, bar).await?;
+        let progress = |source: &Source, bytes| {
+            bar.set_message(source.announced.name.clone());
+            bar.set_position(bytes);
+        };
+        let bytes = take_in(&app, &begun.found, sources, progress).await?;
         bar.set_message("publishing");
         app.desk.publish(&begun.found, &app.keyring, &*app.clock, &By::command()).await?;
         Ok::<u64, Error>(bytes)
@@ -96,6 +98,14 @@ pub(super) async fn publish(
     };
     app.store.close().await;
     Ok(Published { title: Some(title), release, plan, bytes })
+}
+
+/// Refuses a price in another currency than this server's.
+pub(super) fn check_currency(price: Option<&Money>, config: &Config) -> Result<(), Error> {
+    if price.is_some_and(|price| price.currency != config.payment.currency) {
+        return Err(Error::Currency(config.payment.currency.clone()));
+    }
+    Ok(())
 }
 
 /// A release to be filled.
@@ -143,28 +153,37 @@ async fn resumable(app: &App, release: ReleaseId, sources: &[Source]) -> Result<
     let mut tx = app.store.read().await?;
     let found = release::by_id(&mut tx, release).await?.filter(|found| found.state == State::Open);
     let files = release::files(&mut tx, release).await?;
-    let same = files.len() == sources.len()
-        && files.iter().zip(sources).all(|(file, source)| {
-            file.name == source.announced.name && file.size_bytes == source.announced.size_bytes
-        });
-    found.filter(|_| same).ok_or(Error::Resume(release))
+    found.filter(|_| are_same(&files, sources)).ok_or(Error::Resume(release))
 }
 
-/// Seals every file, each from where it stands.
-async fn take_in(app: &App, found: &Release, sources: &[Source], bar: &ProgressBar) -> Result<u64, Error> {
+/// Whether a release was announced with these files: by their names and sizes.
+pub(super) fn are_same(files: &[release::File], sources: &[Source]) -> bool {
+    files.len() == sources.len()
+        && files.iter().zip(sources).all(|(file, source)| {
+            file.name == source.announced.name && file.size_bytes == source.announced.size_bytes
+        })
+}
+
+/// Seals every file, each from where it stands. `progress` hears which file it is and how many bytes are done in all.
+pub(super) async fn take_in(
+    app: &App,
+    found: &Release,
+    sources: &[Source],
+    mut progress: impl FnMut(&Source, u64),
+) -> Result<u64, Error> {
     let mut before = 0;
     for (at, source) in (0..).zip(sources) {
-        bar.set_message(source.announced.name.clone());
+        progress(source, before);
         let file = File::open(&source.path)
             .map_err(|error| Error::File { path: source.path.clone(), source: error })?;
         let mut intake = app.desk.intake(found, FileIndex(at), None).await?;
         let read = move |start: u64, into: &mut [u8]| file.read_exact_at(into, start);
-        let taken = intake.read_rest(Arc::new(read), |bytes| bar.set_position(before + bytes)).await;
+        let taken = intake.read_rest(Arc::new(read), |bytes| progress(source, before + bytes)).await;
         let acknowledged = intake.finish(false).await;
         taken.map_err(|error| unreadable(error, source))?;
         acknowledged.map_err(|error| unreadable(error, source))?;
         before += source.announced.size_bytes;
-        bar.set_position(before);
+        progress(source, before);
     }
     Ok(before)
 }
@@ -205,21 +224,33 @@ async fn remove_title(
 
 async fn add_plan(app: &App, args: &Args, title: TitleId, price: Money) -> Result<PlanId, Error> {
     let now_ms = app.clock.now_ms();
+    let mut tx = app.store.write().await?;
+    let plan = add_plan_in(&mut tx, args, title, price, now_ms).await?;
+    tx.commit().await?;
+    Ok(plan)
+}
+
+/// Adds a rental of a title with the terms of the command's flags, in a transaction of the caller's.
+pub(super) async fn add_plan_in(
+    tx: &mut Tx,
+    args: &Args,
+    title: TitleId,
+    price: Money,
+    now_ms: i64,
+) -> Result<PlanId, store::Error> {
     let terms = Terms::Rental {
         start_within_ms: args.start_within,
         play_within_ms: args.play_within,
         views: args.views,
     };
     let plan = Plan::of_title(PlanId::from_bytes(random::id(now_ms)), title, price, terms, now_ms);
-    let mut tx = app.store.write().await?;
-    plan::insert(&mut tx, &plan).await?;
-    note(&mut tx, "plan.create", &plan.id, json!({ "title": title, "price": plan.price }), now_ms).await?;
-    tx.commit().await?;
+    plan::insert(tx, &plan).await?;
+    note(tx, "plan.create", &plan.id, json!({ "title": title, "price": plan.price }), now_ms).await?;
     Ok(plan.id)
 }
 
 /// The publisher's account, and whether it is new: by e-mail address, or by a name that is given an address of its own.
-async fn publisher(app: &App, name: &str) -> Result<(AccountId, bool), Error> {
+pub(super) async fn publisher(app: &App, name: &str) -> Result<(AccountId, bool), Error> {
     let email = if name.contains('@') { name.to_owned() } else { format!("{}@{NO_MAIL_DOMAIN}", slug(name)) };
     let now_ms = app.clock.now_ms();
     let mut tx = app.store.write().await?;

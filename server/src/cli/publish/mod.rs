@@ -1,7 +1,8 @@
 //! `matinee publish`: seals files and publishes them as a release, straight into this server's stores or through a
-//! server's HTTP interface. Both go through the same code in [`crate::publish`].
+//! server's HTTP interface; or every title of a list. All go through the same code in [`crate::publish`].
 
 mod direct;
+mod list;
 mod plan;
 mod progress;
 mod remote;
@@ -27,12 +28,20 @@ const PASSWORD_BYTES_MAX: u64 = 1024;
 
 /// Seals files and publishes them as a release.
 #[derive(Debug, clap::Args)]
+#[command(group(clap::ArgGroup::new("priced").multiple(true)))]
 pub struct Args {
     /// The files, in the order in which the release lists them.
-    #[arg(required = true, value_name = "FILE")]
+    #[arg(required_unless_present = "list", value_name = "FILE")]
     pub files: Vec<PathBuf>,
+    /// Publish every title of a list: CSV with a line of names, or JSON lines (.jsonl). Broken off, it goes on where it was.
+    ///
+    /// Names: id (the supplier's own), title, file (from the list's folder; several with | between); and as there are:
+    /// rental (a price), collection (id or name; several with | between), track (the catalogue's id), open (true or
+    /// false). JSON lines have lists, files and collections, instead. The flags hold for rows that say nothing else.
+    #[arg(long, group = "priced", conflicts_with_all = ["files", "title", "title_id", "resume", "server"])]
+    pub list: Option<PathBuf>,
     /// Name of the title.
-    #[arg(long, required_unless_present_any = ["title_id", "resume"])]
+    #[arg(long, required_unless_present_any = ["title_id", "resume", "list"])]
     pub title: Option<String>,
     /// Publish a new release of this title instead of a new title.
     #[arg(long, conflicts_with = "title")]
@@ -41,10 +50,10 @@ pub struct Args {
     #[arg(long, default_value = "Publisher", conflicts_with = "server")]
     pub publisher: String,
     /// Rent the title out at this price, for example 0.50USD.
-    #[arg(long, value_name = "PRICE", value_parser = terms::money)]
+    #[arg(long, group = "priced", value_name = "PRICE", value_parser = terms::money)]
     pub rental: Option<Money>,
     /// Views in one rental; as many as fit the window if not given.
-    #[arg(long, requires = "rental")]
+    #[arg(long, requires = "priced")]
     pub views: Option<u32>,
     /// How long a rental plays once it was started.
     #[arg(long, value_name = "TIME", default_value = "48h", value_parser = terms::time_ms)]
@@ -150,6 +159,32 @@ pub enum Error {
     /// Somebody pressed Ctrl-C; nothing is left behind.
     #[error("cancelled; nothing was published")]
     Cancelled,
+    /// A list cannot be worked with; nothing was published.
+    #[error("{list}: line {line}: {text}")]
+    List {
+        /// Which.
+        list: PathBuf,
+        /// Where in it.
+        line: u64,
+        /// What is wrong there.
+        text: String,
+    },
+    /// Not every row of a list was published.
+    #[error("{failed} of {rows} rows failed; the same command tries only those again")]
+    Rows {
+        /// How many were not.
+        failed: u64,
+        /// How many there are.
+        rows: u64,
+    },
+    /// Somebody pressed Ctrl-C.
+    #[error("stopped: {0} titles were published; the same command goes on from there")]
+    Stopped(u64),
+    /// The database or the object store failed again and again.
+    #[error(
+        "stopped: the database or the object store fails row after row; the same command goes on from there"
+    )]
+    GivenUp,
     /// The server's parts did not open.
     #[error(transparent)]
     App(#[from] app::Error),
@@ -186,6 +221,9 @@ impl From<reqwest::Error> for Error {
 /// # Errors
 /// [`Error`]; nothing is left behind unless the error says how to go on.
 pub async fn run(args: &Args, config: &Config) -> Result<(), Error> {
+    if let Some(list) = &args.list {
+        return list::run(args, list, config).await;
+    }
     let sources = plan::sources(args).await?;
     let bar = progress::bar(plan::total_bytes(&sources), args.json);
     #[expect(clippy::disallowed_methods, reason = "a stopwatch for the rate that is printed")]

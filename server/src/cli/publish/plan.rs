@@ -18,12 +18,25 @@ pub(super) struct Source {
 pub(super) async fn sources(args: &Args) -> Result<Vec<Source>, Error> {
     let mut sources = Vec::with_capacity(args.files.len());
     for path in &args.files {
-        sources.push(source(path).await?);
+        let mut source = looked_at(path).await?;
+        source.probe().await;
+        sources.push(source);
     }
     Ok(sources)
 }
 
-async fn source(path: &Path) -> Result<Source, Error> {
+impl Source {
+    /// Finds out how long it plays, if it does.
+    pub(super) async fn probe(&mut self) {
+        let media_type = &self.announced.media_type;
+        if media_type.starts_with("video/") || media_type.starts_with("audio/") {
+            self.announced.duration_ms = probe::duration_ms(&self.path).await;
+        }
+    }
+}
+
+/// Looks at a file without reading it: name, size and media type.
+pub(super) async fn looked_at(path: &Path) -> Result<Source, Error> {
     let unreadable = |source| Error::File { path: path.to_owned(), source };
     let metadata = tokio::fs::metadata(path).await.map_err(unreadable)?;
     if !metadata.is_file() {
@@ -32,10 +45,8 @@ async fn source(path: &Path) -> Result<Source, Error> {
     let file_name =
         path.file_name().and_then(|name| name.to_str()).ok_or_else(|| Error::Name(path.to_owned()))?;
     let media_type = name::media_type_of(file_name);
-    let plays = media_type.starts_with("video/") || media_type.starts_with("audio/");
-    let duration_ms = if plays { probe::duration_ms(path).await } else { None };
-    let announced =
-        NewFile { name: file_name.to_owned(), media_type, size_bytes: metadata.len(), duration_ms };
+    let (name, size_bytes) = (file_name.to_owned(), metadata.len());
+    let announced = NewFile { name, media_type, size_bytes, duration_ms: None };
     Ok(Source { path: path.to_owned(), announced })
 }
 
