@@ -1,7 +1,8 @@
 //! Publishing: plaintext in, sealed and hashed segments out, a signed manifest at the end.
 //!
-//! [`announced`] is what a release is to hold; [`intake`] takes a file's bytes; [`seal`] is the computation in it; [`buffer`] bounds its memory; [`release`] is the life
-//! of a release around it. The command writes straight to the stores and HTTP uploads go through the same code.
+//! [`announced`] is what a release is to hold; [`intake`] takes a file's bytes; [`seal`] is the computation in it;
+//! [`buffer`] bounds its memory; [`release`] is the life of a release around it. The command writes straight to the stores
+//! and HTTP uploads go through the same code.
 
 pub mod announced;
 pub mod buffer;

@@ -13,7 +13,8 @@ use sqlx::sqlite::{
 use sqlx::{PgConnection, PgPool, Postgres, QueryBuilder, Sqlite, SqliteConnection, SqlitePool, Transaction};
 
 use super::Error;
-use super::catalogue::{After, POPULARITY_MAX, ROWS_A_STATEMENT_MAX};
+use super::catalogue::{After, POPULARITY_MAX};
+use super::import::ROWS_A_STATEMENT_MAX;
 use super::later::GUARDS;
 use super::writer::{Turn, Writer};
 use crate::random;

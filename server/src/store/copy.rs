@@ -249,7 +249,7 @@ pub async fn copy(
         }
         copied.push((table.name.clone(), counts.0));
     }
-    super::catalogue::index_all(&mut target).await?;
+    super::import::index_all(&mut target).await?;
     target.commit().await?;
     Ok(copied)
 }

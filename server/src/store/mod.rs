@@ -78,6 +78,7 @@ pub mod event;
 pub mod group;
 pub mod idempotency;
 pub mod identity;
+pub mod import;
 pub mod key_release;
 mod later;
 pub mod lease;

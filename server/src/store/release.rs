@@ -293,7 +293,8 @@ pub(super) async fn lock_open(tx: &mut Tx, release: ReleaseId) -> Result<bool, E
     Ok(locked == 1)
 }
 
-/// Removes an open release, its files, its uploads and what is kept of the row that it came by. False if it is not there or is published.
+/// Removes an open release, its files, its uploads and what is kept of the row that it came by. False if it is not there
+/// or is published.
 pub async fn delete_open(tx: &mut Tx, release: ReleaseId) -> Result<bool, Error> {
     if !lock_open(tx, release).await? {
         return Ok(false);

@@ -1,6 +1,6 @@
 //! Looking through the catalogue.
 
-use matinee_server::store::catalogue::{self, Key, Kind, NewTrack};
+use matinee_server::store::import::{self, Key, Kind, NewTrack};
 use matinee_server::words;
 use serde_json::{Value, json};
 
@@ -11,10 +11,10 @@ async fn stocked() -> Bench {
     let bench = Bench::new().await;
     let mut tx = bench.app.store.write().await.unwrap();
     let key = |name: &str| Key { name: name.to_owned(), sort_key: words::sort_key(name) };
-    let artists = catalogue::numbers(&mut tx, Kind::Artists, &[key("Ann"), key("Ben")]).await.unwrap();
-    let genres = catalogue::numbers(&mut tx, Kind::Genres, &[key("Folk")]).await.unwrap();
+    let artists = import::numbers(&mut tx, Kind::Artists, &[key("Ann"), key("Ben")]).await.unwrap();
+    let genres = import::numbers(&mut tx, Kind::Genres, &[key("Folk")]).await.unwrap();
     let albums = [(artists["ann"], key("Dawn"), Some(2001)), (artists["ben"], key("Dusk"), None)];
-    let albums = catalogue::album_numbers(&mut tx, &albums).await.unwrap();
+    let albums = import::album_numbers(&mut tx, &albums).await.unwrap();
     let track = |number: i32| {
         let (artist, album) = if number % 2 == 0 { ("ann", "dawn") } else { ("ben", "dusk") };
         NewTrack {
@@ -30,7 +30,7 @@ async fn stocked() -> Bench {
             words: format!("song {number} {artist} {album}"),
         }
     };
-    catalogue::put_tracks(&mut tx, &(0..12).map(track).collect::<Vec<_>>()).await.unwrap();
+    import::put_tracks(&mut tx, &(0..12).map(track).collect::<Vec<_>>()).await.unwrap();
     tx.commit().await.unwrap();
     bench
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use matinee_protocol::id::{CollectionId, ReleaseId, TitleId};
 use matinee_server::store::page::Asked;
-use matinee_server::store::{catalogue, collection, plan, release, title};
+use matinee_server::store::{collection, import, plan, release, title};
 use serde_json::{Value, json};
 
 use crate::id;
@@ -85,9 +85,9 @@ fn a_list_is_published_once(shop: &Shop) {
         let named = |name: &str| (name.to_owned(), 1);
         assert_eq!(held(&mut tx, &all).await, [named("First, of all"), named("Second")]);
         assert_eq!(held(&mut tx, &new).await, [named("Second")]);
-        let (_, bought) = catalogue::by_reference(&mut tx, "isobel").await.unwrap().unwrap();
+        let (_, bought) = import::track(&mut tx, "isobel").await.unwrap().unwrap();
         assert_eq!(bought, Some(first.0));
-        let (_, bought) = catalogue::by_reference(&mut tx, "army").await.unwrap().unwrap();
+        let (_, bought) = import::track(&mut tx, "army").await.unwrap().unwrap();
         assert_eq!(bought, None);
         let files = release::files(&mut tx, second.1.as_ref().unwrap().id).await.unwrap();
         let names: Vec<_> = files.iter().map(|file| file.name.as_str()).collect();

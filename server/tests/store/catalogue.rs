@@ -1,7 +1,8 @@
 //! The catalogue: what is put in is found, in the order of its popularity.
 
 use matinee_server::store::Tx;
-use matinee_server::store::catalogue::{self, After, Import, Key, Kind, NewTrack, Of, Track};
+use matinee_server::store::catalogue::{self, After, Of, Track};
+use matinee_server::store::import::{self, Import, Key, Kind, NewTrack};
 use matinee_server::words;
 use sqlx::Connection as _;
 
@@ -14,10 +15,10 @@ fn key(name: &str) -> Key {
 
 /// A track by an artist of a genre, on an album of the artist's.
 async fn put(tx: &mut Tx, reference: &str, (name, artist, genre): (&str, &str, &str), popularity: i32) {
-    let artists = catalogue::numbers(tx, Kind::Artists, &[key(artist)]).await.unwrap();
-    let genres = catalogue::numbers(tx, Kind::Genres, &[key(genre)]).await.unwrap();
+    let artists = import::numbers(tx, Kind::Artists, &[key(artist)]).await.unwrap();
+    let genres = import::numbers(tx, Kind::Genres, &[key(genre)]).await.unwrap();
     let by = artists[&words::sort_key(artist)];
-    let albums = catalogue::album_numbers(tx, &[(by, key("Best of"), Some(1999))]).await.unwrap();
+    let albums = import::album_numbers(tx, &[(by, key("Best of"), Some(1999))]).await.unwrap();
     let track = NewTrack {
         reference: reference.to_owned(),
         name: name.to_owned(),
@@ -30,7 +31,7 @@ async fn put(tx: &mut Tx, reference: &str, (name, artist, genre): (&str, &str, &
         popularity,
         words: words::folded(&format!("{name} {artist} best of")),
     };
-    catalogue::put_tracks(tx, &[track]).await.unwrap();
+    import::put_tracks(tx, &[track]).await.unwrap();
 }
 
 async fn found(tx: &mut Tx, query: &str) -> Vec<String> {
@@ -61,7 +62,7 @@ pub async fn what_is_put_is_found_and_changes(database: &Database) {
     assert_eq!(found(&mut tx, "arm").await, ["Armistice"]);
     assert_eq!(found(&mut tx, "bjork").await, ["Isobel", "Hyperballad"]);
     assert_eq!(catalogue::counts(&mut tx).await.unwrap(), [3, 3, 3, 4]);
-    catalogue::settle(&mut tx).await.unwrap();
+    import::settle(&mut tx).await.unwrap();
     assert_eq!(found(&mut tx, "i").await, ["Isobel"]);
     tx.commit().await.unwrap();
 
@@ -114,8 +115,8 @@ pub async fn pages_go_through_everything_once(database: &Database) {
         put(&mut tx, &number.to_string(), (&format!("Song {number}"), artist, "Pop"), (number / 9) as i32)
             .await;
     }
-    let ann = catalogue::numbers(&mut tx, Kind::Artists, &[key("Ann")]).await.unwrap()["ann"];
-    let pop = catalogue::numbers(&mut tx, Kind::Genres, &[key("Pop")]).await.unwrap()["pop"];
+    let ann = import::numbers(&mut tx, Kind::Artists, &[key("Ann")]).await.unwrap()["ann"];
+    let pop = import::numbers(&mut tx, Kind::Genres, &[key("Pop")]).await.unwrap()["pop"];
     for (of, count) in [(Of::All, 30), (Of::Artist(ann), 10), (Of::Genre(pop), 30), (Of::Genre(pop + 1), 0)] {
         let mut all: Vec<Track> = Vec::new();
         let mut after = After::START;
@@ -140,12 +141,12 @@ pub async fn pages_go_through_everything_once(database: &Database) {
 
 pub async fn imports_are_noted(database: &Database) {
     let mut tx = database.write().await;
-    assert_eq!(catalogue::import(&mut tx, &[1; 32]).await.unwrap(), None);
+    assert_eq!(import::progress(&mut tx, &[1; 32]).await.unwrap(), None);
     let half = Import { bytes_done: 50, rows_done: 2, finished: false };
-    catalogue::note_import(&mut tx, &[1; 32], ("a.csv", 100), half, NOW_MS).await.unwrap();
-    assert_eq!(catalogue::import(&mut tx, &[1; 32]).await.unwrap(), Some(half));
+    import::note(&mut tx, &[1; 32], ("a.csv", 100), half, NOW_MS).await.unwrap();
+    assert_eq!(import::progress(&mut tx, &[1; 32]).await.unwrap(), Some(half));
     let whole = Import { bytes_done: 100, rows_done: 4, finished: true };
-    catalogue::note_import(&mut tx, &[1; 32], ("a.csv", 100), whole, NOW_MS).await.unwrap();
-    assert_eq!(catalogue::import(&mut tx, &[1; 32]).await.unwrap(), Some(whole));
-    assert_eq!(catalogue::import(&mut tx, &[2; 32]).await.unwrap(), None);
+    import::note(&mut tx, &[1; 32], ("a.csv", 100), whole, NOW_MS).await.unwrap();
+    assert_eq!(import::progress(&mut tx, &[1; 32]).await.unwrap(), Some(whole));
+    assert_eq!(import::progress(&mut tx, &[2; 32]).await.unwrap(), None);
 }

@@ -2,8 +2,9 @@
 
 use matinee_protocol::id::{AccountId, CollectionId, ReleaseId, TitleId};
 use matinee_server::store::account::Role;
-use matinee_server::store::catalogue::{self, Key, Kind, NewTrack};
+use matinee_server::store::catalogue;
 use matinee_server::store::collection::{self, Collection};
+use matinee_server::store::import::{self, Key, Kind, NewTrack};
 use matinee_server::store::supplied::{self, Supplied};
 use matinee_server::store::{Tx, release, title, whole};
 
@@ -62,7 +63,7 @@ pub async fn a_track_is_given_one_title(database: &Database) {
     let ours = publisher(&mut tx, "studio@example.org").await;
     let ((first, _), (second, _)) = (begun(&mut tx, ours).await, begun(&mut tx, ours).await);
     let key = Key { name: "Björk".to_owned(), sort_key: "bjork".to_owned() };
-    let artist = catalogue::numbers(&mut tx, Kind::Artists, &[key]).await.unwrap()["bjork"];
+    let artist = import::numbers(&mut tx, Kind::Artists, &[key]).await.unwrap()["bjork"];
     let new = |title| NewTrack {
         reference: "isobel".to_owned(),
         name: "Isobel".to_owned(),
@@ -75,20 +76,20 @@ pub async fn a_track_is_given_one_title(database: &Database) {
         popularity: 1,
         words: "isobel bjork".to_owned(),
     };
-    assert_eq!(catalogue::by_reference(&mut tx, "isobel").await.unwrap(), None);
-    catalogue::put_tracks(&mut tx, &[new(None)]).await.unwrap();
-    let (track, none) = catalogue::by_reference(&mut tx, "isobel").await.unwrap().unwrap();
+    assert_eq!(import::track(&mut tx, "isobel").await.unwrap(), None);
+    import::put_tracks(&mut tx, &[new(None)]).await.unwrap();
+    let (track, none) = import::track(&mut tx, "isobel").await.unwrap().unwrap();
     assert_eq!(none, None);
-    assert!(catalogue::give_title(&mut tx, track, first).await.unwrap());
-    assert!(catalogue::give_title(&mut tx, track, first).await.unwrap(), "it has it");
-    assert!(!catalogue::give_title(&mut tx, track, second).await.unwrap(), "it has another");
-    assert!(!catalogue::give_title(&mut tx, track + 1, first).await.unwrap(), "there is none");
+    assert!(import::give_title(&mut tx, track, first).await.unwrap());
+    assert!(import::give_title(&mut tx, track, first).await.unwrap(), "it has it");
+    assert!(!import::give_title(&mut tx, track, second).await.unwrap(), "it has another");
+    assert!(!import::give_title(&mut tx, track + 1, first).await.unwrap(), "there is none");
     assert_eq!(catalogue::track(&mut tx, track).await.unwrap().unwrap().title, Some(first));
-    catalogue::put_tracks(&mut tx, &[new(None)]).await.unwrap();
-    let known = catalogue::by_reference(&mut tx, "isobel").await.unwrap();
+    import::put_tracks(&mut tx, &[new(None)]).await.unwrap();
+    let known = import::track(&mut tx, "isobel").await.unwrap();
     assert_eq!(known, Some((track, Some(first))), "an import that names no title takes none away");
-    catalogue::put_tracks(&mut tx, &[new(Some(second))]).await.unwrap();
-    assert_eq!(catalogue::by_reference(&mut tx, "isobel").await.unwrap(), Some((track, Some(second))));
+    import::put_tracks(&mut tx, &[new(Some(second))]).await.unwrap();
+    assert_eq!(import::track(&mut tx, "isobel").await.unwrap(), Some((track, Some(second))));
 }
 
 pub async fn collections_are_found_by_name(database: &Database) {

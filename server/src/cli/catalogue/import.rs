@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 use super::read::{self, Row};
 use crate::cli::rows::{self, Placed, Rows};
 use crate::cli::{Error, note, now_ms, print};
-use crate::store::catalogue::{self, AlbumKey, Import, Key, Kind, NewTrack};
+use crate::store::import::{self, AlbumKey, Import, Key, Kind, NewTrack};
 use crate::store::{self, Store, Tx, title};
 use crate::words;
 
@@ -42,7 +42,7 @@ pub(super) async fn run(store: &Store, file: &Path, again: bool, json: bool) -> 
     let failed = |error| Error::System(file.display().to_string(), error);
     let (hash, bytes) = read::hash(file).map_err(failed)?;
     let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let before = catalogue::import(&mut store.read().await?, &hash).await?.unwrap_or_default();
+    let before = import::progress(&mut store.read().await?, &hash).await?.unwrap_or_default();
     let mut done = if again { Import::default() } else { before };
     if done.finished {
         return Error::refused(format!("{name} is in already; --again goes through it once more"));
@@ -80,17 +80,17 @@ pub(super) async fn run(store: &Store, file: &Path, again: bool, json: bool) -> 
             note(&mut tx, "catalogue.import", &name, detail, now_ms()).await?;
         }
         let tracks = numbers.tracks(&mut tx, batch.rows).await?;
-        catalogue::put_tracks(&mut tx, &tracks).await?;
-        catalogue::note_import(&mut tx, &hash, (&name, signed(bytes)), done, now_ms()).await?;
+        import::put_tracks(&mut tx, &tracks).await?;
+        import::note(&mut tx, &hash, (&name, signed(bytes)), done, now_ms()).await?;
         tx.commit().await?;
         bar.set_position(batch.place);
         bar.set_message(format!("{} tracks", done.rows_done));
     }
     bar.set_message("settling the search index");
     let mut tx = store.write().await?;
-    catalogue::settle(&mut tx).await?;
+    import::settle(&mut tx).await?;
     done.finished = true;
-    catalogue::note_import(&mut tx, &hash, (&name, signed(bytes)), done, now_ms()).await?;
+    import::note(&mut tx, &hash, (&name, signed(bytes)), done, now_ms()).await?;
     tx.commit().await?;
     let seconds = bar.elapsed().as_secs_f64();
     bar.finish_and_clear();
@@ -226,8 +226,8 @@ impl Numbers {
             let key = |(key, name): (&String, &String)| Key { name: name.clone(), sort_key: key.clone() };
             names.into_iter().map(key).collect()
         };
-        self.artists.extend(catalogue::numbers(tx, Kind::Artists, &keys(artists)).await?);
-        self.genres.extend(catalogue::numbers(tx, Kind::Genres, &keys(genres)).await?);
+        self.artists.extend(import::numbers(tx, Kind::Artists, &keys(artists)).await?);
+        self.genres.extend(import::numbers(tx, Kind::Genres, &keys(genres)).await?);
         Ok(())
     }
 
@@ -243,7 +243,7 @@ impl Numbers {
             }
         }
         let albums: Vec<AlbumKey> = albums.into_values().collect();
-        self.albums.extend(catalogue::album_numbers(tx, &albums).await?);
+        self.albums.extend(import::album_numbers(tx, &albums).await?);
         Ok(())
     }
 }

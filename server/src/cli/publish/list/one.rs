@@ -24,7 +24,7 @@ use crate::random;
 use crate::store::audit::By;
 use crate::store::release::{self, Release, State};
 use crate::store::supplied::{self, Supplied};
-use crate::store::{Tx, catalogue, collection, title};
+use crate::store::{Tx, collection, import, title};
 
 /// The tier from which a plan over a collection opens the titles of a list: the lowest.
 const TIER: u32 = 1;
@@ -149,7 +149,7 @@ impl Bench<'_> {
         }
         let track = match &row.track {
             None => None,
-            Some(reference) => match catalogue::by_reference(tx, reference).await? {
+            Some(reference) => match import::track(tx, reference).await? {
                 None => return Fault::row(format!("there is no track {reference}")),
                 Some((_, Some(other))) if Some(other) != title => return Fault::taken(other),
                 Some((track, _)) => Some(track),
@@ -250,7 +250,7 @@ impl Bench<'_> {
             note(&mut tx, "collection.put", &collection, detail, now_ms).await?;
         }
         if let Some(track) = asked.track {
-            if !catalogue::give_title(&mut tx, track, title).await? {
+            if !import::give_title(&mut tx, track, title).await? {
                 return Fault::row("the track was given another title meanwhile");
             }
             note(&mut tx, "track.title", &track, json!({ "title": title }), now_ms).await?;
