@@ -11,7 +11,7 @@ const PROBE_MS_MAX: u64 = 10_000;
 /// Bytes of its answer that are read.
 const ANSWER_BYTES_MAX: u64 = 256;
 /// A longer duration than this is taken for nonsense: 30 days.
-const DURATION_S_MAX: f64 = 30.0 * 24.0 * 3600.0;
+pub const DURATION_MS_MAX: u64 = 30 * 24 * 3600 * 1000;
 
 /// The duration in milliseconds, or `None` when it cannot be found out within 10 s.
 pub async fn duration_ms(file: &Path) -> Option<u64> {
@@ -40,7 +40,7 @@ pub async fn duration_ms(file: &Path) -> Option<u64> {
 /// Reads seconds as `ffprobe` prints them.
 fn parse(text: &str) -> Option<u64> {
     let seconds: f64 = text.trim().parse().ok()?;
-    let plausible = seconds.is_finite() && seconds > 0.0 && seconds <= DURATION_S_MAX;
+    let plausible = seconds.is_finite() && seconds > 0.0 && seconds * 1000.0 <= DURATION_MS_MAX as f64;
     plausible.then(|| (seconds * 1000.0).round() as u64)
 }
 

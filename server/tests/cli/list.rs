@@ -57,10 +57,10 @@ fn a_list_is_published_once(shop: &Shop) {
     let list = shop.put(
         "list.csv",
         format!(
-            "id,title,file,rental,collection,track,open\n\
-             a,\"First, of all\",a.bin,0.50USD,All,isobel,\n\
-             b,Second,b.bin|sub/c.bin,1.25USD,{all}|New,,false\n\
-             c,Third,d.bin,,,,true\n"
+            "id,title,file,rental,collection,track,open,duration_ms\n\
+             a,\"First, of all\",a.bin,0.50USD,All,isobel,,\n\
+             b,Second,b.bin|sub/c.bin,1.25USD,{all}|New,,false,61000\n\
+             c,Third,d.bin,,,,true,\n"
         )
         .as_bytes(),
     );
@@ -92,6 +92,7 @@ fn a_list_is_published_once(shop: &Shop) {
         let files = release::files(&mut tx, second.1.as_ref().unwrap().id).await.unwrap();
         let names: Vec<_> = files.iter().map(|file| file.name.as_str()).collect();
         assert_eq!(names, ["b.bin", "c.bin"]);
+        assert_eq!((files[0].duration_ms, files[1].duration_ms), (Some(61_000), None));
     });
     let acts = shop.acts();
     let once = ["title.create", "release.create", "release.publish", "collection.put"];

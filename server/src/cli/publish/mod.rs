@@ -37,7 +37,8 @@ pub struct Args {
     ///
     /// Names: id (the supplier's own), title, file (from the list's folder; several with | between); and as there are:
     /// rental (a price), collection (id or name; several with | between), track (the catalogue's id), open (true or
-    /// false). JSON lines have lists, files and collections, instead. The flags hold for rows that say nothing else.
+    /// false), duration_ms (how long the first file plays). JSON lines have lists, files and collections, instead. The
+    /// flags hold for rows that say nothing else.
     #[arg(long, group = "priced", conflicts_with_all = ["files", "title", "title_id", "resume", "server"])]
     pub list: Option<PathBuf>,
     /// Name of the title.

@@ -19,6 +19,7 @@ use crate::app::App;
 use crate::cli::note;
 use crate::cli::publish::plan::{self, Source};
 use crate::cli::publish::{Args, direct, terms};
+use crate::publish::probe::DURATION_MS_MAX;
 use crate::publish::{NewFile, announced};
 use crate::random;
 use crate::store::audit::By;
@@ -143,6 +144,9 @@ impl Bench<'_> {
             None => self.args.rental.clone(),
         };
         direct::check_currency(price.as_ref(), &self.app.config)?;
+        if row.duration_ms.is_some_and(|ms| !(1..=DURATION_MS_MAX).contains(&ms)) {
+            return Fault::row(format!("duration_ms must be between 1 and {DURATION_MS_MAX}"));
+        }
         let mut collections = Vec::with_capacity(row.collections.len());
         for text in &row.collections {
             collections.push(self.collection(tx, text).await?);
@@ -206,8 +210,11 @@ impl Bench<'_> {
         sources: &mut [Source],
         before: Option<&Release>,
     ) -> Result<Release, Fault> {
-        for source in sources.iter_mut() {
-            source.probe().await;
+        for (at, source) in sources.iter_mut().enumerate() {
+            match row.duration_ms.filter(|_| at == 0) {
+                Some(duration_ms) => source.announced.duration_ms = Some(duration_ms),
+                None => source.probe().await,
+            }
         }
         let files: Vec<NewFile> = sources.iter().map(|source| source.announced.clone()).collect();
         let (app, by, now_ms) = (self.app, By::command(), self.app.clock.now_ms());

@@ -30,6 +30,8 @@ pub(super) struct Row {
     pub(super) track: Option<String>,
     /// Whether anyone may read the files.
     pub(super) open: Option<bool>,
+    /// How long the first of the files plays.
+    pub(super) duration_ms: Option<u64>,
 }
 
 /// A row of a CSV file.
@@ -47,6 +49,8 @@ pub(super) struct Cells {
     track: Option<String>,
     #[serde(default)]
     open: Option<bool>,
+    #[serde(default)]
+    duration_ms: Option<u64>,
 }
 
 /// A line of a file of JSON objects.
@@ -64,23 +68,25 @@ pub(super) struct Object {
     track: Option<String>,
     #[serde(default)]
     open: Option<bool>,
+    #[serde(default)]
+    duration_ms: Option<u64>,
 }
 
 impl From<Cells> for Row {
     fn from(cells: Cells) -> Self {
-        let Cells { id, title, file, rental, collection, track, open } = cells;
+        let Cells { id, title, file, rental, collection, track, open, duration_ms } = cells;
         let parts = |text: &str| -> Vec<String> {
             text.split(SEPARATOR).map(|part| part.trim().to_owned()).filter(|part| !part.is_empty()).collect()
         };
         let (files, collections) = (parts(&file), collection.as_deref().map(parts).unwrap_or_default());
-        Self { id, title, files, rental, collections, track, open }
+        Self { id, title, files, rental, collections, track, open, duration_ms }
     }
 }
 
 impl From<Object> for Row {
     fn from(object: Object) -> Self {
-        let Object { id, title, files, rental, collections, track, open } = object;
-        Self { id: id.trim().to_owned(), title, files, rental, collections, track, open }
+        let Object { id, title, files, rental, collections, track, open, duration_ms } = object;
+        Self { id: id.trim().to_owned(), title, files, rental, collections, track, open, duration_ms }
     }
 }
 
@@ -144,9 +150,9 @@ mod tests {
 
     #[test]
     fn both_forms_say_the_same() {
-        let csv = "id,title,file,rental,collection,track,open\n\
-                   007,\"A, \"\"B\"\"\",a.bin | b/c.bin,0.50USD,All|New,t1,true\n8,Ω,d.bin,,,,\n";
-        let objects = r#"{"id":" 007 ","title":"A, \"B\"","files":["a.bin","b/c.bin"],"rental":"0.50USD","collections":["All","New"],"track":"t1","open":true}
+        let csv = "id,title,file,rental,collection,track,open,duration_ms\n\
+                   007,\"A, \"\"B\"\"\",a.bin | b/c.bin,0.50USD,All|New,t1,true,1500\n8,Ω,d.bin,,,,,\n";
+        let objects = r#"{"id":" 007 ","title":"A, \"B\"","files":["a.bin","b/c.bin"],"rental":"0.50USD","collections":["All","New"],"track":"t1","open":true,"duration_ms":1500}
 
 {"id":"8","title":"Ω","files":["d.bin"]}"#;
         let (csv, objects) = (all("a.csv", csv).unwrap(), all("a.jsonl", objects).unwrap());
