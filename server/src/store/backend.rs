@@ -404,19 +404,34 @@ pub(super) async fn index_tracks(
     Ok(())
 }
 
-/// Brings the search index and the planner's statistics into the shape that is quickest to read, after many rows came
-/// in. The databases differ in what there is to do.
-pub(super) async fn settle_index(tx: &mut Tx) -> Result<(), Error> {
+/// Pages of the search index that are written in one step of putting it in order.
+const MERGED_PAGES: i32 = 2_000;
+
+/// Goes a step towards one part of the search index, and says whether there is another. PostgreSQL's has no parts.
+///
+/// FTS5 can do all of it in one statement, but that holds the writer, and what a savepoint would restore, until the end.
+/// Below zero it first takes up every part there is, whatever their sizes.
+pub(super) async fn merge_index(tx: &mut Tx, first: bool) -> Result<bool, Error> {
+    let Tx::Sqlite(link) = tx else { return Ok(false) };
+    let db = link.settled().await?;
+    let before = changes(db).await?;
+    let merge = "insert into tracks_search (tracks_search, rank) values ('merge', $1)";
+    let pages = if first { -MERGED_PAGES } else { MERGED_PAGES };
+    sqlx::query(merge).bind(pages).execute(&mut *db).await?;
+    // The statement's own row is one; whatever else changed is a part that was merged (FTS5's documentation, 6.8).
+    Ok(changes(db).await? - before >= 2)
+}
+
+async fn changes(db: &mut SqliteConnection) -> Result<i64, Error> {
+    let (changes,) = sqlx::query_as("select total_changes()").fetch_one(db).await?;
+    Ok(changes)
+}
+
+/// Brings the planner's statistics up to date, after many rows came in.
+pub(super) async fn analyze(tx: &mut Tx) -> Result<(), Error> {
     match tx {
-        Tx::Sqlite(link) => {
-            let merge = "insert into tracks_search (tracks_search) values ('optimize')";
-            let db = link.settled().await?;
-            sqlx::query(merge).execute(&mut *db).await?;
-            sqlx::query("analyze").execute(&mut *db).await?;
-        }
-        Tx::Postgres(link) => {
-            sqlx::query("analyze tracks").execute(&mut **link).await?;
-        }
+        Tx::Sqlite(link) => sqlx::query("analyze").execute(link.settled().await?).await.map(drop)?,
+        Tx::Postgres(link) => sqlx::query("analyze tracks").execute(&mut **link).await.map(drop)?,
     }
     Ok(())
 }

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use futures_util::TryStreamExt as _;
 use sqlx::{AssertSqlSafe, Row as _};
 
-use super::{Error, Store, Tx, backend};
+use super::{Error, Store, Tx, backend, import};
 
 /// Values in one statement; SQLite takes 32,766.
 const VALUES_A_STATEMENT_MAX: usize = 16_000;
@@ -249,7 +249,8 @@ pub async fn copy(
         }
         copied.push((table.name.clone(), counts.0));
     }
-    super::import::index_all(&mut target).await?;
+    import::index_all(&mut target).await?;
     target.commit().await?;
+    import::settle(to).await?;
     Ok(copied)
 }

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use matinee_protocol::id::TitleId;
 
 use super::catalogue::After;
-use super::{Error, Tx, backend, id};
+use super::{Error, Store, Tx, backend, id};
 
 /// Rows in one `insert` or one list of names: SQLite takes 32,766 values in a statement.
 pub const ROWS_A_STATEMENT_MAX: usize = 200;
@@ -210,12 +210,23 @@ pub(super) async fn index_all(tx: &mut Tx) -> Result<(), Error> {
             .collect();
         backend::index_tracks(tx, &[], &mut now).await?;
     }
-    backend::settle_index(tx).await
+    Ok(())
 }
 
-/// Makes searching quick after many tracks were put.
-pub async fn settle(tx: &mut Tx) -> Result<(), Error> {
-    backend::settle_index(tx).await
+/// Makes searching quick after many tracks were put: step by step, so that others write in between. Given up anywhere, it
+/// begins again.
+pub async fn settle(store: &Store) -> Result<(), Error> {
+    let mut first = true;
+    loop {
+        let mut tx = store.write().await?;
+        let more = backend::merge_index(&mut tx, first).await?;
+        if !more {
+            backend::analyze(&mut tx).await?;
+            return tx.commit().await;
+        }
+        tx.commit().await?;
+        first = false;
+    }
 }
 
 /// How far the import of a file has come.

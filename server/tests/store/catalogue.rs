@@ -62,9 +62,9 @@ pub async fn what_is_put_is_found_and_changes(database: &Database) {
     assert_eq!(found(&mut tx, "arm").await, ["Armistice"]);
     assert_eq!(found(&mut tx, "bjork").await, ["Isobel", "Hyperballad"]);
     assert_eq!(catalogue::counts(&mut tx).await.unwrap(), [3, 3, 3, 4]);
-    import::settle(&mut tx).await.unwrap();
-    assert_eq!(found(&mut tx, "i").await, ["Isobel"]);
     tx.commit().await.unwrap();
+    import::settle(&database.store).await.unwrap();
+    assert_eq!(found(&mut database.read().await, "i").await, ["Isobel"]);
 
     let mut tx = database.read().await;
     let isobel = catalogue::search(&mut tx, &["isobel".to_owned()], 1).await.unwrap().remove(0);

@@ -87,8 +87,14 @@ pub(super) async fn run(store: &Store, file: &Path, again: bool, json: bool) -> 
         bar.set_message(format!("{} tracks", done.rows_done));
     }
     bar.set_message("settling the search index");
+    tokio::select! {
+        settled = import::settle(store) => settled?,
+        _ = &mut interrupted => {
+            bar.abandon();
+            return Error::refused("stopped: every row is in; the same command settles the search index");
+        }
+    }
     let mut tx = store.write().await?;
-    import::settle(&mut tx).await?;
     done.finished = true;
     import::note(&mut tx, &hash, (&name, signed(bytes)), done, now_ms()).await?;
     tx.commit().await?;
