@@ -410,15 +410,15 @@ const MERGED_PAGES: i32 = 2_000;
 /// Goes a step towards one part of the search index, and says whether there is another. PostgreSQL's has no parts.
 ///
 /// FTS5 can do all of it in one statement, but that holds the writer, and what a savepoint would restore, until the end.
-/// Below zero it first takes up every part there is, whatever their sizes.
-pub(super) async fn merge_index(tx: &mut Tx, first: bool) -> Result<bool, Error> {
+/// The first step takes up every part there is, whatever their sizes; a later one must not, or it would begin again.
+async fn merge_index(tx: &mut Tx, first: bool) -> Result<bool, Error> {
     let Tx::Sqlite(link) = tx else { return Ok(false) };
     let db = link.settled().await?;
     let before = changes(db).await?;
     let merge = "insert into tracks_search (tracks_search, rank) values ('merge', $1)";
     let pages = if first { -MERGED_PAGES } else { MERGED_PAGES };
     sqlx::query(merge).bind(pages).execute(&mut *db).await?;
-    // The statement's own row is one; whatever else changed is a part that was merged (FTS5's documentation, 6.8).
+    // The statement's own row is one; whatever else changed is a part that was merged (FTS5's documentation, `merge`).
     Ok(changes(db).await? - before >= 2)
 }
 
@@ -427,13 +427,17 @@ async fn changes(db: &mut SqliteConnection) -> Result<i64, Error> {
     Ok(changes)
 }
 
-/// Brings the planner's statistics up to date, after many rows came in.
-pub(super) async fn analyze(tx: &mut Tx) -> Result<(), Error> {
+/// Goes a step towards what is quickest to read after many rows came in, and says whether there is another. The last brings
+/// the planner's statistics up to date.
+pub(super) async fn settle_index(tx: &mut Tx, first: bool) -> Result<bool, Error> {
+    if merge_index(tx, first).await? {
+        return Ok(true);
+    }
     match tx {
         Tx::Sqlite(link) => sqlx::query("analyze").execute(link.settled().await?).await.map(drop)?,
         Tx::Postgres(link) => sqlx::query("analyze tracks").execute(&mut **link).await.map(drop)?,
     }
-    Ok(())
+    Ok(false)
 }
 
 /// Lets a table's own numbering go on after the rows that came with numbers. SQLite does so by itself.

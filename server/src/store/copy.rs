@@ -251,6 +251,5 @@ pub async fn copy(
     }
     import::index_all(&mut target).await?;
     target.commit().await?;
-    import::settle(to).await?;
     Ok(copied)
 }

@@ -191,7 +191,7 @@ pub async fn give_title(tx: &mut Tx, track: i32, title: TitleId) -> Result<bool,
     Ok(given == 1)
 }
 
-/// Puts every track into the search index, after they came in from another database.
+/// Puts every track into the search index, after they came in from another database, and makes searching quick.
 pub(super) async fn index_all(tx: &mut Tx) -> Result<(), Error> {
     let mut after = 0;
     loop {
@@ -210,6 +210,10 @@ pub(super) async fn index_all(tx: &mut Tx) -> Result<(), Error> {
             .collect();
         backend::index_tracks(tx, &[], &mut now).await?;
     }
+    let mut first = true;
+    while backend::settle_index(tx, first).await? {
+        first = false;
+    }
     Ok(())
 }
 
@@ -219,12 +223,11 @@ pub async fn settle(store: &Store) -> Result<(), Error> {
     let mut first = true;
     loop {
         let mut tx = store.write().await?;
-        let more = backend::merge_index(&mut tx, first).await?;
-        if !more {
-            backend::analyze(&mut tx).await?;
-            return tx.commit().await;
-        }
+        let more = backend::settle_index(&mut tx, first).await?;
         tx.commit().await?;
+        if !more {
+            return Ok(());
+        }
         first = false;
     }
 }

@@ -107,6 +107,26 @@ async fn an_index_made_anew_holds_what_is_there() {
     assert_eq!(found(&mut tx, "phoenix").await, ["Lisztomania"]);
 }
 
+/// Every transaction leaves a part of SQLite's index; settling makes one of them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_settled_index_has_one_part() {
+    let database = Database::sqlite().await;
+    for at in 0..3 {
+        let mut tx = database.write().await;
+        put(&mut tx, &format!("t{at}"), (&format!("Song {at}"), "Björk", "Pop"), at).await;
+        tx.commit().await.unwrap();
+    }
+    let mut connection = sqlx::SqliteConnection::connect(&database.address).await.unwrap();
+    let parts = "select count(distinct segid) from tracks_search_idx";
+    let (before,): (i64,) = sqlx::query_as(parts).fetch_one(&mut connection).await.unwrap();
+    assert!(before > 1, "there is nothing to settle");
+    import::settle(&database.store).await.unwrap();
+    let (after,): (i64,) = sqlx::query_as(parts).fetch_one(&mut connection).await.unwrap();
+    assert_eq!(after, 1);
+    connection.close().await.unwrap();
+    assert_eq!(found(&mut database.read().await, "so").await, ["Song 2", "Song 1", "Song 0"]);
+}
+
 pub async fn pages_go_through_everything_once(database: &Database) {
     let mut tx = database.write().await;
     // Many of the same popularity, and two hundred and more rows in one statement's worth.
