@@ -43,27 +43,23 @@ impl Entry for Row {
     type Object = Self;
 
     fn check(&self) -> Result<(), String> {
-        check(self)
-    }
-}
-
-fn check(row: &Row) -> Result<(), String> {
-    let texts = [("id", Some(&row.id)), ("name", Some(&row.name)), ("artist", Some(&row.artist))];
-    for (field, text) in
-        texts.into_iter().chain([("album", row.album.as_ref()), ("genre", row.genre.as_ref())])
-    {
-        let Some(text) = text else { continue };
-        if text.trim().is_empty() || text.chars().count() > NAME_CHARS_MAX {
-            return Err(format!("{field} must have 1 to {NAME_CHARS_MAX} characters"));
+        let texts = [("id", Some(&self.id)), ("name", Some(&self.name)), ("artist", Some(&self.artist))];
+        for (field, text) in
+            texts.into_iter().chain([("album", self.album.as_ref()), ("genre", self.genre.as_ref())])
+        {
+            let Some(text) = text else { continue };
+            if text.trim().is_empty() || text.chars().count() > NAME_CHARS_MAX {
+                return Err(format!("{field} must have 1 to {NAME_CHARS_MAX} characters"));
+            }
         }
+        if !(0..=POPULARITY_MAX).contains(&self.popularity) {
+            return Err(format!("popularity must be between 0 and {POPULARITY_MAX}"));
+        }
+        if self.duration_ms.is_some_and(|ms| ms < 0) || self.number.is_some_and(|number| number < 0) {
+            return Err("duration_ms and number must not be below zero".to_owned());
+        }
+        Ok(())
     }
-    if !(0..=POPULARITY_MAX).contains(&row.popularity) {
-        return Err(format!("popularity must be between 0 and {POPULARITY_MAX}"));
-    }
-    if row.duration_ms.is_some_and(|ms| ms < 0) || row.number.is_some_and(|number| number < 0) {
-        return Err("duration_ms and number must not be below zero".to_owned());
-    }
-    Ok(())
 }
 
 /// What tells a file from others without reading all of it: its length, its beginning and its end.

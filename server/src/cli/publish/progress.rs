@@ -10,20 +10,9 @@ pub(super) fn bar(bytes: u64, quiet: bool) -> ProgressBar {
     if quiet || !std::io::stderr().is_terminal() {
         return ProgressBar::with_draw_target(Some(bytes), ProgressDrawTarget::hidden());
     }
-    drawn(ProgressBar::new(bytes), "{msg} {wide_bar} {bytes}/{total_bytes} {bytes_per_sec} {eta}")
-}
-
-/// The same for many rows; how many bytes they have is told later.
-pub(super) fn rows_bar(quiet: bool) -> ProgressBar {
-    if quiet || !std::io::stderr().is_terminal() {
-        return ProgressBar::hidden();
-    }
-    drawn(ProgressBar::new(0), "{msg} {wide_bar} {bytes}/{total_bytes} {bytes_per_sec} eta {eta}")
-}
-
-fn drawn(bar: ProgressBar, template: &str) -> ProgressBar {
+    let template = "{msg} {wide_bar} {bytes}/{total_bytes} {bytes_per_sec} eta {eta}";
     let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
-    let bar = bar.with_style(style);
+    let bar = ProgressBar::new(bytes).with_style(style);
     bar.enable_steady_tick(Duration::from_millis(250));
     bar
 }

@@ -34,7 +34,7 @@ pub(super) async fn run(args: &Args, list: &Path, config: &Config) -> Result<(),
     let unreadable = |source| Error::File { path: list.to_owned(), source };
     let folder = list.canonicalize().map_err(unreadable)?;
     let folder = folder.parent().map_or_else(PathBuf::new, Path::to_owned);
-    let bar = progress::rows_bar(args.json);
+    let bar = progress::bar(0, args.json);
     let counted = row::count(list, &folder, !bar.is_hidden())?;
     let app = direct::open(config).await?;
     let (publisher, new) = direct::publisher(&app, &args.publisher).await?;

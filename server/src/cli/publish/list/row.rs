@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
 use super::Error;
 use crate::cli::rows::{Entry, NAME_CHARS_MAX, Rows};
@@ -13,25 +13,37 @@ const SEPARATOR: char = '|';
 /// Bytes by which an id is known again: two in a list have the same only if they are the same.
 const ID_HASH_BYTES: usize = 16;
 
-/// A title that is to be published.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A title that is to be published, as a file of JSON objects has it.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct Row {
     /// The supplier's own name for it.
+    #[serde(deserialize_with = "trimmed")]
     pub(super) id: String,
     /// Its name.
     pub(super) title: String,
     /// Where its files are, from the list's folder.
     pub(super) files: Vec<String>,
     /// For how much it is rented out.
+    #[serde(default)]
     pub(super) rental: Option<String>,
     /// The collections that it is put into, by id or name.
+    #[serde(default)]
     pub(super) collections: Vec<String>,
     /// The track that it is bought for, by the catalogue's reference.
+    #[serde(default)]
     pub(super) track: Option<String>,
     /// Whether anyone may read the files.
+    #[serde(default)]
     pub(super) open: Option<bool>,
     /// How long the first of the files plays.
+    #[serde(default)]
     pub(super) duration_ms: Option<u64>,
+}
+
+/// A CSV reader takes the spaces off by itself.
+fn trimmed<'de, D: Deserializer<'de>>(text: D) -> Result<String, D::Error> {
+    Ok(String::deserialize(text)?.trim().to_owned())
 }
 
 /// A row of a CSV file.
@@ -53,25 +65,6 @@ pub(super) struct Cells {
     duration_ms: Option<u64>,
 }
 
-/// A line of a file of JSON objects.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Object {
-    id: String,
-    title: String,
-    files: Vec<String>,
-    #[serde(default)]
-    rental: Option<String>,
-    #[serde(default)]
-    collections: Vec<String>,
-    #[serde(default)]
-    track: Option<String>,
-    #[serde(default)]
-    open: Option<bool>,
-    #[serde(default)]
-    duration_ms: Option<u64>,
-}
-
 impl From<Cells> for Row {
     fn from(cells: Cells) -> Self {
         let Cells { id, title, file, rental, collection, track, open, duration_ms } = cells;
@@ -83,16 +76,9 @@ impl From<Cells> for Row {
     }
 }
 
-impl From<Object> for Row {
-    fn from(object: Object) -> Self {
-        let Object { id, title, files, rental, collections, track, open, duration_ms } = object;
-        Self { id: id.trim().to_owned(), title, files, rental, collections, track, open, duration_ms }
-    }
-}
-
 impl Entry for Row {
     type Cells = Cells;
-    type Object = Object;
+    type Object = Self;
 
     /// Only what the list cannot be worked through without: everything else is a fault of the one row.
     fn check(&self) -> Result<(), String> {
