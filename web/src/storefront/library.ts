@@ -56,7 +56,7 @@ export class LibraryPage extends Page {
         this.owned = owned;
         const renewing = owned.entitlements.filter((one) => playable(one) && one.renews);
         const told = await Promise.all(renewing.map((one) => shop.status(one.id)));
-        this.told = new Map(told.map((document) => [document.entitlement.id, document]));
+        this.told = new Map([...this.told, ...told.map((one) => [one.entitlement.id, one] as const)]);
       },
       () => void this.load(),
     );
