@@ -14,8 +14,11 @@ pub struct Error(&'static str);
 
 /// Hyphenated lower-case UUID text, the only form that is accepted.
 fn uuid_text(bytes: &[u8; 16]) -> String {
-    let hex = hex::encode(bytes);
-    format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
+    let mut text = hex::encode(bytes);
+    for at in [8, 13, 18, 23] {
+        text.insert(at, '-');
+    }
+    text
 }
 
 fn uuid_from_text(text: &str) -> Option<[u8; 16]> {

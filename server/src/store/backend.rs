@@ -3,39 +3,24 @@
 use std::ops::{Deref, DerefMut};
 use std::path::Path;
 use std::str::FromStr;
-use std::time::Duration;
 
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::sqlite::{
-    SqliteArguments, SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous,
-};
-use sqlx::{PgConnection, PgPool, Postgres, QueryBuilder, Sqlite, SqliteConnection, SqlitePool, Transaction};
+use sqlx::{PgConnection, PgPool, Postgres, QueryBuilder, SqliteConnection, Transaction};
 
 use super::Error;
 use super::catalogue::{After, POPULARITY_MAX};
 use super::import::ROWS_A_STATEMENT_MAX;
-use super::later::GUARDS;
+use super::later::Value;
+use super::sqlite::{ACQUIRE_MAX, Connections, Lent, STATEMENTS_KEPT_MAX};
 use super::writer::{Turn, Writer};
 use crate::random;
 
-/// Readers beside SQLite's one writer.
-const SQLITE_READERS_MAX: u32 = 8;
 /// Connections to PostgreSQL.
 const POSTGRES_CONNECTIONS_MAX: u32 = 16;
 /// Writes that a job has under way at once: SQLite's share a commit, PostgreSQL's each have a connection that requests need.
 const SQLITE_WRITES_AT_ONCE: usize = 64;
 const POSTGRES_WRITES_AT_ONCE: usize = 8;
-/// How long a request waits for a connection before it fails.
-const ACQUIRE_S_MAX: u64 = 30;
-/// Statements that a connection keeps prepared: more than there are.
-const STATEMENTS_KEPT_MAX: usize = 512;
-/// SQLite's page cache, in KiB, of the writer and of each reader.
-const SQLITE_WRITER_CACHE_KIB: u32 = 64 * 1024;
-const SQLITE_READER_CACHE_KIB: u32 = 8 * 1024;
-/// Pages of 4 KiB in SQLite's log before they are moved to the file: a page that many commits change is moved once.
-const SQLITE_LOG_PAGES: u32 = 8192;
-
 static SQLITE: sqlx::migrate::Migrator = sqlx::migrate!("../migrations/sqlite");
 static POSTGRES: sqlx::migrate::Migrator = sqlx::migrate!("../migrations/postgres");
 
@@ -47,7 +32,7 @@ pub enum Store {
         /// The one connection that writes.
         writer: Writer,
         /// Connections that only read.
-        readers: SqlitePool,
+        readers: Connections,
     },
     /// A PostgreSQL database.
     Postgres(PgPool),
@@ -59,7 +44,9 @@ pub enum SqliteLink {
     /// Rolled back on drop unless committed.
     Turn(Turn),
     /// Each statement on its own; for reading.
-    Plain(PoolConnection<Sqlite>),
+    Plain(Lent),
+    /// One moment of the database; for reading.
+    Snapshot(Box<SqliteConnection>),
 }
 
 impl SqliteLink {
@@ -68,14 +55,15 @@ impl SqliteLink {
         match self {
             Self::Turn(turn) => turn.settled().await,
             Self::Plain(connection) => Ok(connection),
+            Self::Snapshot(connection) => Ok(connection),
         }
     }
 
     /// Puts a statement off, and gives where its values go. Only a transaction can.
-    pub(super) async fn later(&mut self, sql: &str) -> Result<&mut SqliteArguments, Error> {
+    pub(super) async fn later(&mut self, sql: &str) -> Result<&mut Vec<Value>, Error> {
         match self {
             Self::Turn(turn) => Ok(turn.later(sql).await?),
-            Self::Plain(_) => Err(Error::Corrupt("a write outside of a transaction")),
+            Self::Plain(_) | Self::Snapshot(_) => Err(Error::Corrupt("a write outside of a transaction")),
         }
     }
 
@@ -134,7 +122,8 @@ impl Tx {
         match self {
             Self::Sqlite(SqliteLink::Turn(turn)) => turn.commit().await,
             Self::Postgres(PostgresLink::Transaction(tx)) => Ok(tx.commit().await?),
-            Self::Sqlite(SqliteLink::Plain(_)) | Self::Postgres(PostgresLink::Plain(_)) => Ok(()),
+            Self::Sqlite(SqliteLink::Plain(_) | SqliteLink::Snapshot(_))
+            | Self::Postgres(PostgresLink::Plain(_)) => Ok(()),
         }
     }
 }
@@ -153,46 +142,14 @@ impl Store {
     }
 
     async fn open_sqlite(path: &Path) -> Result<Self, Error> {
-        let options = SqliteConnectOptions::new()
-            .filename(path)
-            .create_if_missing(true)
-            .journal_mode(SqliteJournalMode::Wal)
-            // Money is in this file: a commit survives a power cut.
-            .synchronous(SqliteSynchronous::Full)
-            .foreign_keys(true)
-            .statement_cache_capacity(STATEMENTS_KEPT_MAX)
-            // What a savepoint would restore is kept in memory: it is seldom wanted.
-            .pragma("temp_store", "memory")
-            .pragma("wal_autocheckpoint", SQLITE_LOG_PAGES.to_string())
-            .busy_timeout(Duration::from_secs(ACQUIRE_S_MAX));
-        let acquire = Duration::from_secs(ACQUIRE_S_MAX);
-        let writer = SqlitePoolOptions::new()
-            .max_connections(1)
-            .after_connect(|connection, _| {
-                Box::pin(async { sqlx::raw_sql(GUARDS).execute(connection).await.map(drop) })
-            })
-            .acquire_timeout(acquire)
-            // It never leaves this process: nothing to ask it before each use.
-            .test_before_acquire(false)
-            .connect_with(options.clone().pragma("cache_size", format!("-{SQLITE_WRITER_CACHE_KIB}")));
-        let writer = Writer::new(writer.await?, acquire);
-        let readers = SqlitePoolOptions::new()
-            .max_connections(SQLITE_READERS_MAX)
-            .acquire_timeout(acquire)
-            .test_before_acquire(false)
-            .connect_with(
-                options
-                    .pragma("cache_size", format!("-{SQLITE_READER_CACHE_KIB}"))
-                    .pragma("query_only", "on"),
-            )
-            .await?;
-        Ok(Self::Sqlite { writer, readers })
+        let (writer, readers) = Connections::open(path).await?;
+        Ok(Self::Sqlite { writer: Writer::new(writer), readers })
     }
 
     async fn open_postgres(address: &str) -> Result<Self, Error> {
         let pool = PgPoolOptions::new()
             .max_connections(POSTGRES_CONNECTIONS_MAX)
-            .acquire_timeout(Duration::from_secs(ACQUIRE_S_MAX))
+            .acquire_timeout(ACQUIRE_MAX)
             .connect_with(PgConnectOptions::from_str(address)?.statement_cache_capacity(STATEMENTS_KEPT_MAX))
             .await?;
         Ok(Self::Postgres(pool))
@@ -201,7 +158,7 @@ impl Store {
     /// Brings the schema up to date.
     pub async fn migrate(&self) -> Result<(), Error> {
         match self {
-            Self::Sqlite { writer, .. } => SQLITE.run(writer.pool()).await?,
+            Self::Sqlite { writer, .. } => SQLITE.run(&mut *writer.lend().await?).await?,
             Self::Postgres(pool) => POSTGRES.run(pool).await?,
         }
         Ok(())
@@ -259,28 +216,32 @@ impl Store {
     /// A connection to read from; statements see each other's neighbours, not one snapshot.
     pub async fn read(&self) -> Result<Tx, Error> {
         Ok(match self {
-            Self::Sqlite { readers, .. } => Tx::Sqlite(SqliteLink::Plain(readers.acquire().await?)),
+            Self::Sqlite { readers, .. } => Tx::Sqlite(SqliteLink::Plain(readers.lend().await?)),
             Self::Postgres(pool) => Tx::Postgres(PostgresLink::Plain(pool.acquire().await?)),
         })
     }
 
     /// A connection that reads one moment of the database, whatever others write.
     pub async fn snapshot(&self) -> Result<Tx, Error> {
-        let mut tx = self.read().await?;
-        match &mut tx {
-            Tx::Sqlite(link) => sqlx::query("begin").execute(link.settled().await?).await.map(drop)?,
-            Tx::Postgres(link) => {
-                let begin = "begin isolation level repeatable read read only";
-                sqlx::query(begin).execute(&mut **link).await.map(drop)?;
+        Ok(match self {
+            Self::Sqlite { readers, .. } => {
+                let mut connection = readers.give().await?;
+                sqlx::query("begin").execute(&mut connection).await?;
+                Tx::Sqlite(SqliteLink::Snapshot(Box::new(connection)))
             }
-        }
-        Ok(tx)
+            Self::Postgres(pool) => {
+                let mut connection = pool.acquire().await?;
+                let begin = "begin isolation level repeatable read read only";
+                sqlx::query(begin).execute(&mut *connection).await?;
+                Tx::Postgres(PostgresLink::Plain(connection))
+            }
+        })
     }
 
     /// Writes the whole database, as it is at this moment, into a new file. SQLite only: PostgreSQL has its own tools.
     pub async fn save_to(&self, file: &Path) -> Result<(), Error> {
         let Self::Sqlite { readers, .. } = self else { return Err(Error::Corrupt("not SQLite")) };
-        let mut connection = readers.acquire().await?.detach();
+        let mut connection = readers.give().await?;
         // It reads the database and writes another file, which a connection that only reads takes for writing.
         sqlx::query("pragma query_only = off").execute(&mut connection).await?;
         sqlx::query("vacuum into $1").bind(file.display().to_string()).execute(&mut connection).await?;
@@ -290,7 +251,8 @@ impl Store {
     /// What SQLite finds wrong with its file; nothing if it is sound. PostgreSQL has its own tools.
     pub async fn integrity(&self) -> Result<Vec<String>, Error> {
         let Self::Sqlite { readers, .. } = self else { return Ok(Vec::new()) };
-        let rows: Vec<(String,)> = sqlx::query_as("pragma quick_check").fetch_all(readers).await?;
+        let rows: Vec<(String,)> =
+            sqlx::query_as("pragma quick_check").fetch_all(&mut *readers.lend().await?).await?;
         Ok(rows.into_iter().map(|(found,)| found).filter(|found| found != "ok").collect())
     }
 

@@ -8,6 +8,7 @@
 //! next is what comes when it changed one row, and the statement after it undoes the transaction if it did not.
 
 use std::fmt::Write as _;
+use std::sync::Arc;
 
 use sqlx::sqlite::SqliteArguments;
 use sqlx::{Arguments as _, AssertSqlSafe, Executor as _, SqliteConnection};
@@ -27,12 +28,63 @@ pub(super) const GUARDS: &str = "create temp view guards (changed) as select 1; 
 /// Fails unless the write before it changed one row.
 pub(super) const GUARD: &str = "insert into guards (changed) values (changes())";
 
+/// A value of a statement that is put off.
+#[derive(Debug, Clone)]
+pub(super) enum Value {
+    Null,
+    Number(i64),
+    Text(Arc<str>),
+    Bytes(Arc<[u8]>),
+}
+
+impl From<i64> for Value {
+    fn from(number: i64) -> Self {
+        Self::Number(number)
+    }
+}
+
+impl From<bool> for Value {
+    fn from(flag: bool) -> Self {
+        Self::Number(flag.into())
+    }
+}
+
+impl From<&str> for Value {
+    fn from(text: &str) -> Self {
+        Self::Text(text.into())
+    }
+}
+
+impl From<String> for Value {
+    fn from(text: String) -> Self {
+        Self::Text(text.into())
+    }
+}
+
+impl From<&String> for Value {
+    fn from(text: &String) -> Self {
+        Self::Text(text.as_str().into())
+    }
+}
+
+impl From<&[u8]> for Value {
+    fn from(bytes: &[u8]) -> Self {
+        Self::Bytes(bytes.into())
+    }
+}
+
+impl<T: Into<Self>> From<Option<T>> for Value {
+    fn from(value: Option<T>) -> Self {
+        value.map_or(Self::Null, Into::into)
+    }
+}
+
 /// Statements put off, as one text with its values.
 #[derive(Debug, Default)]
 pub(super) struct Later {
     sql: String,
     statements: usize,
-    values: SqliteArguments,
+    values: Vec<Value>,
 }
 
 impl Later {
@@ -47,43 +99,70 @@ impl Later {
     }
 
     /// Adds a statement and gives where its values go: `$1` is the next of them.
-    pub(super) fn push(&mut self, sql: &str) -> &mut SqliteArguments {
+    pub(super) fn push(&mut self, sql: &str) -> &mut Vec<Value> {
         let before = self.values.len();
         if !self.is_empty() {
             self.sql.push_str("; ");
         }
-        append_numbered(&mut self.sql, sql, before);
+        append_numbered(&mut self.sql, sql, "$", before);
         self.statements += 1;
         &mut self.values
     }
 
+    /// What is to be done, without the values.
+    pub(super) fn text(&self) -> &str {
+        &self.sql
+    }
+
+    /// The values, in the order of their numbers.
+    pub(super) fn values(&self) -> &[Value] {
+        &self.values
+    }
+
     /// Sends them, and `last` after them.
     pub(super) async fn send(
-        self,
+        &self,
         connection: &mut SqliteConnection,
         last: &'static str,
     ) -> Result<(), sqlx::Error> {
-        let mut sql = self.sql;
+        let mut sql = self.sql.clone();
         if !last.is_empty() {
             sql.push_str("; ");
             sql.push_str(last);
         }
-        // Made of statements that this program is written with.
-        let query = sqlx::query_with(AssertSqlSafe(sql), self.values);
-        connection.execute(query).await.map(drop)
+        execute(connection, sql, &self.values).await
     }
 }
 
-/// Appends a statement with the numbers of its values counted from `before` on. A dollar sign is a value's number
-/// everywhere in it.
-fn append_numbered(text: &mut String, sql: &str, before: usize) {
+/// Does a text of statements that this program is written with.
+pub(super) async fn execute(
+    connection: &mut SqliteConnection,
+    sql: String,
+    values: impl IntoIterator<Item = &Value>,
+) -> Result<(), sqlx::Error> {
+    let mut arguments = SqliteArguments::default();
+    for value in values {
+        match value {
+            Value::Null => arguments.add(None::<i64>),
+            Value::Number(number) => arguments.add(*number),
+            Value::Text(text) => arguments.add(Arc::clone(text)),
+            Value::Bytes(bytes) => arguments.add(Arc::clone(bytes)),
+        }
+        .map_err(sqlx::Error::Encode)?;
+    }
+    connection.execute(sqlx::query_with(AssertSqlSafe(sql), arguments)).await.map(drop)
+}
+
+/// Appends a statement with another name for its values, and their numbers counted from `before` on. A dollar sign is a
+/// value's number everywhere in it.
+pub(super) fn append_numbered(text: &mut String, sql: &str, name: &str, before: usize) {
     let mut parts = sql.split('$');
     text.push_str(parts.next().unwrap_or_default());
     for part in parts {
         let digits = part.bytes().take_while(u8::is_ascii_digit).count();
         let (number, rest) = part.split_at(digits);
         let number: usize = number.parse().unwrap_or_default();
-        write!(text, "${}{rest}", number + before).ok();
+        write!(text, "{name}{}{rest}", number + before).ok();
     }
 }
 
@@ -94,9 +173,9 @@ mod tests {
     #[test]
     fn values_are_counted_on() {
         let mut text = String::new();
-        append_numbered(&mut text, "insert into a values ($1, $2, $1)", 0);
+        append_numbered(&mut text, "insert into a values ($1, $2, $1)", "$", 0);
         text.push_str("; ");
-        append_numbered(&mut text, "update b set c = $2 where d = $10", 2);
+        append_numbered(&mut text, "update b set c = $2 where d = $10", "$", 2);
         assert_eq!(text, "insert into a values ($1, $2, $1); update b set c = $4 where d = $12");
     }
 }

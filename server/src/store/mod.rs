@@ -26,7 +26,7 @@ macro_rules! later {
         match $tx {
             $crate::store::Tx::Sqlite(link) => {
                 let values = link.later($sql).await?;
-                $(sqlx::Arguments::add(values, $value).map_err(sqlx::Error::Encode)?;)+
+                $(values.push($value.into());)+
             }
             $crate::store::Tx::Postgres(link) => {
                 sqlx::query($sql)$(.bind($value))+.execute(&mut **link).await?;
@@ -42,7 +42,7 @@ macro_rules! guarded {
         match $tx {
             $crate::store::Tx::Sqlite(link) if link.presumes() => {
                 let values = link.later($sql).await?;
-                $(sqlx::Arguments::add(values, $value).map_err(sqlx::Error::Encode)?;)+
+                $(values.push($value.into());)+
                 link.later($crate::store::later::GUARD).await?;
                 true
             }
@@ -88,6 +88,7 @@ pub mod page;
 pub mod passkey;
 pub mod payment;
 pub mod plan;
+mod procedure;
 pub mod proof;
 pub mod purchase;
 pub mod receipt;
@@ -103,6 +104,7 @@ pub mod sealed;
 pub mod session;
 pub mod sign_in_link;
 pub mod signing_key;
+pub mod sqlite;
 pub mod supplied;
 pub mod title;
 pub mod upload;

@@ -209,15 +209,15 @@ async fn bundle(tx: &mut Tx, plan: &mut Plan) -> Result<(), Error> {
 pub async fn by_title(tx: &mut Tx, title: TitleId) -> Result<Vec<Plan>, Error> {
     let rows: Vec<Row> = on!(tx, |db| {
         sqlx::query_as(
-        "select p.* from plans p where p.title_id = $1 \
-         or exists (select 1 from plan_titles b where b.plan_id = p.id and b.title_id = $1) \
-         or exists (select 1 from collection_titles c where c.collection_id = p.collection_id and c.title_id = $1 \
-         and c.tier <= p.tier) order by p.price_minor, p.id limit $2"
-    )
-    .bind(title.to_string())
-    .bind(PLANS_LISTED_MAX)
-    .fetch_all(db)
-    .await
+            "select * from plans where id in (select id from plans where title_id = $1 \
+         union all select plan_id from plan_titles where title_id = $1 \
+         union all select p.id from collection_titles c join plans p on p.collection_id = c.collection_id \
+         where c.title_id = $1 and c.tier <= p.tier) order by price_minor, id limit $2",
+        )
+        .bind(title.to_string())
+        .bind(PLANS_LISTED_MAX)
+        .fetch_all(db)
+        .await
     })?;
     whole(tx, rows).await
 }

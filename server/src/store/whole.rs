@@ -44,19 +44,26 @@ pub const EXPORTED: &[(&str, &str)] = &[
     (
         "views",
         "select id, entitlement_id, release_id, jkt, state, opened_at_ms, last_seen_at_ms, ended_at_ms, end_reason \
-         from views where account_id = $1",
+         from views where entitlement_id in (select id from entitlements where account_id = $1)",
     ),
-    ("view_breaks", "select b.* from view_breaks b join views v on v.id = b.view_id where v.account_id = $1"),
+    (
+        "view_breaks",
+        "select b.* from entitlements e join views v on v.entitlement_id = e.id \
+         join view_breaks b on b.view_id = v.id where e.account_id = $1",
+    ),
     ("leases", "select * from leases where account_id = $1 order by issued_at_ms, id"),
     ("carries", "select * from carries where account_id = $1"),
     (
         "key_releases",
-        "select k.* from key_releases k join views v on v.id = k.view_id where v.account_id = $1",
+        "select k.* from entitlements e join views v on v.entitlement_id = e.id \
+         join key_releases k on k.view_id = v.id where e.account_id = $1",
     ),
     (
         "ledger_entries",
         "select j.kind, j.reference, j.at_ms, e.account, e.amount_minor from ledger_entries e \
-         join journals j on j.id = e.journal_id where e.account like 'wallet/' || $1 || '/%' order by j.at_ms",
+         join journals j on j.id = e.journal_id where e.account in (select 'wallet/' || $1 || '/' || currency \
+         from (select currency from payments where account_id = $1 \
+         union select currency from purchases where account_id = $1) known) order by j.at_ms",
     ),
     ("titles", "select id, name, created_at_ms from titles where publisher_id = $1"),
     (

@@ -13,8 +13,9 @@
 //! ```
 //!
 //! A transaction that presumes, and that read nothing, is known whole before it needs its turn. It is put into a queue; a
-//! thread of its own takes the lock for all that are there by then, writes one after the other and commits them. So the
-//! lock is not held by a request that waits for its share of the processors.
+//! thread of its own takes the lock for all that are there by then, writes them and commits them. So the lock is not held
+//! by a request that waits for its share of the processors. Those that are the same statements with other values are one
+//! statement, see [`super::procedure`]; should one of them fail, they are written again one by one.
 //!
 //! *Invariant:* the lock is fair, and the committer queues for it when the first turn is kept. So a batch is who was
 //! waiting by then, nobody waits for a batch to fill, and an idle server commits at once.
@@ -23,15 +24,14 @@
 //! connection may hold, and the next turn starts from there.
 
 use std::sync::{Arc, Weak};
-use std::time::Duration;
 
-use sqlx::pool::PoolConnection;
-use sqlx::sqlite::SqliteArguments;
-use sqlx::{Executor as _, Sqlite, SqliteConnection, SqlitePool};
+use sqlx::{Executor as _, SqliteConnection};
 use tokio::runtime::Handle;
 use tokio::sync::{Mutex, Notify, OwnedMutexGuard, mpsc, oneshot};
 
-use super::later::Later;
+use super::later::{Later, Value};
+use super::procedure::{Procedures, TOGETHER};
+use super::sqlite::{ACQUIRE_MAX, Connections, Lent};
 use super::{Error, presumed_otherwise};
 
 /// Keeps a turn and makes the savepoint of the next.
@@ -70,7 +70,7 @@ enum Stage {
 #[derive(Debug)]
 struct Batch {
     /// There is one while a transaction may be open.
-    connection: Option<PoolConnection<Sqlite>>,
+    connection: Option<Lent>,
     stage: Stage,
     /// The turns that wait to hear that they are durable.
     kept: Vec<oneshot::Sender<Outcome>>,
@@ -78,11 +78,10 @@ struct Batch {
 
 #[derive(Debug)]
 struct Shared {
-    pool: SqlitePool,
+    connections: Connections,
     batch: Arc<Mutex<Batch>>,
     wake: Arc<Notify>,
     queue: mpsc::Sender<Whole>,
-    acquire: Duration,
 }
 
 impl Drop for Shared {
@@ -110,21 +109,21 @@ pub struct Turn {
 }
 
 impl Writer {
-    /// A writer on this pool of one connection. Waiting longer than `acquire` for a turn is a failure.
-    pub(super) fn new(pool: SqlitePool, acquire: Duration) -> Self {
+    /// A writer on this one connection.
+    pub(super) fn new(connections: Connections) -> Self {
         let batch = Batch { connection: None, stage: Stage::Opening, kept: Vec::new() };
         let (batch, wake) = (Arc::new(Mutex::new(batch)), Arc::new(Notify::new()));
         let (queue, queued) = mpsc::channel(QUEUE_MAX);
-        let (written, pool_of_queue, runtime) = (Arc::clone(&batch), pool.clone(), Handle::current());
-        std::thread::spawn(move || runtime.block_on(write_queue(written, pool_of_queue, queued)));
-        let shared = Arc::new(Shared { pool, batch, wake: Arc::clone(&wake), queue, acquire });
+        let (written, lent, runtime) = (Arc::clone(&batch), connections.clone(), Handle::current());
+        std::thread::spawn(move || runtime.block_on(write_queue(&written, &lent, queued)));
+        let shared = Arc::new(Shared { connections, batch, wake: Arc::clone(&wake), queue });
         tokio::spawn(commit_batches(Arc::downgrade(&shared), wake));
         Self(shared)
     }
 
-    /// The pool that the writer's connection comes from, for statements that are no turn.
-    pub(super) fn pool(&self) -> &SqlitePool {
-        &self.0.pool
+    /// The writer's connection, for statements that are no turn.
+    pub(super) async fn lend(&self) -> Result<Lent, sqlx::Error> {
+        self.0.connections.lend().await
     }
 
     /// A transaction. One that presumes waits for its turn when it needs it, any other at once.
@@ -140,7 +139,7 @@ impl Writer {
     /// Commits what is kept and closes the connection.
     pub(super) async fn close(&self) {
         self.0.batch.lock().await.finish().await;
-        self.0.pool.close().await;
+        self.0.connections.close().await;
     }
 }
 
@@ -152,10 +151,10 @@ impl Turn {
     /// Waits for the turn and begins it.
     async fn begin(&mut self) -> Result<(), sqlx::Error> {
         let lock = Arc::clone(&self.shared.batch).lock_owned();
-        let batch = tokio::time::timeout(self.shared.acquire, lock).await;
+        let batch = tokio::time::timeout(ACQUIRE_MAX, lock).await;
         // From here on, whoever gives up wakes the committer.
         let batch = self.batch.insert(batch.map_err(|_| sqlx::Error::PoolTimedOut)?);
-        batch.begin(&self.shared.pool).await
+        batch.begin(&self.shared.connections).await
     }
 
     /// The connection, once it has done everything that was put off.
@@ -170,7 +169,7 @@ impl Turn {
     }
 
     /// Puts a statement off, and gives where its values go.
-    pub(super) async fn later(&mut self, sql: &str) -> Result<&mut SqliteArguments, sqlx::Error> {
+    pub(super) async fn later(&mut self, sql: &str) -> Result<&mut Vec<Value>, sqlx::Error> {
         if self.later.is_full() {
             self.settled().await?;
         }
@@ -251,7 +250,7 @@ impl Batch {
     }
 
     /// Begins a turn: after this its savepoint is the connection's.
-    async fn begin(&mut self, pool: &SqlitePool) -> Result<(), sqlx::Error> {
+    async fn begin(&mut self, connections: &Connections) -> Result<(), sqlx::Error> {
         if self.connection.is_some() && self.stage != Stage::Opening {
             match self.next().await {
                 Ok(()) => {
@@ -262,32 +261,56 @@ impl Batch {
                 Err(error) => self.fail(error).await,
             }
         }
-        self.open(pool).await?;
+        self.open(connections).await?;
         self.stage = Stage::Undecided;
         Ok(())
     }
 
-    /// Writes a whole transaction. One that fails is undone by the next, or by the commit.
-    async fn write(&mut self, pool: &SqlitePool, whole: Whole) {
-        let Whole { statements, told } = whole;
-        let written = match self.begin(pool).await {
-            Ok(()) => statements.send(self.connection(), NEXT).await,
+    /// Makes a procedure, outside of any transaction. Without it the statements are done one after the other.
+    async fn make(&mut self, connections: &Connections, procedures: &mut Procedures, statements: &Later) {
+        self.finish().await;
+        let made = match connections.lend().await {
+            Ok(mut connection) => procedures.make(&mut connection, statements).await,
             Err(error) => Err(error),
         };
-        match written {
-            Ok(()) => {
-                self.stage = Stage::Ready;
-                self.kept.push(told);
-            }
-            // Who has gone away in the meantime is not told.
-            Err(error) => drop(told.send(Err(Arc::new(error)))),
+        if let Err(error) = made {
+            tracing::warn!(%error, "a transaction is written without a procedure");
         }
     }
 
+    /// Writes whole transactions that are alike. Each that fails is told so, and has changed nothing.
+    async fn write(&mut self, connections: &Connections, procedures: &Procedures, wholes: Vec<Whole>) {
+        if wholes.len() > 1 && self.call(connections, procedures, &wholes).await.is_ok() {
+            self.kept.extend(wholes.into_iter().map(|whole| whole.told));
+            return;
+        }
+        for whole in wholes {
+            match self.call(connections, procedures, std::slice::from_ref(&whole)).await {
+                Ok(()) => self.kept.push(whole.told),
+                // Who has gone away in the meantime is not told.
+                Err(error) => drop(whole.told.send(Err(Arc::new(error)))),
+            }
+        }
+    }
+
+    /// Does whole transactions as one turn. If it fails, it is undone by the next, or by the commit.
+    async fn call(
+        &mut self,
+        connections: &Connections,
+        procedures: &Procedures,
+        alike: &[Whole],
+    ) -> Result<(), sqlx::Error> {
+        self.begin(connections).await?;
+        let alike: Vec<&Later> = alike.iter().map(|whole| &whole.statements).collect();
+        procedures.call(self.connection(), &alike, NEXT).await?;
+        self.stage = Stage::Ready;
+        Ok(())
+    }
+
     /// Begins a transaction of the database with its first savepoint.
-    async fn open(&mut self, pool: &SqlitePool) -> Result<(), sqlx::Error> {
+    async fn open(&mut self, connections: &Connections) -> Result<(), sqlx::Error> {
         if self.connection.is_none() {
-            self.connection = Some(pool.acquire().await?);
+            self.connection = Some(connections.lend().await?);
         } else {
             // A turn was given up while it began: whether the transaction is there is not known.
             self.run("rollback").await.ok();
@@ -362,15 +385,35 @@ async fn commit_batches(shared: Weak<Shared>, wake: Arc<Notify>) {
     }
 }
 
-/// Writes whole transactions: all that are there when the lock is had, then one commit. Ends with the writer.
-async fn write_queue(batch: Arc<Mutex<Batch>>, pool: SqlitePool, mut queue: mpsc::Receiver<Whole>) {
+/// Writes whole transactions: those that are there when the lock is had, then one commit. Ends with the writer.
+async fn write_queue(batch: &Mutex<Batch>, connections: &Connections, mut queue: mpsc::Receiver<Whole>) {
+    let mut procedures = Procedures::default();
     while let Some(first) = queue.recv().await {
         let mut batch = batch.lock().await;
-        batch.write(&pool, first).await;
-        for _ in 1..QUEUED_A_COMMIT_MAX {
-            let Ok(whole) = queue.try_recv() else { break };
-            batch.write(&pool, whole).await;
+        let mut waiting = vec![first];
+        while waiting.len() < QUEUED_A_COMMIT_MAX
+            && let Ok(whole) = queue.try_recv()
+        {
+            waiting.push(whole);
+        }
+        for whole in &waiting {
+            if !procedures.knows(&whole.statements) {
+                batch.make(connections, &mut procedures, &whole.statements).await;
+            }
+        }
+        while !waiting.is_empty() {
+            batch.write(connections, &procedures, alike(&mut waiting)).await;
         }
         batch.finish().await;
     }
+}
+
+/// Takes transactions that are like the first, as many as may be one statement.
+fn alike(waiting: &mut Vec<Whole>) -> Vec<Whole> {
+    let first = waiting.remove(0);
+    let is_like = |whole: &Whole| whole.statements.text() == first.statements.text();
+    let there = 1 + waiting.iter().filter(|whole| is_like(whole)).count();
+    let count = TOGETHER.into_iter().find(|count| *count <= there).unwrap_or(1);
+    let others: Vec<Whole> = waiting.extract_if(.., |whole| is_like(whole)).take(count - 1).collect();
+    std::iter::once(first).chain(others).collect()
 }

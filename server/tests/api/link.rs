@@ -271,7 +271,7 @@ async fn only_a_hash_of_a_link_is_kept() {
     assert_eq!(token.len(), 43, "32 random bytes");
     let Store::Sqlite { readers, .. } = &bench.app.store else { panic!("not SQLite") };
     let rows: Vec<(Vec<u8>, Vec<u8>)> = sqlx::query_as("select token_hash, browser_hash from sign_in_links")
-        .fetch_all(readers)
+        .fetch_all(&mut *readers.lend().await.unwrap())
         .await
         .unwrap();
     let hash = |text: &str| matinee_protocol::encoding::sha256(text.as_bytes()).to_vec();

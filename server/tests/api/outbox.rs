@@ -347,7 +347,9 @@ pub async fn the_course_of_a_subscription_is_told(bench: &Bench) {
 async fn texts(bench: &Bench) -> Vec<String> {
     const SQL: &str = "select payload from outbox where kind = 'email' order by id";
     let rows: Vec<(String,)> = match &bench.app.store {
-        Store::Sqlite { readers, .. } => sqlx::query_as(SQL).fetch_all(readers).await.unwrap(),
+        Store::Sqlite { readers, .. } => {
+            sqlx::query_as(SQL).fetch_all(&mut *readers.lend().await.unwrap()).await.unwrap()
+        }
         Store::Postgres(pool) => sqlx::query_as(SQL).fetch_all(pool).await.unwrap(),
     };
     rows.into_iter().map(|(text,)| text).collect()

@@ -217,7 +217,7 @@ pub async fn renewals_are_taxed_where_the_purchase_was(bench: &Bench) {
     let lines: Vec<(i64, String, i64)> = match &mut tx {
         Tx::Sqlite(_) => {
             let Store::Sqlite { readers, .. } = &bench.app.store else { unreachable!() };
-            sqlx::query_as(LINES).fetch_all(readers).await.unwrap()
+            sqlx::query_as(LINES).fetch_all(&mut *readers.lend().await.unwrap()).await.unwrap()
         }
         Tx::Postgres(link) => sqlx::query_as(LINES).fetch_all(&mut **link).await.unwrap(),
     };

@@ -121,6 +121,70 @@ pub async fn what_is_presumed_wrongly_is_undone_alone(database: &Database) {
     }
 }
 
+pub async fn one_of_many_that_are_alike_is_undone_alone(database: &Database) {
+    let viewer = viewer(database).await;
+    let mut tx = database.write().await;
+    half(&mut tx, viewer, "second", 0).await.unwrap();
+    tx.commit().await.unwrap();
+    // Held, so that all of them wait and are written together: the same statements, of which every fifth fails.
+    let held = database.write().await;
+    let mut tasks = JoinSet::new();
+    for task in 1..=TASKS {
+        let store = database.store.clone();
+        tasks.spawn(async move {
+            let mut tx = store.presume().await.unwrap();
+            half(&mut tx, viewer, "first", task).await.unwrap();
+            let key = if task % 5 == 0 { "0".to_owned() } else { task.to_string() };
+            let (kept, name) = (
+                Kept { status: 201, answer: String::new() },
+                Name { account: viewer, operation: "second", key: &key },
+            );
+            let begun = idempotency::begin(&mut tx, name, &[0; 32], Some(&kept), NOW_MS).await.unwrap();
+            if tx.presumes() || begun == Begun::Fresh {
+                (task, tx.commit().await)
+            } else {
+                (task, Err(Error::Presumed))
+            }
+        });
+    }
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    drop(held);
+    while let Some(ended) = tasks.join_next().await {
+        let (task, outcome) = ended.unwrap();
+        match outcome {
+            Ok(()) => assert_ne!(task % 5, 0, "{task}"),
+            Err(error) => assert!(matches!(error, Error::Presumed) && task % 5 == 0, "{task}: {error}"),
+        }
+    }
+    for task in 1..=TASKS {
+        let there = has(&database.store, viewer, "first", task).await;
+        assert_eq!(there, task % 5 != 0, "{task}");
+    }
+}
+
+pub async fn a_reading_that_is_given_up_leaves_its_connection(database: &Database) {
+    let viewer = viewer(database).await;
+    for round in 0..20_u64 {
+        let mut tasks = Vec::new();
+        for _ in 0..TASKS {
+            let store = database.store.clone();
+            tasks.push(tokio::spawn(async move {
+                let mut tx = store.read().await.unwrap();
+                for _ in 0..4 {
+                    account::by_id(&mut tx, viewer).await.unwrap();
+                }
+            }));
+        }
+        tokio::time::sleep(Duration::from_micros(137 * round)).await;
+        for task in &tasks {
+            task.abort();
+        }
+        let mut tx = database.read().await;
+        let found = account::by_id(&mut tx, viewer).await.unwrap().unwrap();
+        assert_eq!(found.email, "viewer@example.org");
+    }
+}
+
 pub async fn what_is_given_up_is_whole_or_absent(database: &Database) {
     let viewer = viewer(database).await;
     for round in 0..8 {

@@ -122,6 +122,8 @@ contract! {
     view::keys_are_counted;
     batch::a_dropped_neighbour_takes_nothing_along;
     batch::what_is_presumed_wrongly_is_undone_alone;
+    batch::one_of_many_that_are_alike_is_undone_alone;
+    batch::a_reading_that_is_given_up_leaves_its_connection;
     batch::what_is_given_up_is_whole_or_absent;
     batch::nothing_stays_locked;
     catalogue::what_is_put_is_found_and_changes;

@@ -20,7 +20,7 @@ async fn sqlite_tables(database: &Database) -> Tables {
          from sqlite_master t join pragma_table_info(t.name) c \
          where t.type = 'table' and t.name not like 'sqlite_%' and t.name not like 'tracks\\_search%' escape '\\' and t.name not like '\\_sqlx%' escape '\\'",
     )
-    .fetch_all(readers)
+    .fetch_all(&mut *readers.lend().await.unwrap())
     .await
     .unwrap();
     let mut tables = Tables::new();
@@ -60,7 +60,7 @@ async fn sqlite_indexes(database: &Database) -> Vec<String> {
     let rows: Vec<(String,)> = sqlx::query_as(
         "select name from sqlite_master where type = 'index' and sql is not null order by name",
     )
-    .fetch_all(readers)
+    .fetch_all(&mut *readers.lend().await.unwrap())
     .await
     .unwrap();
     rows.into_iter().map(|(name,)| name).collect()

@@ -152,7 +152,7 @@ async fn every_table_about_an_account_is_exported() {
         "select distinct t.name from sqlite_master t join pragma_foreign_key_list(t.name) f \
          where t.type = 'table' and f.\"table\" = 'accounts' order by t.name",
     )
-    .fetch_all(readers)
+    .fetch_all(&mut *readers.lend().await.unwrap())
     .await
     .unwrap();
     let told = |name: &str| {

@@ -43,11 +43,11 @@ async fn main() -> ExitCode {
             println!(
                 "measure catalogue [TRACKS]      importing a catalogue, searching it as one types, browsing it"
             );
-            println!("measure license [VIEWERS] [--store sqlite|postgres]");
+            println!("measure license [VIEWERS] [--store sqlite|postgres] [--at-once NUMBER]");
             println!(
                 "                                each buys, opens a view and gets a license; then the audit"
             );
-            println!("measure renew [SUBSCRIBERS] [--store sqlite|postgres]");
+            println!("measure renew [SUBSCRIBERS] [--store sqlite|postgres] [--at-once NUMBER]");
             println!(
                 "                                all subscriptions fall due at once; then all viewers' tokens"
             );

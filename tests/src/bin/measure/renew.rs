@@ -23,7 +23,7 @@ use serde_json::{Value, json};
 
 use crate::license::audit::rows;
 use crate::license::viewers::{self, Viewer, id};
-use crate::license::{CONNECTIONS, asked, ms, quantiles};
+use crate::license::{Asked, asked, ms, quantiles};
 use crate::progress;
 use crate::table::{quantile, round, row};
 use crate::wire::Wire;
@@ -48,7 +48,7 @@ const DUE: &str = "select (select count(*) from entitlements where renews) \
                    - (select count(*) from journals where kind = 'renewal')";
 
 pub(crate) async fn measure(words: &[String]) -> Value {
-    let (count, kind) = asked(words, SUBSCRIBERS_DEFAULT);
+    let Asked { count, kind, at_once } = asked(words, SUBSCRIBERS_DEFAULT);
     let postgres = kind == "postgres";
     let cluster = postgres.then(|| Cluster::start(&[]));
     let address = match &cluster {
@@ -74,7 +74,7 @@ pub(crate) async fn measure(words: &[String]) -> Value {
     let renewed = "select count(*) from journals where kind = 'renewal'";
     let lost = i64::try_from(count).expect("so many") - rows(&deployment, postgres, renewed).await;
 
-    let tokens = tokens(&deployment, &subscriptions).await;
+    let tokens = tokens(&deployment, &subscriptions, at_once).await;
     deployment.kill().await;
     let store = Store::open(&deployment.store_address()).await.expect("the store opens again");
     let check = ledger::check(&mut store.write().await.expect("a transaction")).await.expect("a ledger");
@@ -173,7 +173,7 @@ impl Tokens {
 }
 
 /// Opens a view for some of the subscribers, and has all their tokens renewed.
-async fn tokens(deployment: &Deployment, subscriptions: &[EntitlementId]) -> Tokens {
+async fn tokens(deployment: &Deployment, subscriptions: &[EntitlementId], at_once: usize) -> Tokens {
     let playing = subscriptions.len().min(PLAYING_MAX);
     let devices = viewers::devices(playing);
     let url: Arc<str> = deployment.url().into();
@@ -191,7 +191,7 @@ async fn tokens(deployment: &Deployment, subscriptions: &[EntitlementId]) -> Tok
     let bar = progress::bar("view tokens renewed", playing);
     let start = Instant::now();
     let mut tasks = Vec::new();
-    for _ in 0..CONNECTIONS {
+    for _ in 0..at_once {
         let (views, next, bar) = (Arc::clone(&views), Arc::clone(&next), bar.clone());
         let (url, host) = (Arc::clone(&url), Arc::clone(&host));
         tasks.push(tokio::spawn(async move {

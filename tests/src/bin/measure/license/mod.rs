@@ -30,8 +30,8 @@ use crate::wire::{Answer, Wire};
 
 /// Viewers where none are asked for.
 const VIEWERS_DEFAULT: usize = 200_000;
-/// Viewers under way at once.
-pub(crate) const CONNECTIONS: usize = 64;
+/// Viewers under way at once where nothing else is asked for.
+const CONNECTIONS: usize = 64;
 /// Every so many viewers send the purchase twice: once more after the answer, or twice at the same time.
 const REPEATED_EVERY: usize = 10;
 /// Every so many licenses are kept and opened afterwards.
@@ -51,7 +51,7 @@ struct Seen {
 }
 
 pub(crate) async fn measure(words: &[String]) -> Value {
-    let (count, kind) = asked(words, VIEWERS_DEFAULT);
+    let Asked { count, kind, at_once } = asked(words, VIEWERS_DEFAULT);
     let cluster = (kind == "postgres").then(|| Cluster::start(&[]));
     let address = match &cluster {
         Some(cluster) => Some(cluster.database().await),
@@ -69,7 +69,7 @@ pub(crate) async fn measure(words: &[String]) -> Value {
     let before = (cpu_s(server), cpu_s(own));
     let bar = progress::bar("bought, opened, licensed", count);
     let start = Instant::now();
-    let seen = crowd(&deployment, &published, &devices, &bar).await;
+    let seen = crowd(&deployment, &published, (&devices, at_once), &bar).await;
     let seconds = start.elapsed().as_secs_f64();
     bar.finish_and_clear();
     let cpu = (cpu_s(server) - before.0, cpu_s(own) - before.1);
@@ -81,7 +81,7 @@ pub(crate) async fn measure(words: &[String]) -> Value {
     let books = audit::books(&deployment, cluster.as_ref(), &published, count).await;
     let all = Seen::merged(seen);
     println!(
-        "{count} viewers of one film on {kind}, {CONNECTIONS} at once, {} purchases sent twice",
+        "{count} viewers of one film on {kind}, {at_once} at once, {} purchases sent twice",
         all.repeated
     );
     row("", &["p50", "p99", "most"].map(str::to_owned));
@@ -100,18 +100,29 @@ pub(crate) async fn measure(words: &[String]) -> Value {
     })
 }
 
-/// `[NUMBER] [--store sqlite|postgres]`
-pub(crate) fn asked(words: &[String], default: usize) -> (usize, &'static str) {
-    let mut asked = (default, "sqlite");
+/// What the words say.
+pub(crate) struct Asked {
+    pub(crate) count: usize,
+    pub(crate) kind: &'static str,
+    pub(crate) at_once: usize,
+}
+
+/// `[NUMBER] [--store sqlite|postgres] [--at-once NUMBER]`
+pub(crate) fn asked(words: &[String], default: usize) -> Asked {
+    let number = |word: &String| word.parse().unwrap_or_else(|_| panic!("a number, not {word:?}"));
+    let mut asked = Asked { count: default, kind: "sqlite", at_once: CONNECTIONS };
     let mut words = words.iter();
     while let Some(word) = words.next() {
         match word.as_str() {
             "--store" => match words.next().map(String::as_str) {
-                Some("sqlite") => asked.1 = "sqlite",
-                Some("postgres") => asked.1 = "postgres",
+                Some("sqlite") => asked.kind = "sqlite",
+                Some("postgres") => asked.kind = "postgres",
                 other => panic!("--store is sqlite or postgres, not {other:?}"),
             },
-            number => asked.0 = number.parse().expect("a number"),
+            "--at-once" => {
+                asked.at_once = words.next().map(number).expect("--at-once is followed by a number")
+            }
+            _ => asked.count = number(word),
         }
     }
     asked
@@ -121,14 +132,14 @@ pub(crate) fn asked(words: &[String], default: usize) -> (usize, &'static str) {
 async fn crowd(
     deployment: &Deployment,
     published: &Published,
-    devices: &Arc<[Viewer]>,
+    (devices, at_once): (&Arc<[Viewer]>, usize),
     bar: &ProgressBar,
 ) -> Vec<Seen> {
     let next = Arc::new(AtomicUsize::new(0));
     let url = deployment.url();
     let purchase: Arc<str> = json!({ "plan": published.plan }).to_string().into();
     let mut tasks = Vec::new();
-    for _ in 0..CONNECTIONS {
+    for _ in 0..at_once {
         let (next, devices, bar) = (Arc::clone(&next), Arc::clone(devices), bar.clone());
         let (url, purchase) = (url.clone(), Arc::clone(&purchase));
         tasks.push(tokio::spawn(async move {
