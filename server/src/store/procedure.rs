@@ -15,9 +15,11 @@
 
 use std::collections::HashMap;
 
+use deadpool::managed::ObjectId;
 use sqlx::{AssertSqlSafe, Executor as _, SqliteConnection};
 
 use super::later::{Later, append_numbered, execute};
+use super::sqlite::Lent;
 
 /// Procedures that a connection keeps. There are fewer kinds of transactions.
 const PROCEDURES_MAX: usize = 256;
@@ -25,15 +27,28 @@ const PROCEDURES_MAX: usize = 256;
 /// Calls that may be one statement. No other number: each is kept prepared.
 pub(super) const TOGETHER: [usize; 3] = [16, 4, 1];
 
-/// The procedures of a connection: the number of each, by its text; none where it could not be made.
+/// The procedures of a connection.
 #[derive(Debug, Default)]
-pub(super) struct Procedures(HashMap<String, Option<usize>>);
+pub(super) struct Procedures {
+    /// The connection, once it is known.
+    of: Option<ObjectId>,
+    /// The number of each, by its text; none where it could not be made.
+    numbers: HashMap<String, Option<usize>>,
+}
 
 impl Procedures {
+    /// Forgets those of another connection than this, in whose place it came: they went with it.
+    pub(super) fn keep_those_of(&mut self, connection: &Lent) {
+        let this = Some(Lent::id(connection));
+        if self.of != this {
+            *self = Self { of: this, numbers: HashMap::new() };
+        }
+    }
+
     /// Whether there is one for these statements, or can be none.
     pub(super) fn knows(&self, statements: &Later) -> bool {
-        let (full, without_values) = (self.0.len() >= PROCEDURES_MAX, statements.values().is_empty());
-        full || without_values || self.0.contains_key(statements.text())
+        let (full, without_values) = (self.numbers.len() >= PROCEDURES_MAX, statements.values().is_empty());
+        full || without_values || self.numbers.contains_key(statements.text())
     }
 
     /// Makes one. The connection must be in no transaction, which could be undone.
@@ -42,7 +57,7 @@ impl Procedures {
         connection: &mut SqliteConnection,
         statements: &Later,
     ) -> Result<(), sqlx::Error> {
-        let number = self.0.len();
+        let number = self.numbers.len();
         let names: Vec<String> = (1..=statements.values().len()).map(|value| format!("v{value}")).collect();
         let mut body = String::new();
         append_numbered(&mut body, statements.text(), "new.v", 0);
@@ -53,7 +68,7 @@ impl Procedures {
             vec!["null"; names.len()].join(", "),
         );
         let made = sqlx::raw_sql(AssertSqlSafe(sql)).execute(connection).await;
-        self.0.insert(statements.text().to_owned(), made.is_ok().then_some(number));
+        self.numbers.insert(statements.text().to_owned(), made.is_ok().then_some(number));
         made.map(drop)
     }
 
@@ -64,7 +79,8 @@ impl Procedures {
         alike: &[&Later],
         last: &'static str,
     ) -> Result<(), sqlx::Error> {
-        let Some(number) = alike.first().and_then(|first| self.0.get(first.text()).copied().flatten()) else {
+        let Some(number) = alike.first().and_then(|first| self.numbers.get(first.text()).copied().flatten())
+        else {
             for statements in alike {
                 statements.send(connection, "").await?;
             }

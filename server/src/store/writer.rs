@@ -270,7 +270,10 @@ impl Batch {
     async fn make(&mut self, connections: &Connections, procedures: &mut Procedures, statements: &Later) {
         self.finish().await;
         let made = match connections.lend().await {
-            Ok(mut connection) => procedures.make(&mut connection, statements).await,
+            Ok(mut connection) => {
+                procedures.keep_those_of(&connection);
+                procedures.make(&mut connection, statements).await
+            }
             Err(error) => Err(error),
         };
         if let Err(error) = made {
@@ -279,7 +282,7 @@ impl Batch {
     }
 
     /// Writes whole transactions that are alike. Each that fails is told so, and has changed nothing.
-    async fn write(&mut self, connections: &Connections, procedures: &Procedures, wholes: Vec<Whole>) {
+    async fn write(&mut self, connections: &Connections, procedures: &mut Procedures, wholes: Vec<Whole>) {
         if wholes.len() > 1 && self.call(connections, procedures, &wholes).await.is_ok() {
             self.kept.extend(wholes.into_iter().map(|whole| whole.told));
             return;
@@ -297,10 +300,13 @@ impl Batch {
     async fn call(
         &mut self,
         connections: &Connections,
-        procedures: &Procedures,
+        procedures: &mut Procedures,
         alike: &[Whole],
     ) -> Result<(), sqlx::Error> {
         self.begin(connections).await?;
+        if let Some(connection) = &self.connection {
+            procedures.keep_those_of(connection);
+        }
         let alike: Vec<&Later> = alike.iter().map(|whole| &whole.statements).collect();
         procedures.call(self.connection(), &alike, NEXT).await?;
         self.stage = Stage::Ready;
@@ -402,7 +408,7 @@ async fn write_queue(batch: &Mutex<Batch>, connections: &Connections, mut queue:
             }
         }
         while !waiting.is_empty() {
-            batch.write(connections, &procedures, alike(&mut waiting)).await;
+            batch.write(connections, &mut procedures, alike(&mut waiting)).await;
         }
         batch.finish().await;
     }
