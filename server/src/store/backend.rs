@@ -21,6 +21,7 @@ const POSTGRES_CONNECTIONS_MAX: u32 = 16;
 /// Writes that a job has under way at once: SQLite's share a commit, PostgreSQL's each have a connection that requests need.
 const SQLITE_WRITES_AT_ONCE: usize = 64;
 const POSTGRES_WRITES_AT_ONCE: usize = 8;
+
 static SQLITE: sqlx::migrate::Migrator = sqlx::migrate!("../migrations/sqlite");
 static POSTGRES: sqlx::migrate::Migrator = sqlx::migrate!("../migrations/postgres");
 
