@@ -17,6 +17,7 @@ mod country;
 mod integrator;
 mod lease;
 mod link;
+mod log;
 mod login;
 mod manners;
 mod money;
@@ -41,6 +42,7 @@ macro_rules! over_both {
         mod sqlite {
             $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $name() {
+                crate::log::begin();
                 let bench = crate::bench::Bench::with($config).await;
                 crate::$module::$name(&bench).await;
             })*
@@ -49,6 +51,7 @@ macro_rules! over_both {
         mod postgresql {
             $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $name() {
+                crate::log::begin();
                 let bench = crate::bench::Bench::over_postgres($config).await;
                 crate::$module::$name(&bench).await;
                 bench.app.store.close().await;

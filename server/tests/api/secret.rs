@@ -1,45 +1,15 @@
 //! No secret reaches the log.
 
-use std::io::Write;
-use std::sync::{Arc, Mutex};
-
 use matinee_protocol::encoding::b64u;
 use matinee_server::store::account::Role;
 use serde_json::json;
-use tracing_subscriber::fmt::MakeWriter;
 
 use crate::bench::{Bench, Device, RELEASE_SECRET, opening};
-
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
-impl<'a> MakeWriter<'a> for Log {
-    type Writer = Self;
-
-    fn make_writer(&'a self) -> Self {
-        self.clone()
-    }
-}
+use crate::log;
 
 #[tokio::test]
 async fn nothing_secret_is_logged() {
-    let log = Log::default();
-    let subscriber =
-        tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).with_writer(log.clone()).finish();
-    // For the whole process: the cached interest of a call site goes by what any thread saw first. So the other tests'
-    // requests are looked through as well.
-    tracing::subscriber::set_global_default(subscriber).unwrap();
+    log::keep();
     let bench = Bench::new().await;
     let password = "a password that is nowhere else";
     let sign_up = json!({ "email": "ana@example.org", "password": password, "name": "Ana", "bearer": true });
@@ -56,7 +26,7 @@ async fn nothing_secret_is_logged() {
     let carry = bench.post(format!("/v1/releases/{}/carries", bench.release), &json!({}));
     carry.bearer(&carrier).proof(&device, None).send().await.expect(201);
 
-    let text = String::from_utf8_lossy(&log.0.lock().unwrap()).into_owned();
+    let text = log::kept();
     assert!(text.contains("/v1/views"), "requests are logged");
     let license = opened.license.unwrap();
     let secrets = [
