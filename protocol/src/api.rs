@@ -417,6 +417,12 @@ pub struct AccountSummary {
     pub id: AccountId,
     /// Sign-in name.
     pub email: String,
+    /// Whether whoever has the account has shown that the letters to this address are theirs.
+    #[serde(default)]
+    pub email_verified: bool,
+    /// Whether a password opens it.
+    #[serde(default)]
+    pub has_password: bool,
     /// Name shown.
     pub name: String,
     /// `viewer`, `publisher`, `carrier`, `operator`.

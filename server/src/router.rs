@@ -117,6 +117,7 @@ routes! {
     GET    "/v1/identities"                                     Session         identity_list;
     DELETE "/v1/identities/{identity}"                          Session         identity_remove;
     GET    "/v1/account"                                        Session         account_show;
+    PUT    "/v1/account/password"                               Session         account_password;
     GET    "/v1/account/export"                                 Session         account_export;
     POST   "/v1/account/closure"                                Session         account_close;
     POST   "/v1/wallet/top-ups"                                 Session         top_up_create;

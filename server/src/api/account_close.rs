@@ -8,16 +8,16 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::authority::Session;
-use super::ceremony::require_fresh;
 use super::doc::Doc;
 use super::json::Json;
+use super::ownership::require_owner;
 use super::problem::Problem;
 use super::session_end::signed_out;
 use super::trail::note;
 use crate::app::App;
 use crate::password::Password;
 use crate::store::audit::Actor;
-use crate::store::{Tx, account, entitlement, ledger, outbox, view, whole};
+use crate::store::{Tx, entitlement, ledger, outbox, view, whole};
 
 /// Why entitlements and views of a closed account end.
 const REASON: &str = "the account was closed";
@@ -48,23 +48,7 @@ pub async fn handle(
     address: super::attempt::Address,
     Json { value: body, .. }: Json<Body>,
 ) -> Result<Response, Problem> {
-    app.sign_ins.attempt(&login.account.to_string(), address.0)?;
-    let mut tx = app.store.read().await?;
-    let found = account::by_id(&mut tx, login.account).await?.ok_or_else(Problem::unauthenticated)?;
-    let hash = account::password_hash(&mut tx, &found.email).await?.map(|(_, hash)| hash);
-    drop(tx);
-    let proven = match (body.password, hash) {
-        (Some(password), hash) => app.passwords.verify(password, hash).await?,
-        (None, Some(_)) => false,
-        (None, None) => {
-            require_fresh(&app, &login).await?;
-            true
-        }
-    };
-    if !proven {
-        let status = axum::http::StatusCode::UNAUTHORIZED;
-        return Err(Problem::new(status, "wrong_credentials", "this is not the account's password"));
-    }
+    require_owner(&app, &login, address.0, body.password).await?;
     let mut tx = app.store.write().await?;
     let ended = close(&app, &mut tx, login.account, (&login).into()).await?;
     tx.commit().await?;

@@ -11,7 +11,7 @@ use super::authority::refuse_foreign_origin;
 use super::doc::Doc;
 use super::json::Json;
 use super::problem::Problem;
-use super::session_create::{SignedIn, agent, respond};
+use super::session_create::{SignedIn, respond};
 use crate::app::App;
 use crate::password::Password;
 use crate::random;
@@ -70,7 +70,7 @@ pub async fn handle(
     if !account::insert(&mut tx, &opened, &hash).await? {
         return Err(Problem::conflict("email_taken", "there is an account with this email; sign in instead"));
     }
-    let signed_in = SignedIn { account: opened.id, bearer: body.bearer, agent: agent(&headers) };
+    let signed_in = SignedIn::new(opened.id, body.bearer, &headers);
     respond(&app, tx, signed_in, StatusCode::CREATED).await
 }
 

@@ -12,7 +12,7 @@ use crate::passkey::{self, Passkeys};
 use crate::random;
 use crate::store::account::Role;
 use crate::store::ceremony::{self, Ceremony, Kind};
-use crate::store::{account, session};
+use crate::store::{account, session, viewer};
 
 /// How long a ceremony may take: what WebAuthn level 3 recommends for its timeout.
 pub const CEREMONY_MS_MAX: i64 = 5 * 60 * 1000;
@@ -63,12 +63,14 @@ pub fn passkeys(app: &App) -> Result<&Passkeys, Problem> {
     })
 }
 
-/// Refuses logins that are not fresh, and guests: 403 `login_too_old`, `account_required`.
+/// Refuses logins that are not fresh, guests, and viewers that an integrator brings, which an embed token must not outlive: 403
+/// `login_too_old`, `account_required`.
 pub async fn require_fresh(app: &App, login: &Session) -> Result<(), Problem> {
-    if login.has(Role::Guest) {
-        return Err(Problem::forbidden("account_required", "a guest signs in no other way; open an account"));
-    }
     let mut tx = app.store.read().await?;
+    if login.has(Role::Guest) || viewer::is_integrators(&mut tx, login.account).await? {
+        let detail = "nobody signs in to this account: open one of your own";
+        return Err(Problem::forbidden("account_required", detail));
+    }
     let created_at_ms = session::created_at_ms(&mut tx, &login.token_hash).await?;
     let age_ms = created_at_ms.map(|created_at_ms| app.clock.now_ms().saturating_sub(created_at_ms));
     match age_ms {

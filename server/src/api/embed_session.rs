@@ -9,7 +9,7 @@ use super::authority::refuse_foreign_origin;
 use super::doc::Doc;
 use super::json::Json;
 use super::problem::Problem;
-use super::session_create::{SignedIn, agent, respond_for};
+use super::session_create::{SignedIn, respond_for};
 use crate::app::App;
 use crate::store::viewer;
 
@@ -49,6 +49,6 @@ pub async fn handle(
         let detail = "this way in was used or has run out; go back to where it came from";
         return Err(Problem::new(StatusCode::UNAUTHORIZED, "embed_token_invalid", detail));
     };
-    let signed_in = SignedIn { account, bearer: body.bearer, agent: agent(&headers) };
+    let signed_in = SignedIn::new(account, body.bearer, &headers);
     respond_for(&app, tx, signed_in, StatusCode::CREATED, EMBED_SESSION_MS).await
 }

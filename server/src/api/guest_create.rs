@@ -11,7 +11,7 @@ use super::authority::refuse_foreign_origin;
 use super::doc::Doc;
 use super::json::Json;
 use super::problem::Problem;
-use super::session_create::{SignedIn, agent, respond};
+use super::session_create::{SignedIn, respond};
 use crate::app::App;
 use crate::random;
 use crate::store::account::{self, Account, NO_PASSWORD, Role};
@@ -66,6 +66,6 @@ pub async fn handle(
         return Err(Problem::too_many("guests_too_many", detail, 600));
     }
     account::insert(&mut tx, &guest, NO_PASSWORD).await?;
-    let signed_in = SignedIn { account: id, bearer: body.bearer, agent: agent(&headers) };
+    let signed_in = SignedIn::new(id, body.bearer, &headers);
     respond(&app, tx, signed_in, StatusCode::CREATED).await
 }

@@ -168,6 +168,7 @@ async fn open(app: &App, tx: &mut Tx, person: Person) -> Result<AccountId, Probl
         let detail = "there is an account with this email; sign in to it and link the provider there";
         return Err(Problem::conflict("email_taken", detail));
     }
+    account::verify_email(tx, id, now_ms).await?;
     insert(app, tx, id, person, Some(now_ms)).await?;
     Ok(id)
 }

@@ -15,7 +15,7 @@ use super::json::Json;
 use super::passkey_add::{checked_name, known_already};
 use super::passkey_sign_up::{Planned, email_taken};
 use super::problem::Problem;
-use super::session_create::{SignedIn, agent, respond};
+use super::session_create::{SignedIn, respond};
 use crate::app::App;
 use crate::random;
 use crate::store::account::{self, Account, NO_PASSWORD, Role};
@@ -89,6 +89,6 @@ pub async fn handle(
     if !passkey::insert(&mut tx, &first).await? {
         return Err(known_already());
     }
-    let signed_in = SignedIn { account: opened.id, bearer: body.bearer, agent: agent(&headers) };
+    let signed_in = SignedIn::new(opened.id, body.bearer, &headers);
     respond(&app, tx, signed_in, StatusCode::CREATED).await
 }

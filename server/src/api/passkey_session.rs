@@ -12,7 +12,7 @@ use super::ceremony::{end, passkeys};
 use super::doc::Doc;
 use super::json::Json;
 use super::problem::Problem;
-use super::session_create::{SignedIn, agent, respond};
+use super::session_create::{SignedIn, respond};
 use crate::app::App;
 use crate::passkey::Passkeys;
 use crate::store::ceremony::Kind;
@@ -64,7 +64,7 @@ pub async fn handle(
     if !passkey::used(&mut tx, &kept, &credential, app.clock.now_ms()).await? {
         return Err(refused());
     }
-    let signed_in = SignedIn { account, bearer: body.bearer, agent: agent(&headers) };
+    let signed_in = SignedIn::new(account, body.bearer, &headers);
     respond(&app, tx, signed_in, StatusCode::CREATED).await
 }
 

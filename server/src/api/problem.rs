@@ -14,6 +14,8 @@ use crate::{keyring, license, password, payment, store, vault};
 
 /// Seconds that a client waits for a payment provider that does not answer.
 const PROVIDER_RETRY_AFTER_S: u64 = 5;
+/// Seconds that a client waits before it tries again while the database cannot be reached or is full.
+const STORE_RETRY_AFTER_S: u64 = 5;
 
 tokio::task_local! {
     /// The id of the request that is being answered.
@@ -135,6 +137,12 @@ impl From<store::Error> for Problem {
             // Nobody hears of it: what presumed is done again in a transaction that asks.
             store::Error::Presumed => {
                 Self::conflict("presumed", "what was presumed was otherwise; ask again")
+            }
+            error if error.is_passing() => {
+                tracing::error!(%error, "the database does not take a request");
+                let detail = "the database does not take this at the moment; send the same request again";
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, "store_unavailable", detail)
+                    .with(header::RETRY_AFTER, HeaderValue::from(STORE_RETRY_AFTER_S))
             }
             error => Self::internal(&error),
         }

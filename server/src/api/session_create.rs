@@ -68,18 +68,28 @@ pub async fn handle(
         ));
     };
     let tx = app.store.write().await?;
-    respond(&app, tx, SignedIn { account, bearer: body.bearer, agent: agent(&headers) }, StatusCode::CREATED)
-        .await
+    respond(&app, tx, SignedIn::new(account, body.bearer, &headers), StatusCode::CREATED).await
 }
 
 /// Who signed in, and how the login is handed over.
 pub struct SignedIn {
-    /// The account.
-    pub account: AccountId,
-    /// In the answer rather than in a cookie.
-    pub bearer: bool,
-    /// What the browser or program calls itself.
-    pub agent: Option<String>,
+    account: AccountId,
+    bearer: bool,
+    agent: Option<String>,
+    ways_ended: bool,
+}
+
+impl SignedIn {
+    /// Somebody, whose token is wanted in the answer (`bearer`) rather than in a cookie.
+    pub fn new(account: AccountId, bearer: bool, headers: &HeaderMap) -> Self {
+        Self { account, bearer, agent: agent(headers), ways_ended: false }
+    }
+
+    /// The same, who is told whether passwords and the like from before ended with it.
+    #[must_use]
+    pub fn ways_ended(self, ways_ended: bool) -> Self {
+        Self { ways_ended, ..self }
+    }
 }
 
 /// What a browser or program calls itself, for the list of sessions.
@@ -112,13 +122,16 @@ pub async fn respond_for(
     lasts_ms: i64,
 ) -> Result<Response, Problem> {
     let token = open_session(app, &mut tx, signed_in.account, signed_in.agent, lasts_ms).await?;
-    let account = summary(app, &mut tx, signed_in.account).await?;
+    let mut body = json!({ "account": summary(app, &mut tx, signed_in.account).await? });
     tx.commit().await?;
+    if signed_in.ways_ended {
+        body["ways_ended"] = json!(true);
+    }
     if signed_in.bearer {
-        let body = json!({ "account": account, "session_token": *token });
+        body["session_token"] = json!(*token);
         return Ok((status, JsonResponse(body)).into_response());
     }
-    let mut response = (status, JsonResponse(json!({ "account": account }))).into_response();
+    let mut response = (status, JsonResponse(body)).into_response();
     let value = HeaderValue::from_str(&login_cookie(app, &token, lasts_ms))
         .map_err(|error| Problem::internal(&error))?;
     response.headers_mut().insert(header::SET_COOKIE, value);

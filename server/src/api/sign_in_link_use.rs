@@ -3,14 +3,15 @@
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
+use matinee_protocol::api::AccountSummary;
 use serde::Deserialize;
 
 use super::attempt::Address;
-use super::authority::refuse_foreign_origin;
+use super::authority::{Session, refuse_foreign_origin};
 use super::doc::Doc;
 use super::json::Json;
 use super::problem::Problem;
-use super::session_create::{SignedIn, agent, respond};
+use super::session_create::{SignedIn, respond};
 use super::sign_in_link_create::browser_of;
 use crate::app::App;
 use crate::password::Password;
@@ -39,7 +40,11 @@ pub struct Body {
 pub fn doc() -> Doc {
     Doc::new("Signs in with a link that was sent, and sets another password if one is given")
         .body::<Body>()
-        .signs_in()
+        .object(201, |it| {
+            it.field::<AccountSummary>("account")
+                .optional::<String>("session_token")
+                .optional::<bool>("ways_ended")
+        })
         .problems(401, &["link_unknown", "link_used", "link_replaced", "link_expired"])
         .problems(403, &["origin_mismatch", "link_elsewhere"])
         .problem(422, "password_length")
@@ -47,9 +52,13 @@ pub fn doc() -> Doc {
 }
 
 /// Answers as signing in does. Nothing but this uses a link: what looks at links in mailboxes sends no such request.
+///
+/// The first link that is used shows whose the address is. Whoever opened the account may have been somebody else, who left
+/// a password and waits: so whatever opened it before ends, unless it is signed in here already. `ways_ended` says so.
 pub async fn handle(
     State(app): State<App>,
     address: Address,
+    login: Option<Session>,
     headers: HeaderMap,
     Json { value: body, .. }: Json<Body>,
 ) -> Result<Response, Problem> {
@@ -71,12 +80,15 @@ pub async fn handle(
         good(&app, &mut tx, &token_hash).await?;
         return Err(unknown());
     }
+    let is_first = account::verify_email(&mut tx, link.account, now_ms).await?;
+    let is_known = login.is_some_and(|login| login.account == link.account);
+    let ways_ended = is_first && !is_known && account::end_ways_in(&mut tx, link.account).await?;
     if let Some(hash) = hash {
         account::set_password(&mut tx, link.account, &hash).await?;
         session::delete_all(&mut tx, link.account).await?;
         sign_in_link::replace(&mut tx, link.account, now_ms).await?;
     }
-    let signed_in = SignedIn { account: link.account, bearer: body.bearer, agent: agent(&headers) };
+    let signed_in = SignedIn::new(link.account, body.bearer, &headers).ways_ended(ways_ended);
     respond(&app, tx, signed_in, StatusCode::CREATED).await
 }
 

@@ -70,6 +70,8 @@ pub(super) async fn run(command: Command, config: &Config) -> Result<(), Error> 
             if !account::insert(&mut tx, &added, &hash).await? {
                 return Error::refused(taken());
             }
+            // The operator answers for it.
+            account::verify_email(&mut tx, added.id, now_ms).await?;
             let detail = json!({ "roles": role_names(&added.roles) });
             note(&mut tx, "account.add", &added.id, detail, now_ms).await?;
             tx.commit().await?;

@@ -24,7 +24,7 @@ impl Endpoint {
     /// Every status and code that it refuses with.
     pub fn problems(&self) -> Vec<(u16, &'static str)> {
         let mut all = self.doc.problems.clone();
-        all.extend([(429, "too_fast"), (500, "internal")]);
+        all.extend([(429, "too_fast"), (500, "internal"), (503, "store_unavailable")]);
         let session = [(401, "session_required"), (403, "origin_mismatch")];
         let proof = [(401, "proof_required"), (401, "proof_invalid"), (401, "proof_replayed")];
         let token = [

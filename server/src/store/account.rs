@@ -77,9 +77,16 @@ pub struct Account {
 
 impl Account {
     /// As the interface shows it.
-    pub fn summary(self, wallet: Money) -> AccountSummary {
-        let roles = self.roles.iter().map(|role| role.text().to_owned()).collect();
-        AccountSummary { id: self.id, email: self.email, name: self.name, roles, wallet }
+    pub fn summary(self, sign_in: SignIn, wallet: Money) -> AccountSummary {
+        AccountSummary {
+            id: self.id,
+            email: self.email,
+            email_verified: sign_in.email_verified,
+            has_password: sign_in.has_password,
+            name: self.name,
+            roles: self.roles.iter().map(|role| role.text().to_owned()).collect(),
+            wallet,
+        }
     }
 }
 
@@ -177,6 +184,56 @@ pub async fn set_password(tx: &mut Tx, account: AccountId, password_hash: &str) 
     .await?
     .rows_affected());
     Ok(changed == 1)
+}
+
+/// Notes that whoever has an account reads the letters to its address. False if that was known before.
+pub async fn verify_email(tx: &mut Tx, account: AccountId, now_ms: i64) -> Result<bool, Error> {
+    let changed = on!(tx, |db| sqlx::query(
+        "update accounts set email_verified_at_ms = $1 where id = $2 and email_verified_at_ms is null"
+    )
+    .bind(now_ms)
+    .bind(account.to_string())
+    .execute(db)
+    .await?
+    .rows_affected());
+    Ok(changed == 1)
+}
+
+/// What an account is told of how it is signed in to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, sqlx::FromRow)]
+pub struct SignIn {
+    /// Whether whoever has it has shown that the letters to its address are theirs.
+    pub email_verified: bool,
+    /// Whether a password opens it.
+    pub has_password: bool,
+}
+
+/// How an account is signed in to.
+pub async fn sign_in(tx: &mut Tx, account: AccountId) -> Result<SignIn, Error> {
+    let row: Option<SignIn> = on!(tx, |db| sqlx::query_as(
+        "select email_verified_at_ms is not null as email_verified, password_hash <> $2 as has_password \
+         from accounts where id = $1"
+    )
+    .bind(account.to_string())
+    .bind(NO_PASSWORD)
+    .fetch_optional(db)
+    .await)?;
+    Ok(row.unwrap_or_default())
+}
+
+/// Takes everything away that opens an account, and ends its login sessions. Whether there was a password, a passkey or an
+/// identity elsewhere.
+pub async fn end_ways_in(tx: &mut Tx, account: AccountId) -> Result<bool, Error> {
+    let had = has_way_in(tx, account).await?;
+    set_password(tx, account, NO_PASSWORD).await?;
+    for sql in [
+        "delete from passkeys where account_id = $1",
+        "delete from identities where account_id = $1",
+        "delete from sessions where account_id = $1",
+    ] {
+        on!(tx, |db| sqlx::query(sql).bind(account.to_string()).execute(db).await.map(drop))?;
+    }
+    Ok(had)
 }
 
 /// Whether anything opens an account: a password, a passkey, an identity elsewhere.

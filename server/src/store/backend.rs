@@ -231,10 +231,8 @@ impl Store {
                 Tx::Sqlite(SqliteLink::Snapshot(Box::new(connection)))
             }
             Self::Postgres(pool) => {
-                let mut connection = pool.acquire().await?;
                 let begin = "begin isolation level repeatable read read only";
-                sqlx::query(begin).execute(&mut *connection).await?;
-                Tx::Postgres(PostgresLink::Plain(connection))
+                Tx::Postgres(PostgresLink::Transaction(pool.begin_with(begin).await?))
             }
         })
     }

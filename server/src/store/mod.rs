@@ -131,6 +131,9 @@ pub enum Error {
     /// What was written could not be made durable, and is undone.
     #[error("database: {0}")]
     Commit(Arc<sqlx::Error>),
+    /// What was written was undone with a neighbour's transaction, on a disk that is full or fails.
+    #[error("database: undone with another transaction that failed: the disk is full, or fails")]
+    Undone,
     /// The schema could not be brought up to date.
     #[error("migration: {0}")]
     Migrate(#[from] sqlx::migrate::MigrateError),
@@ -140,6 +143,37 @@ pub enum Error {
     /// A row holds what this program never wrote.
     #[error("unreadable row: {0}")]
     Corrupt(&'static str),
+}
+
+impl Error {
+    /// Whether the database is there again, or has room again, without any change to this program or what it was asked.
+    pub fn is_passing(&self) -> bool {
+        match self {
+            Self::Database(error) => passing(error),
+            Self::Commit(error) => passing(error),
+            Self::Undone => true,
+            Self::Presumed | Self::Migrate(_) | Self::Address(_) | Self::Corrupt(_) => false,
+        }
+    }
+}
+
+/// Classes of PostgreSQL's errors (its documentation, appendix A) that tell of the server and not of the statement: connection
+/// exceptions, insufficient resources, operator intervention.
+const PASSING_CLASSES: [&str; 3] = ["08", "53", "57"];
+/// Results of SQLite (its documentation, "Result and Error Codes") that tell of the disk or of another process: `BUSY`, `IOERR`,
+/// `FULL`, `CANTOPEN`.
+const PASSING_RESULTS: [u32; 4] = [5, 10, 13, 14];
+
+fn passing(error: &sqlx::Error) -> bool {
+    let sqlx::Error::Database(told) = error else {
+        return matches!(error, sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed);
+    };
+    let code = told.code().unwrap_or_default();
+    match told.try_downcast_ref::<sqlx::sqlite::SqliteError>() {
+        // The lower byte is the result, what stands above it the variety.
+        Some(_) => code.parse::<u32>().is_ok_and(|code| PASSING_RESULTS.contains(&(code & 0xff))),
+        None => PASSING_CLASSES.iter().any(|class| code.starts_with(class)),
+    }
 }
 
 impl From<sqlx::Error> for Error {

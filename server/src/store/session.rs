@@ -95,6 +95,16 @@ pub async fn delete_all(tx: &mut Tx, account: AccountId) -> Result<u64, Error> {
         .rows_affected()))
 }
 
+/// Ends every login of an account but this one.
+pub async fn delete_others(tx: &mut Tx, account: AccountId, token_hash: &[u8; 32]) -> Result<u64, Error> {
+    Ok(on!(tx, |db| sqlx::query("delete from sessions where account_id = $1 and token_hash <> $2")
+        .bind(account.to_string())
+        .bind(token_hash.as_slice())
+        .execute(db)
+        .await?
+        .rows_affected()))
+}
+
 /// Whose login this is, if it has not run out.
 pub async fn by_hash(
     tx: &mut Tx,

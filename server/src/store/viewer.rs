@@ -59,6 +59,16 @@ pub async fn reference_of(
     Ok(row.map(|(reference,)| reference))
 }
 
+/// Whether an account is an integrator's viewer.
+pub async fn is_integrators(tx: &mut Tx, account: AccountId) -> Result<bool, Error> {
+    let (count,): (i64,) =
+        on!(tx, |db| sqlx::query_as("select count(*) from integrator_viewers where account_id = $1")
+            .bind(account.to_string())
+            .fetch_one(db)
+            .await)?;
+    Ok(count > 0)
+}
+
 /// What is kept of an embed token: the token holds 32 random bytes.
 pub fn token_hash(token: &str) -> [u8; 32] {
     sha256(token.as_bytes())

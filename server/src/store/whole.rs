@@ -9,7 +9,10 @@ use super::{Error, Tx};
 /// What an account is given of itself: a name and the statement that reads it, the account's id as its parameter.
 /// Secrets (hashes of passwords, logins and keys) stay out.
 pub const EXPORTED: &[(&str, &str)] = &[
-    ("accounts", "select id, email, name, roles, created_at_ms from accounts where id = $1"),
+    (
+        "accounts",
+        "select id, email, email_verified_at_ms, name, roles, created_at_ms from accounts where id = $1",
+    ),
     ("sessions", "select created_at_ms, expires_at_ms, agent from sessions where account_id = $1"),
     (
         "passkeys",

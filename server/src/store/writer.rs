@@ -37,13 +37,33 @@ use super::{Error, presumed_otherwise};
 /// Keeps a turn and makes the savepoint of the next.
 const NEXT: &str = "release turn; savepoint turn";
 
+/// SQLite's result for a statement that cannot be done as things are.
+const SQLITE_ERROR: &str = "1";
 /// Whole transactions that wait to be written.
 const QUEUE_MAX: usize = 1024;
 /// Whole transactions in one commit: the first of them waits for the last.
 const QUEUED_A_COMMIT_MAX: usize = 256;
 
 /// Whether a transaction is durable.
-type Outcome = Result<(), Arc<sqlx::Error>>;
+type Outcome = Result<(), Lost>;
+
+/// Why a transaction is not durable.
+#[derive(Debug, Clone)]
+enum Lost {
+    /// It or its commit failed.
+    Failed(Arc<sqlx::Error>),
+    /// Another's turn failed so that SQLite undid all of them by itself, as it does where the disk is full.
+    Undone,
+}
+
+impl From<sqlx::Error> for Lost {
+    fn from(error: sqlx::Error) -> Self {
+        // The statements of this file are right: such an error says that there is no transaction and no savepoint any more.
+        let is_gone =
+            error.as_database_error().is_some_and(|told| told.code().as_deref() == Some(SQLITE_ERROR));
+        if is_gone { Self::Undone } else { Self::Failed(Arc::new(error)) }
+    }
+}
 
 /// A transaction of which everything is known.
 #[derive(Debug)]
@@ -229,8 +249,9 @@ impl Turn {
 async fn hear(durable: oneshot::Receiver<Outcome>) -> Result<(), Error> {
     match durable.await {
         Ok(Ok(())) => Ok(()),
-        Ok(Err(error)) if presumed_otherwise(&error) => Err(Error::Presumed),
-        Ok(Err(error)) => Err(Error::Commit(error)),
+        Ok(Err(Lost::Failed(error))) if presumed_otherwise(&error) => Err(Error::Presumed),
+        Ok(Err(Lost::Failed(error))) => Err(Error::Commit(error)),
+        Ok(Err(Lost::Undone)) => Err(Error::Undone),
         Err(_) => Err(sqlx::Error::WorkerCrashed.into()),
     }
 }
@@ -257,8 +278,8 @@ impl Batch {
                     self.stage = Stage::Undecided;
                     return Ok(());
                 }
-                // The database has rolled everything back by itself (a full disk): nobody's turn is durable.
-                Err(error) => self.fail(error).await,
+                // The database has rolled everything back by itself: nobody's turn is durable.
+                Err(error) => self.fail(error.into()).await,
             }
         }
         self.open(connections).await?;
@@ -291,7 +312,7 @@ impl Batch {
             match self.call(connections, procedures, std::slice::from_ref(&whole)).await {
                 Ok(()) => self.kept.push(whole.told),
                 // Who has gone away in the meantime is not told.
-                Err(error) => drop(whole.told.send(Err(Arc::new(error)))),
+                Err(error) => drop(whole.told.send(Err(Lost::Failed(Arc::new(error))))),
             }
         }
     }
@@ -362,15 +383,14 @@ impl Batch {
                 self.connection = None;
                 self.stage = Stage::Opening;
             }
-            Err(error) => self.fail(error).await,
+            Err(error) => self.fail(error.into()).await,
         }
     }
 
     /// Undoes everything and tells every turn.
-    async fn fail(&mut self, error: sqlx::Error) {
-        let error = Arc::new(error);
+    async fn fail(&mut self, lost: Lost) {
         for turn in self.kept.drain(..) {
-            turn.send(Err(Arc::clone(&error))).ok();
+            turn.send(Err(lost.clone())).ok();
         }
         self.stage = Stage::Opening;
         self.run("rollback").await.ok();

@@ -20,7 +20,7 @@ async fn a_viewer_signs_up_with_a_cookie_and_signs_out() {
     assert!(body["account"]["id"].take().is_string());
     let account = json!({
         "id": null, "email": "ana@example.org", "name": "Ana", "roles": ["viewer"],
-        "wallet": { "minor": 0, "currency": "USD" },
+        "email_verified": false, "has_password": true, "wallet": { "minor": 0, "currency": "USD" },
     });
     assert_eq!(body, json!({ "account": account }), "a cookie, and no token in the body");
 

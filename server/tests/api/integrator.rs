@@ -57,6 +57,17 @@ async fn a_shop_of_its_own_brings_a_viewer_to_the_player() {
     let used = bench.post("/v1/embed-sessions", &exchange).send().await.expect(401);
     assert_eq!(used.code(), "embed_token_invalid", "once");
 
+    // Whoever reads an embed token on its way has it for as long as the session lasts, and makes it no longer.
+    let first = json!({ "new_password": "a password that stays" });
+    let lasting = [
+        bench.call("PUT", "/v1/account/password").json(&first),
+        bench.call("POST", "/v1/passkey-challenges/registration"),
+        bench.post("/v1/account/closure", &json!({})),
+    ];
+    for call in lasting {
+        assert_eq!(call.bearer(login).send().await.expect(403).code(), "account_required");
+    }
+
     // From here on it is a viewer like any other.
     let phone = Device::new(1);
     let id = entitlement["id"].as_str().unwrap().parse().unwrap();

@@ -3,14 +3,16 @@
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use matinee_protocol::id::AccountId;
 use matinee_server::config::Config;
 use matinee_server::store::Store;
-use matinee_server::store::account::Role;
+use matinee_server::store::account::{self, Role};
 use matinee_server::store::outbox::{self, Message, Outcome};
 use serde_json::{Value, json};
 
+use crate::authenticator::Authenticator;
 use crate::bench::{Answer, Bench, DAY_MS, URL};
-use crate::passkey::patient;
+use crate::passkey::{patient, register};
 
 const PASSWORD: &str = "correct horse battery staple";
 const LINK_MS: i64 = 15 * 60 * 1000;
@@ -66,25 +68,40 @@ fn token(letter: &Message) -> String {
 }
 
 /// Asks, and gives the token of the letter and the browser's cookie.
-async fn sent(bench: &Bench, email: &str) -> (String, String) {
+pub async fn sent(bench: &Bench, email: &str) -> (String, String) {
     let cookie = ask(bench, email).await;
     (token(&letters(bench, 1).await[0]), cookie)
 }
 
-async fn enter(bench: &Bench, (token, cookie): &(String, String)) -> Answer {
+pub async fn enter(bench: &Bench, (token, cookie): &(String, String)) -> Answer {
     let body = json!({ "token": token, "bearer": true });
     bench.post("/v1/sign-in-link-sessions", &body).header("cookie", cookie).send().await
 }
 
 #[track_caller]
-fn over(answer: Answer, code: &str) {
+pub fn over(answer: Answer, code: &str) {
     assert_eq!(answer.expect(401).code(), code);
 }
 
-async fn sign_up(bench: &Bench, email: &str) -> String {
+/// Opens an account with a password; whose the address is nobody knows.
+async fn open(bench: &Bench, email: &str) -> (AccountId, String) {
     let body = json!({ "email": email, "password": PASSWORD, "name": "Ana", "bearer": true });
     let opened = bench.post("/v1/accounts", &body).send().await.expect(201).json();
-    opened["session_token"].as_str().unwrap().to_owned()
+    let id = opened["account"]["id"].as_str().unwrap().parse().unwrap();
+    (id, opened["session_token"].as_str().unwrap().to_owned())
+}
+
+/// The same, of somebody who has confirmed the address.
+async fn sign_up(bench: &Bench, email: &str) -> String {
+    let (id, login) = open(bench, email).await;
+    let mut tx = bench.app.store.write().await.unwrap();
+    assert!(account::verify_email(&mut tx, id, bench.clock_ms()).await.unwrap());
+    tx.commit().await.unwrap();
+    login
+}
+
+async fn sign_in(bench: &Bench, email: &str, password: &str) -> Answer {
+    bench.post("/v1/sessions", &json!({ "email": email, "password": password })).send().await
 }
 
 async fn sessions(bench: &Bench, login: &str) -> usize {
@@ -238,15 +255,61 @@ pub async fn a_link_sets_another_password(bench: &Bench) {
     // Whoever knew the old password is out.
     bench.get("/v1/account").bearer(&old).send().await.expect(401);
     assert_eq!(sessions(bench, entered["session_token"].as_str().unwrap()).await, 1);
-    let sign_in = |email: &str, password: &str| {
-        bench.post("/v1/sessions", &json!({ "email": email, "password": password }))
-    };
-    sign_in("ana@example.org", PASSWORD).send().await.expect(401);
-    sign_in("ana@example.org", "another horse").send().await.expect(201);
+    sign_in(bench, "ana@example.org", PASSWORD).await.expect(401);
+    sign_in(bench, "ana@example.org", "another horse").await.expect(201);
     over(with("a third horse").send().await, "link_used");
-    sign_in("ana@example.org", "another horse").send().await.expect(201);
+    sign_in(bench, "ana@example.org", "another horse").await.expect(201);
     assert_eq!(sessions(bench, &bob).await, 1);
-    sign_in("bob@example.org", PASSWORD).send().await.expect(201);
+    sign_in(bench, "bob@example.org", PASSWORD).await.expect(201);
+}
+
+/// Account pre-hijacking (Sudhodanan and Paverd, "Pre-hijacked accounts", USENIX Security 2022): Eve opens an account under
+/// Ana's address, adds whatever opens it, stays signed in and waits until Ana comes.
+pub async fn who_opened_an_account_under_anothers_address_is_out(bench: &Bench) {
+    let (_, eve) = open(bench, "ana@example.org").await;
+    let mut passkey = Authenticator::new(1);
+    register(bench, &eve, &mut passkey).await;
+    let seen = bench.get("/v1/account").bearer(&eve).send().await.expect(200).json();
+    assert_eq!(seen["account"]["email_verified"], false);
+    let entered = enter(bench, &sent(bench, "ana@example.org").await).await.expect(201).json();
+    assert_eq!(entered["ways_ended"], true);
+    assert_eq!(entered["account"]["email_verified"], true);
+    let ana = entered["session_token"].as_str().unwrap();
+    bench.get("/v1/account").bearer(&eve).send().await.expect(401);
+    sign_in(bench, "ana@example.org", PASSWORD).await.expect(401);
+    crate::passkey::sign_in(bench, &mut passkey).await.expect(401);
+    assert_eq!(sessions(bench, ana).await, 1);
+    // From now on it is Ana's: what she adds stays.
+    let (token, cookie) = sent(bench, "ana@example.org").await;
+    let body = json!({ "token": token, "new_password": "another horse", "bearer": true });
+    let set = bench.post("/v1/sign-in-link-sessions", &body).header("cookie", &cookie).send().await;
+    assert_eq!(set.expect(201).json().get("ways_ended"), None);
+    let again = enter(bench, &sent(bench, "ana@example.org").await).await.expect(201).json();
+    assert_eq!(again.get("ways_ended"), None);
+    sign_in(bench, "ana@example.org", "another horse").await.expect(201);
+}
+
+pub async fn who_confirms_an_address_while_signed_in_keeps_what_is_there(bench: &Bench) {
+    let (_, ana) = open(bench, "ana@example.org").await;
+    let (_, bob) = open(bench, "bob@example.org").await;
+    let mut passkey = Authenticator::new(1);
+    register(bench, &ana, &mut passkey).await;
+    let with = |login: &str, (token, cookie): &(String, String)| {
+        let body = json!({ "token": token, "bearer": true });
+        bench.post("/v1/sign-in-link-sessions", &body).header("cookie", cookie).bearer(login)
+    };
+    let entered = with(&ana, &sent(bench, "ana@example.org").await).send().await.expect(201).json();
+    assert_eq!(entered.get("ways_ended"), None);
+    assert_eq!(entered["account"]["email_verified"], true);
+    bench.get("/v1/account").bearer(&ana).send().await.expect(200);
+    sign_in(bench, "ana@example.org", PASSWORD).await.expect(201);
+    crate::passkey::sign_in(bench, &mut passkey).await.expect(201);
+    // To be signed in to another account says nothing about this one.
+    let entered = with(&ana, &sent(bench, "bob@example.org").await).send().await.expect(201).json();
+    assert_eq!(entered["ways_ended"], true);
+    bench.get("/v1/account").bearer(&bob).send().await.expect(401);
+    sign_in(bench, "bob@example.org", PASSWORD).await.expect(401);
+    bench.get("/v1/account").bearer(&ana).send().await.expect(200);
 }
 
 pub async fn races_use_a_link_once(bench: &Bench) {

@@ -12,7 +12,6 @@ use tracing_subscriber::Layer as _;
 use tracing_subscriber::filter::dynamic_filter_fn;
 use tracing_subscriber::fmt;
 use tracing_subscriber::layer::SubscriberExt as _;
-use tracing_subscriber::util::SubscriberInitExt as _;
 
 static KEPT: Mutex<Option<Vec<u8>>> = Mutex::new(None);
 
@@ -22,7 +21,8 @@ pub fn begin() {
     BEGUN.call_once(|| {
         let errors = fmt::layer().with_test_writer().with_filter(LevelFilter::ERROR);
         let all = fmt::layer().with_writer(|| Keep).with_filter(dynamic_filter_fn(|_, _| is_kept()));
-        tracing_subscriber::registry().with(errors).with(all).init();
+        let both = tracing_subscriber::registry().with(errors).with(all);
+        tracing::subscriber::set_global_default(both).expect("there is no other");
     });
 }
 

@@ -23,11 +23,14 @@ mod manners;
 mod money;
 mod outbox;
 mod passkey;
+mod password;
 mod policy;
 #[path = "../store/postgres.rs"]
 mod postgres;
 mod refund;
 mod rival;
+#[path = "../store/room.rs"]
+mod room;
 mod secret;
 mod shop;
 mod storefront;
@@ -110,6 +113,11 @@ over_both! {
     link::nobody_is_told_who_has_an_account(crate::link::writing());
     link::a_link_is_used_where_it_was_asked_for(crate::link::writing());
     link::a_link_sets_another_password(crate::link::writing());
+    link::who_opened_an_account_under_anothers_address_is_out(crate::link::writing());
+    link::who_confirms_an_address_while_signed_in_keeps_what_is_there(crate::link::writing());
+    password::who_knows_a_password_changes_it(crate::link::writing());
+    password::the_first_password_wants_a_fresh_login(crate::passkey::patient());
+    password::a_password_is_not_guessed_with_a_session(matinee_server::config::Config::default());
     link::races_use_a_link_once(crate::link::writing());
     breaks::keys_behind_a_break_wait_for_it(crate::policy::open());
     breaks::all_that_a_seek_skips_is_shown_where_the_plan_says_so(crate::policy::open());

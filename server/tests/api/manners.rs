@@ -8,6 +8,7 @@ use matinee_server::store::account::Role;
 use serde_json::{Value, json};
 
 use crate::bench::Bench;
+use crate::room::leave_room;
 
 async fn document(bench: &Bench) -> Value {
     bench.get("/v1/openapi.json").send().await.expect(200).json()
@@ -182,4 +183,33 @@ async fn a_key_under_way_is_waited_for_and_then_told() {
     let again = top_up().await.expect(201);
     assert_eq!((again.header("idempotency-replayed"), &again.bytes), ("true", &first.bytes));
     assert_eq!(bench.balance().await, 1);
+}
+
+#[tokio::test]
+async fn a_full_disk_is_told_and_what_was_refused_can_be_sent_again() {
+    let bench = Bench::new().await;
+    let ana = bench.viewer("ana@example.org").await;
+    let amount = json!({ "amount": { "minor": 100, "currency": "USD" } });
+    let top_up =
+        |key: usize| bench.post("/v1/wallet/top-ups", &amount).bearer(&ana).key(&key.to_string()).send();
+    leave_room(&bench.app.store, Some(2)).await;
+    let mut paid = 0;
+    let refused = loop {
+        let answer = top_up(paid).await;
+        if answer.status != 201 {
+            break answer;
+        }
+        paid += 1;
+        assert!(paid < 1000, "there is no end to it");
+    };
+    assert_eq!(refused.header("retry-after"), "5");
+    assert_eq!(refused.expect(503).code(), "store_unavailable");
+    let wallet = async || {
+        let shown = bench.get("/v1/account").bearer(&ana).send().await.expect(200).json();
+        shown["account"]["wallet"]["minor"].as_u64().unwrap()
+    };
+    assert_eq!(wallet().await, 1000 + 100 * paid as u64, "it is read all the same");
+    leave_room(&bench.app.store, None).await;
+    top_up(paid).await.expect(201);
+    assert_eq!(wallet().await, 1100 + 100 * paid as u64);
 }

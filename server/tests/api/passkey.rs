@@ -36,7 +36,7 @@ async fn add(bench: &Bench, login: &str, ceremony: &Value, credential: &Value) -
     bench.post("/v1/passkeys", &body).bearer(login).send().await
 }
 
-async fn register(bench: &Bench, login: &str, authenticator: &mut Authenticator) -> Value {
+pub async fn register(bench: &Bench, login: &str, authenticator: &mut Authenticator) -> Value {
     let (ceremony, options) = begin_registration(bench, login).await;
     let credential = authenticator.create(&options);
     add(bench, login, &ceremony, &credential).await.expect(201).json()["passkey"].clone()
@@ -47,7 +47,7 @@ async fn enter(bench: &Bench, ceremony: &Value, credential: &Value) -> Answer {
     bench.post("/v1/passkey-sessions", &body).send().await
 }
 
-async fn sign_in(bench: &Bench, authenticator: &mut Authenticator) -> Answer {
+pub async fn sign_in(bench: &Bench, authenticator: &mut Authenticator) -> Answer {
     let (ceremony, options) = begin_sign_in(bench).await;
     let credential = authenticator.get(&options);
     enter(bench, &ceremony, &credential).await

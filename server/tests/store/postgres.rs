@@ -28,7 +28,8 @@ static SHARED: Mutex<Weak<Cluster>> = Mutex::new(Weak::new());
 #[derive(Debug)]
 pub struct Cluster {
     folder: TempDir,
-    server: Mutex<Child>,
+    settings: Vec<String>,
+    server: Mutex<Option<Child>>,
     databases: AtomicU32,
 }
 
@@ -62,27 +63,51 @@ impl Cluster {
                 "--pgdata",
             ])
             .arg(&data));
+        let settings = settings.iter().map(|&setting| setting.to_owned()).collect();
+        let cluster = Self { folder, settings, server: Mutex::new(None), databases: AtomicU32::new(0) };
+        cluster.serve();
+        cluster
+    }
+
+    /// Starts the server and waits until it answers.
+    fn serve(&self) {
+        let programs = programs();
         let server = as_account(&programs.join("postgres"))
             .arg("-D")
-            .arg(&data)
+            .arg(self.folder.path().join("data"))
             .arg("-k")
-            .arg(folder.path())
+            .arg(self.folder.path())
             .args(["-c", "listen_addresses="])
-            .args(settings)
+            .args(&self.settings)
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
             .expect("postgres starts");
-        let cluster = Self { folder, server: Mutex::new(server), databases: AtomicU32::new(0) };
+        *self.server.lock().unwrap_or_else(PoisonError::into_inner) = Some(server);
         for _ in 0..STARTS_MAX {
-            let ready =
-                Command::new(programs.join("pg_isready")).arg("-qh").arg(cluster.folder.path()).status();
+            let ready = Command::new(programs.join("pg_isready")).arg("-qh").arg(self.folder.path()).status();
             if ready.is_ok_and(|status| status.success()) {
-                return cluster;
+                return;
             }
             std::thread::sleep(Duration::from_millis(50));
         }
         panic!("postgres does not answer");
+    }
+
+    /// Cuts every connection off, loses nothing that was committed, and is there again.
+    #[allow(dead_code, reason = "not every test that has a cluster restarts it")]
+    pub fn restart(&self) {
+        self.stop();
+        self.serve();
+    }
+
+    /// An immediate stop, by the id of our own child: without a checkpoint, as if it had crashed.
+    fn stop(&self) {
+        let server = self.server.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(mut server) = server {
+            drop(Command::new("kill").args(["-QUIT", &server.id().to_string()]).status());
+            drop(server.wait());
+        }
     }
 
     /// The address of a new, empty database.
@@ -103,10 +128,7 @@ impl Cluster {
 
 impl Drop for Cluster {
     fn drop(&mut self) {
-        let server = self.server.get_mut().unwrap_or_else(PoisonError::into_inner);
-        // Without fsync nothing is worth saving: an immediate stop, by the id of our own child.
-        drop(Command::new("kill").args(["-QUIT", &server.id().to_string()]).status());
-        drop(server.wait());
+        self.stop();
     }
 }
 

@@ -1,10 +1,12 @@
 //! The server killed between any two steps of taking money in and giving it back: after a restart everything is wholly
 //! there or wholly not, and the books of both sides agree.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
 use matinee_tests::deployment::{PRICE_MINOR, wait_until};
+use matinee_tests::postgres::Cluster;
 use matinee_tests::process::run_ok;
 use matinee_tests::stripe::At;
 use matinee_tests::viewer::{Viewer, nonce, now_s};
@@ -24,8 +26,10 @@ const KILLS: usize = 6;
 async fn ask(viewer: &Viewer, path: &str, key: &str, body: &Value) -> Option<Value> {
     let request = viewer.request(Method::POST, path).header("idempotency-key", key).json(body);
     let answer = request.send().await.ok()?;
-    let success = answer.status().is_success();
-    answer.json::<Value>().await.ok().filter(|_| success)
+    let status = answer.status();
+    let body = answer.json::<Value>().await.ok()?;
+    assert_ne!(status, 500, "{path}: a fault where there is only nobody to ask: {body}");
+    Some(body).filter(|_| status.is_success())
 }
 
 /// Sends it until an answer comes.
@@ -145,25 +149,53 @@ async fn killed_at_any_moment_under_load() {
             }
         };
         let (paid, ()) = tokio::join!(paying, killing);
-        let mut purchases = std::collections::BTreeSet::new();
-        for (viewer, (bought, payment)) in viewers.iter().zip(&paid) {
-            wait_until("the payment", PATIENCE, async || {
-                (shown(viewer, payment).await["state"] == "succeeded").then_some(())
-            })
-            .await;
-            purchases.insert(bought.as_str().unwrap().to_owned());
-            let past = shown(viewer, payment).await["purchase"].clone();
-            purchases.insert(past.as_str().expect("charged, so granted").to_owned());
-            // 100 in, 50 out of it; 50 past it.
-            assert_eq!((entitlements(viewer).await.len(), viewer.wallet().await), (2, 50));
-        }
-        assert_eq!(purchases.len(), 2 * PAYERS);
-        assert_eq!(house.stripe.book().sessions.len(), 2 * PAYERS, "each was asked for once");
-        assert_eq!(house.stripe.book().held(), 150 * PAYERS as i64);
-        assert_eq!(house.booked("sales/").await, 2 * PRICE_MINOR * PAYERS as i64);
-        house.agrees().await;
+        once_each(house, &viewers, &paid).await;
     })
     .await;
+}
+
+/// Whatever happened meanwhile: everybody has paid for two films, and has two.
+async fn once_each(house: &House, viewers: &[Viewer], paid: &[(Value, Value)]) {
+    let mut purchases = std::collections::BTreeSet::new();
+    for (viewer, (bought, payment)) in viewers.iter().zip(paid) {
+        wait_until("the payment", PATIENCE, async || {
+            (shown(viewer, payment).await["state"] == "succeeded").then_some(())
+        })
+        .await;
+        purchases.insert(bought.as_str().unwrap().to_owned());
+        let past = shown(viewer, payment).await["purchase"].clone();
+        purchases.insert(past.as_str().expect("charged, so granted").to_owned());
+        // 100 in, 50 out of it; 50 past it.
+        assert_eq!((entitlements(viewer).await.len(), viewer.wallet().await), (2, 50));
+    }
+    assert_eq!(purchases.len(), 2 * PAYERS);
+    assert_eq!(house.stripe.book().sessions.len(), 2 * PAYERS, "each was asked for once");
+    assert_eq!(house.stripe.book().held(), 150 * PAYERS as i64);
+    assert_eq!(house.booked("sales/").await, 2 * PRICE_MINOR * PAYERS as i64);
+    house.agrees().await;
+}
+
+#[tokio::test]
+async fn the_database_cut_off_at_any_moment_under_load() {
+    let start = || Arc::new(Cluster::start(&["-c", "fsync=off"]));
+    let cluster = tokio::task::spawn_blocking(start).await.unwrap();
+    let house = House::build(Some(cluster.database().await)).await;
+    let mut viewers = Vec::new();
+    for payer in 0..PAYERS {
+        viewers.push(house.viewer(&format!("payer{payer}@example.com")).await);
+    }
+    house.stripe.tell_by_itself();
+    let paying = join_all(viewers.iter().map(|viewer| pay(&house, viewer)));
+    let cutting = async {
+        for cut in 0..KILLS {
+            tokio::time::sleep(Duration::from_millis(40 + 53 * (cut as u64 * 7 % 5))).await;
+            let cluster = Arc::clone(&cluster);
+            tokio::task::spawn_blocking(move || cluster.restart()).await.unwrap();
+        }
+    };
+    let (paid, ()) = tokio::join!(paying, cutting);
+    // The server itself was never started again.
+    once_each(&house, &viewers, &paid).await;
 }
 
 #[tokio::test]

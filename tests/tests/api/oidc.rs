@@ -95,6 +95,7 @@ async fn one_signs_in_and_is_the_same_again(mut house: House) {
     let account = house.account(&first).await.expect("she is signed in");
     assert_eq!((&account["email"], &account["name"]), (&json!("alice@example.com"), &json!("Alice Example")));
     assert_eq!(account["roles"], json!(["viewer"]));
+    assert_eq!(account["email_verified"], true, "the provider has checked it");
     let second = Wanderer::new();
     assert_eq!(house.sign_in(&second).await, "/library");
     assert_eq!(house.account(&second).await.unwrap()["id"], account["id"]);

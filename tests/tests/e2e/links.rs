@@ -17,11 +17,37 @@ async fn shows(page: &Page, selector: &str, words: &str) {
     }
 }
 
-/// Asks for a link on this page and gives the one that was mailed.
+/// Opens Ana's account, on a page of its own.
+async fn sign_up(browser: &Browser, url: &str) -> Page {
+    let page = browser.page(&format!("{url}/sign-up")).await.unwrap();
+    page.fill("[name=name]", "Ana").await.unwrap();
+    page.fill("[name=email]", "ana@example.com").await.unwrap();
+    page.fill("[name=password]", PASSWORD).await.unwrap();
+    page.click("button[type=submit]").await.unwrap();
+    shows(&page, "#sign-out", "Sign out").await;
+    page
+}
+
+async fn sign_out_and_in(page: &Page, url: &str, password: &str) {
+    page.click("#sign-out").await.unwrap();
+    page.wait_for_selector("a[href='/sign-in']", PATIENCE).await.unwrap();
+    page.goto(&format!("{url}/sign-in")).await.unwrap();
+    page.fill("[name=email]", "ana@example.com").await.unwrap();
+    page.fill("[name=password]", password).await.unwrap();
+    page.click("#sign-in button[type=submit]").await.unwrap();
+    shows(page, "#sign-out", "Sign out").await;
+}
+
+/// Asks for a link on the page to sign in and gives the one that was mailed.
 async fn ask(page: &Page, url: &str, mail: &mut MailServer) -> String {
     page.goto(&format!("{url}/sign-in")).await.unwrap();
     page.fill("[name=email]", "ana@example.com").await.unwrap();
     page.click("#send-link").await.unwrap();
+    sent(page, url, mail).await
+}
+
+/// The link that was asked for and mailed.
+async fn sent(page: &Page, url: &str, mail: &mut MailServer) -> String {
     shows(page, "#link-sent", "ana@example.com").await;
     let said = mail.next().await;
     assert!(said.iter().any(|line| line == "To: ana@example.com"), "{said:#?}");
@@ -36,12 +62,7 @@ async fn a_viewer_signs_in_with_a_link_out_of_the_mail() {
     let deployment = Deployment::start_named(None, mail.environment()).await;
     let url = deployment.named_url();
     let browser = Browser::launch(Kind::Chromium).await.unwrap();
-    let page = browser.page(&format!("{url}/sign-up")).await.unwrap();
-    page.fill("[name=name]", "Ana").await.unwrap();
-    page.fill("[name=email]", "ana@example.com").await.unwrap();
-    page.fill("[name=password]", PASSWORD).await.unwrap();
-    page.click("button[type=submit]").await.unwrap();
-    shows(&page, "#sign-out", "Sign out").await;
+    let page = sign_up(&browser, &url).await;
     page.click("#sign-out").await.unwrap();
     page.wait_for_selector("a[href='/sign-in']", PATIENCE).await.unwrap();
 
@@ -61,6 +82,8 @@ async fn a_viewer_signs_in_with_a_link_out_of_the_mail() {
     assert_eq!(page.url().await.unwrap(), format!("{url}/sign-in-link"));
     page.click("#link button[type=submit]").await.unwrap();
     shows(&page, "#sign-out", "Sign out").await;
+    // Whoever opened the account had not shown that the address is theirs.
+    shows(&page, "#ways-ended", "no longer work").await;
     page.goto(&link).await.unwrap();
     page.click("#link button[type=submit]").await.unwrap();
     shows(&page, "[role=alert]", "used before").await;
@@ -77,5 +100,39 @@ async fn a_viewer_signs_in_with_a_link_out_of_the_mail() {
     shows(&phone, "#sign-out", "Sign out").await;
     page.goto(&format!("{url}/library")).await.unwrap();
     shows(&page, "h1", "Sign in").await;
+    browser.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn whoever_confirms_the_address_while_signed_in_keeps_the_password() {
+    let mut mail = MailServer::reserved();
+    mail.start();
+    let deployment = Deployment::start_named(None, mail.environment()).await;
+    let url = deployment.named_url();
+    let browser = Browser::launch(Kind::Chromium).await.unwrap();
+    let page = sign_up(&browser, &url).await;
+    page.goto(&format!("{url}/account")).await.unwrap();
+    shows(&page, "#address", "Confirm your address").await;
+    page.click("#address #send-link").await.unwrap();
+    let link = sent(&page, &url, &mut mail).await;
+    page.goto(&link).await.unwrap();
+    shows(&page, "#link", "Confirm your address").await;
+    page.click("#link button[type=submit]").await.unwrap();
+    shows(&page, "#password", "Change the password").await;
+    let left = "return document.querySelector('#address') !== null";
+    assert!(!page.eval::<bool>(left, serde_json::json!({})).await.unwrap(), "nothing is left to confirm");
+    sign_out_and_in(&page, &url, PASSWORD).await;
+
+    // The page changes it, for who knows it.
+    page.goto(&format!("{url}/account")).await.unwrap();
+    page.click("#password button").await.unwrap();
+    page.fill("#password [name=password]", "not the password").await.unwrap();
+    page.fill("#password [name=new_password]", "another horse").await.unwrap();
+    page.click("#password button[type=submit]").await.unwrap();
+    shows(&page, "#password [role=alert]", "not the account's password").await;
+    page.fill("#password [name=password]", PASSWORD).await.unwrap();
+    page.click("#password button[type=submit]").await.unwrap();
+    shows(&page, "#password", "The password is set").await;
+    sign_out_and_in(&page, &url, "another horse").await;
     browser.close().await.unwrap();
 }

@@ -19,6 +19,9 @@ export interface TopUp {
 export interface Account {
   id: string;
   email: string;
+  /** Whether somebody has shown that the letters to this address are theirs. */
+  email_verified: boolean;
+  has_password: boolean;
   name: string;
   roles: string[];
   wallet: Money;

@@ -1,4 +1,4 @@
-import { html, type nothing, type TemplateResult } from 'lit';
+import { html, nothing, type TemplateResult } from 'lit';
 import { account, set } from './account.ts';
 import { Part } from './page.ts';
 import { shop } from './shop.ts';
@@ -43,8 +43,8 @@ export class AccountData extends Part {
 
   private async close(event: SubmitEvent): Promise<void> {
     event.preventDefault();
-    const password = String(new FormData(event.currentTarget as HTMLFormElement).get('password') ?? '');
-    const went = await this.attempt(() => shop.close(password));
+    const password = new FormData(event.currentTarget as HTMLFormElement).get('password');
+    const went = await this.attempt(() => shop.close(password === null ? undefined : String(password)));
     if (!went) return;
     this.dispatchEvent(new Event('closed', { bubbles: true }));
     set(undefined);
@@ -75,10 +75,14 @@ export class AccountData extends Part {
       return html`<p><button id="close" class="second" @click=${this.begin}>Close my account</button></p>`;
     }
     return html`<form id="closure" @submit=${this.close}>
-      <label>
-        Your password, once more
-        <input name="password" type="password" required autocomplete="current-password" maxlength="256" />
-      </label>
+      ${
+        account()?.has_password === false
+          ? nothing
+          : html`<label>
+              Your password, once more
+              <input name="password" type="password" required autocomplete="current-password" maxlength="256" />
+            </label>`
+      }
       <div class="actions">
         <button type="submit" class="danger" ?disabled=${this.busy}>Close it for good</button>
         <button type="button" class="second" @click=${this.keep}>Keep it</button>
@@ -89,7 +93,7 @@ export class AccountData extends Part {
   private async begin(): Promise<void> {
     this.closing = true;
     await this.updateComplete;
-    this.querySelector<HTMLElement>('input[name=password]')?.focus();
+    this.querySelector<HTMLElement>('#closure input, #closure button')?.focus();
   }
 
   private async keep(): Promise<void> {

@@ -1,6 +1,8 @@
 import { html, nothing, type TemplateResult } from 'lit';
+import './account-address.ts';
 import './account-data.ts';
 import './account-devices.ts';
+import './account-password.ts';
 import './account-payments.ts';
 import './account-sessions.ts';
 import './account-ways.ts';
@@ -80,6 +82,8 @@ function overview(): TemplateResult {
       <a class="button second" href=${withNext('/wallet', '/account')}>Top up</a>
       <a class="button second" href="/gift">Redeem a gift code</a>
     </p>
+    <account-address></account-address>
+    <account-password></account-password>
     <account-ways></account-ways>
   `;
 }

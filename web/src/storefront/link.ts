@@ -1,6 +1,6 @@
 import { html, nothing, type TemplateResult } from 'lit';
 import { type Account, ApiError } from '../player/api.ts';
-import { client, set } from './account.ts';
+import { account, client, isGuest, set } from './account.ts';
 import { Page } from './page.ts';
 import { navigate } from './router.ts';
 import { PASSWORD_CHARACTERS_MIN } from './sign_in_ways.ts';
@@ -12,6 +12,7 @@ export class LinkPage extends Page {
     token: { state: true },
     renews: { state: true },
     elsewhere: { state: true },
+    ended: { state: true },
   };
 
   /** Empty when there is nothing to sign in with, or not any more. */
@@ -20,11 +21,14 @@ export class LinkPage extends Page {
   declare renews: boolean;
   /** Whether the link was asked for in another browser. */
   declare elsewhere: boolean;
+  /** Whether what opened the account before ended with it. */
+  declare ended: boolean;
 
   constructor() {
     super();
     this.renews = false;
     this.elsewhere = false;
+    this.ended = false;
     this.token = '';
   }
 
@@ -36,6 +40,7 @@ export class LinkPage extends Page {
     if (location.hash === '') return;
     this.token = location.hash.slice(1);
     this.problem = '';
+    this.ended = false;
     // Gone from the address before anything else can read it there.
     history.replaceState(null, '', location.pathname);
   };
@@ -53,21 +58,30 @@ export class LinkPage extends Page {
     removeEventListener('hashchange', this.take);
   }
 
+  /** Whether somebody is signed in here whose address it confirms. */
+  private get confirms(): boolean {
+    return account()?.email_verified === false && !isGuest();
+  }
+
   private async submit(event: SubmitEvent): Promise<void> {
     event.preventDefault();
+    const next = this.confirms ? '/account' : '/';
     const fields = new FormData(event.currentTarget as HTMLFormElement);
     const body: Record<string, unknown> = { token: this.token };
     if (this.elsewhere) body.email = String(fields.get('email') ?? '').trim();
     if (this.renews) body.new_password = String(fields.get('password') ?? '');
     const went = await this.attempt(() => this.enter(body));
-    if (went && this.token === '') navigate('/', true);
+    if (went && this.token === '' && !this.ended) navigate(next, true);
   }
 
   private async enter(body: Record<string, unknown>): Promise<void> {
     try {
       const call = { method: 'POST', path: '/v1/sign-in-link-sessions', body } as const;
-      set((await client.call<{ account: Account }>(call)).account);
+      const answer = await client.call<{ account: Account; ways_ended?: boolean }>(call);
       this.token = '';
+      // Whoever sets a password anyway need not be told that the one before is gone.
+      this.ended = answer.ways_ended === true && !this.renews;
+      set(answer.account);
     } catch (cause) {
       if (!(cause instanceof ApiError)) throw cause;
       if (cause.code.startsWith('link_') && cause.status === 401) this.token = '';
@@ -79,19 +93,33 @@ export class LinkPage extends Page {
   }
 
   protected override render(): TemplateResult {
+    if (this.ended) {
+      return html`
+        ${this.heading('Your address is confirmed')}
+        <p role="status" id="ways-ended">
+          You are signed in. Nobody had confirmed this address before, and whoever opened the account may not have been
+          you: so the password and passkeys from before no longer work, and every other browser is signed out.
+        </p>
+        <p class="actions">
+          <a class="button" href="/">All titles</a>
+          <a class="button second" href="/account">Set a password</a>
+        </p>
+      `;
+    }
     return html`
-      ${this.heading('Sign in')} ${this.alert()}
+      ${this.heading(this.confirms ? 'Your address' : 'Sign in')} ${this.alert()}
       ${this.token === '' ? html`<p><a href="/sign-in">Back to signing in</a></p>` : this.form()}
     `;
   }
 
   private form(): TemplateResult {
     const { renews } = this;
+    const go = this.confirms ? 'Confirm your address' : 'Sign in';
     return html`
       <form id="link" @submit=${this.submit}>
         ${this.elsewhere ? this.address() : nothing} ${renews ? this.password() : nothing}
         <div class="actions">
-          <button type="submit" ?disabled=${this.busy}>${renews ? 'Set it and sign in' : 'Sign in'}</button>
+          <button type="submit" ?disabled=${this.busy}>${renews ? 'Set it and sign in' : go}</button>
           <button type="button" class="plain" id="renew" @click=${() => (this.renews = !renews)}>
             ${renews ? 'Keep the password' : 'Set another password'}
           </button>

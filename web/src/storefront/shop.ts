@@ -248,7 +248,10 @@ export const shop = {
   },
   payments: (cursor: string | null) => rows<Payment>('payments', '/v1/payments', cursor),
   export: () => get<unknown>('/v1/account/export'),
-  close: (password: string) => send<void>('POST', '/v1/account/closure', { password }),
+  setPassword: (password: string | undefined, new_password: string) =>
+    send<void>('PUT', '/v1/account/password', { password, new_password }),
+  /** An account without a password is closed by a login of the last hour. */
+  close: (password: string | undefined) => send<void>('POST', '/v1/account/closure', { password }),
 
   async tracksFound(words: string, limit: number): Promise<Track[]> {
     const query = new URLSearchParams({ q: words, limit: String(limit) });

@@ -4,7 +4,15 @@ import { client, set } from './account.ts';
 import { Page } from './page.ts';
 import * as passkey from './passkey.ts';
 import { navigate, withNext } from './router.ts';
-import { goTo, PASSWORD_CHARACTERS_MIN, problemIn, type Ways, ways } from './sign_in_ways.ts';
+import {
+  goTo,
+  LINK_RULE,
+  PASSWORD_CHARACTERS_MIN,
+  problemIn,
+  sendLink,
+  type Ways,
+  ways,
+} from './sign_in_ways.ts';
 
 /** Signing in, or with `fresh` signing up. */
 export class SignPage extends Page {
@@ -61,10 +69,9 @@ export class SignPage extends Page {
     const address = form?.querySelector<HTMLInputElement>('[name=email]');
     if (!address?.reportValidity()) return;
     this.sent = '';
-    const body = { email: address.value.trim() };
-    const went = await this.attempt(() => client.call({ method: 'POST', path: '/v1/sign-in-links', body }));
-    if (!went) return;
-    this.sent = `If there is an account with the address ${body.email}, a link is on its way to it. It is good once and for fifteen minutes; open it in this browser.`;
+    const email = address.value.trim();
+    if (!(await this.attempt(() => sendLink(email)))) return;
+    this.sent = `If there is an account with the address ${email}, a link is on its way to it. ${LINK_RULE}`;
   }
 
   private signUpByPasskey(event: Event): void {

@@ -22,6 +22,14 @@ export function ways(): Promise<Ways> {
   return asked;
 }
 
+/** What there is to know of a link that was sent. */
+export const LINK_RULE = 'It is good once and for fifteen minutes; open it in this browser.';
+
+/** Has a link to sign in with sent to this address, if there is an account with it. */
+export async function sendLink(email: string): Promise<void> {
+  await client.call({ method: 'POST', path: '/v1/sign-in-links', body: { email } });
+}
+
 /** Leaves this page for a provider, which sends the browser back to `next`. */
 export function goTo(provider: string, next: string): void {
   location.assign(`/v1/oidc/${encodeURIComponent(provider)}/start?next=${encodeURIComponent(next)}`);
