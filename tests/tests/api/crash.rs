@@ -2,6 +2,7 @@
 //! there or wholly not, and the books of both sides agree.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -22,12 +23,16 @@ const PAYERS: usize = 8;
 /// Times that it is killed.
 const KILLS: usize = 6;
 
+/// Answers that said that there is no database, in this test.
+static UNAVAILABLE: AtomicUsize = AtomicUsize::new(0);
+
 /// Sends a request of which no answer may come.
 async fn ask(viewer: &Viewer, path: &str, key: &str, body: &Value) -> Option<Value> {
     let request = viewer.request(Method::POST, path).header("idempotency-key", key).json(body);
     let answer = request.send().await.ok()?;
     let status = answer.status();
     let body = answer.json::<Value>().await.ok()?;
+    UNAVAILABLE.fetch_add(usize::from(status == 503), Ordering::Relaxed);
     assert_ne!(status, 500, "{path}: a fault where there is only nobody to ask: {body}");
     Some(body).filter(|_| status.is_success())
 }
@@ -194,6 +199,7 @@ async fn the_database_cut_off_at_any_moment_under_load() {
         }
     };
     let (paid, ()) = tokio::join!(paying, cutting);
+    assert!(UNAVAILABLE.load(Ordering::Relaxed) > 0, "it was noticed");
     // The server itself was never started again.
     once_each(&house, &viewers, &paid).await;
 }
