@@ -10,7 +10,7 @@ use serde_json::json;
 use super::authority::Session;
 use super::doc::Doc;
 use super::json::Json;
-use super::ownership::require_owner;
+use super::ownership::{hold, require_owner};
 use super::problem::Problem;
 use super::session_end::signed_out;
 use super::trail::note;
@@ -50,6 +50,7 @@ pub async fn handle(
 ) -> Result<Response, Problem> {
     require_owner(&app, &login, address.0, body.password).await?;
     let mut tx = app.store.write().await?;
+    hold(&app, &mut tx, &login).await?;
     let ended = close(&app, &mut tx, login.account, (&login).into()).await?;
     tx.commit().await?;
     tell(&app, &ended);

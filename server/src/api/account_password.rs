@@ -8,7 +8,7 @@ use super::attempt::Address;
 use super::authority::Session;
 use super::doc::Doc;
 use super::json::Json;
-use super::ownership::require_owner;
+use super::ownership::{hold, require_owner};
 use super::problem::Problem;
 use crate::app::App;
 use crate::password::Password;
@@ -46,6 +46,7 @@ pub async fn handle(
     require_owner(&app, &login, address.0, body.password).await?;
     let hash = app.passwords.hash(body.new_password).await?;
     let mut tx = app.store.write().await?;
+    hold(&app, &mut tx, &login).await?;
     if !account::set_password(&mut tx, login.account, &hash).await? {
         return Err(Problem::unauthenticated());
     }

@@ -178,6 +178,7 @@ async fn link(app: &App, headers: &HeaderMap, account: AccountId, person: Person
     let now_ms = app.clock.now_ms();
     let (token, _) = login_token(headers).ok_or_else(over)?;
     let mut tx = app.store.write().await?;
+    account::hold(&mut tx, account).await?;
     let login = session::by_hash(&mut tx, &session::hash(&token), now_ms).await?;
     if login.is_none_or(|(signed_in, _)| signed_in != account) {
         return Err(over());

@@ -9,7 +9,7 @@ use super::ceremony::require_fresh;
 use super::problem::Problem;
 use crate::app::App;
 use crate::password::Password;
-use crate::store::account;
+use crate::store::{Tx, account, session};
 
 /// Refuses others: 401 `wrong_credentials`, 403 `login_too_old` and `account_required`, 429 `sign_in_too_fast`.
 pub async fn require_owner(
@@ -32,4 +32,14 @@ pub async fn require_owner(
         return Ok(());
     }
     Err(Problem::new(StatusCode::UNAUTHORIZED, "wrong_credentials", "this is not the account's password"))
+}
+
+/// Holds the account until the transaction ends, and refuses a login that has ended since it was looked at: whoever ended it
+/// has ended what it was about to do.
+pub async fn hold(app: &App, tx: &mut Tx, login: &Session) -> Result<(), Problem> {
+    account::hold(tx, login.account).await?;
+    match session::by_hash(tx, &login.token_hash, app.clock.now_ms()).await? {
+        Some(_) => Ok(()),
+        None => Err(Problem::unauthenticated()),
+    }
 }

@@ -13,10 +13,10 @@ use super::authority::Session;
 use super::ceremony::{end, over, passkeys, require_fresh};
 use super::doc::{Doc, Fields};
 use super::json::Json;
+use super::ownership::hold;
 use super::problem::Problem;
 use crate::app::App;
 use crate::random;
-use crate::store::account;
 use crate::store::ceremony::Kind;
 use crate::store::passkey::{self, PASSKEYS_MAX, Passkey};
 
@@ -85,7 +85,7 @@ pub async fn handle(
         last_used_at_ms: None,
     };
     let mut tx = app.store.write().await?;
-    account::hold(&mut tx, login.account).await?;
+    hold(&app, &mut tx, &login).await?;
     if !passkey::insert(&mut tx, &added).await? {
         let full = passkey::by_account(&mut tx, login.account).await?.len() as i64 >= PASSKEYS_MAX;
         let detail = format!("an account has at most {PASSKEYS_MAX} passkeys; remove one first");

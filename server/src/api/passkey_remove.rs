@@ -8,9 +8,10 @@ use super::authority::Session;
 use super::ceremony::{require_fresh, require_way_in};
 use super::doc::Doc;
 use super::json::Path;
+use super::ownership::hold;
 use super::problem::Problem;
 use crate::app::App;
-use crate::store::{account, passkey};
+use crate::store::passkey;
 
 /// How the interface's document tells of it.
 pub fn doc() -> Doc {
@@ -28,7 +29,7 @@ pub async fn handle(
 ) -> Result<StatusCode, Problem> {
     require_fresh(&app, &login).await?;
     let mut tx = app.store.write().await?;
-    account::hold(&mut tx, login.account).await?;
+    hold(&app, &mut tx, &login).await?;
     if !passkey::delete(&mut tx, login.account, named).await? {
         return Err(Problem::not_found("passkey"));
     }

@@ -59,16 +59,19 @@ pub async fn handle(
     let found = account::password_hash(&mut tx, &body.email).await?;
     drop(tx);
     let (account, hash) = found.unzip();
-    let right = app.passwords.verify(body.password, hash).await?;
-    let Some(account) = account.filter(|_| right) else {
-        return Err(Problem::new(
-            StatusCode::UNAUTHORIZED,
-            "wrong_credentials",
-            "no account has this email and password",
-        ));
-    };
-    let tx = app.store.write().await?;
+    let right = app.passwords.verify(body.password, hash.clone()).await?;
+    let Some((account, hash)) = account.zip(hash).filter(|_| right) else { return Err(wrong_credentials()) };
+    let mut tx = app.store.write().await?;
+    // It may have been changed while it was looked at, by somebody who wants whoever knew it out.
+    if !account::hold_with_password(&mut tx, account, &hash).await? {
+        return Err(wrong_credentials());
+    }
     respond(&app, tx, SignedIn::new(account, body.bearer, &headers), StatusCode::CREATED).await
+}
+
+fn wrong_credentials() -> Problem {
+    let detail = "no account has this email and password";
+    Problem::new(StatusCode::UNAUTHORIZED, "wrong_credentials", detail)
 }
 
 /// Who signed in, and how the login is handed over.

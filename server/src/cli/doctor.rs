@@ -2,6 +2,7 @@
 
 use std::net::ToSocketAddrs as _;
 
+use indicatif::HumanBytes;
 use serde::Serialize;
 use serde_json::json;
 
@@ -29,6 +30,9 @@ pub(super) struct Args {
 /// Days after which a database of countries is too old to go by.
 const COUNTRIES_DAYS_MAX: u64 = 90;
 
+/// Bytes that should be free where the data folder is: SQLite's log alone takes 32 MiB, an upload gigabytes.
+const FREE_BYTES_MIN: u64 = 1 << 30;
+
 /// One thing that was looked at.
 #[derive(Debug, Serialize)]
 struct Finding {
@@ -51,6 +55,7 @@ pub(super) async fn run(args: &Args, config: &Config) -> Result<(), Error> {
     add("clock", clock());
     add("address", address(config));
     add("countries", countries(config));
+    add("disk", disk(config));
     match open(config).await {
         Err(told) => add("database", Err(told)),
         Ok(store) => {
@@ -92,6 +97,20 @@ fn countries(config: &Config) -> Told {
         return Err(format!("{file} is {days} days old: addresses have moved, get a new one"));
     }
     Ok(format!("{file}, {days} days old"))
+}
+
+fn disk(config: &Config) -> Told {
+    let folder = &config.data_dir;
+    let found = rustix::fs::statvfs(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+    room(found.f_bavail.saturating_mul(found.f_frsize))
+}
+
+fn room(free_bytes: u64) -> Told {
+    let free = HumanBytes(free_bytes);
+    if free_bytes < FREE_BYTES_MIN {
+        return Err(format!("{free} free: make room, for nothing is sold or uploaded when it is full"));
+    }
+    Ok(format!("{free} free"))
 }
 
 fn address(config: &Config) -> Told {
@@ -170,5 +189,16 @@ async fn origin(store: &Store, config: &Config) -> Told {
             "{} releases lack objects in {place}, the first is {first}: bring them back or publish again",
             damaged.len()
         )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_disk_that_is_nearly_full_is_told() {
+        assert_eq!(room(FREE_BYTES_MIN), Ok("1.00 GiB free".to_owned()));
+        assert!(room(FREE_BYTES_MIN - 1).is_err());
     }
 }

@@ -260,6 +260,18 @@ pub async fn hold(tx: &mut Tx, account: AccountId) -> Result<bool, Error> {
     Ok(held == 1)
 }
 
+/// The same, if it still has this password.
+pub async fn hold_with_password(tx: &mut Tx, account: AccountId, password_hash: &str) -> Result<bool, Error> {
+    let sql = "update accounts set roles = roles where id = $1 and password_hash = $2";
+    let held = on!(tx, |db| sqlx::query(sql)
+        .bind(account.to_string())
+        .bind(password_hash)
+        .execute(db)
+        .await?
+        .rows_affected());
+    Ok(held == 1)
+}
+
 /// How many guests were let in since then.
 pub async fn guests_since(tx: &mut Tx, since_ms: i64) -> Result<i64, Error> {
     let (count,): (i64,) = on!(tx, |db| sqlx::query_as(

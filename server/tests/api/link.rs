@@ -312,6 +312,34 @@ pub async fn who_confirms_an_address_while_signed_in_keeps_what_is_there(bench: 
     bench.get("/v1/account").bearer(&ana).send().await.expect(200);
 }
 
+/// Eve signs in and sets another password at the very moment at which Ana's link is used.
+pub async fn races_leave_no_way_in_to_who_was_there_before(bench: &Bench) {
+    const EVES: &str = "a horse of Eve's";
+    for round in 0..8 {
+        let email = &format!("ana{round}@example.org");
+        let (_, eve) = &open(bench, email).await;
+        let link = &sent(bench, email).await;
+        let body = &json!({ "password": PASSWORD, "new_password": EVES });
+        let setting = || bench.call("PUT", "/v1/account/password").json(body).bearer(eve).send();
+        let (signing, setting) =
+            (join_all((0..6).map(|_| sign_in(bench, email, PASSWORD))), join_all((0..6).map(|_| setting())));
+        let late = async {
+            // What was asked before is looked at, and not yet done.
+            tokio::time::sleep(Duration::from_millis(3 * round)).await;
+            enter(bench, link).await
+        };
+        let (entered, signed_in, set) = tokio::join!(late, signing, setting);
+        let ana = entered.expect(201).json();
+        for answer in signed_in.iter().chain(&set) {
+            assert!([201, 204, 401].contains(&answer.status.as_u16()), "{answer:?}");
+        }
+        assert_eq!(sessions(bench, ana["session_token"].as_str().unwrap()).await, 1, "round {round}");
+        for password in [PASSWORD, EVES] {
+            sign_in(bench, email, password).await.expect(401);
+        }
+    }
+}
+
 pub async fn races_use_a_link_once(bench: &Bench) {
     let ana = sign_up(bench, "ana@example.org").await;
     let link = sent(bench, "ana@example.org").await;

@@ -83,7 +83,17 @@ fn a_backup_brings_everything_back() {
 fn doctor_says_what_is_wrong() {
     let (house, release) = furnished();
     let well = examined(&house);
-    let all = ["configuration", "clock", "address", "countries", "database", "vault key", "ledger", "origin"];
+    let all = [
+        "configuration",
+        "clock",
+        "address",
+        "countries",
+        "disk",
+        "database",
+        "vault key",
+        "ledger",
+        "origin",
+    ];
     assert_eq!(findings(&well), all.map(|what| (what, true)), "{well}");
     assert_eq!(house.run(&["doctor"], "").status.code(), Some(0));
 
@@ -91,7 +101,7 @@ fn doctor_says_what_is_wrong() {
     let bytes = std::fs::read(&segment).unwrap();
     std::fs::write(&segment, &bytes[1..]).unwrap();
     let wrong = examined(&house);
-    let told = wrong["findings"][7]["told"].as_str().unwrap();
+    let told = wrong["findings"][8]["told"].as_str().unwrap();
     assert!(!wrong["well"].as_bool().unwrap() && told.contains(&release), "{wrong}");
     std::fs::write(&segment, bytes).unwrap();
 
@@ -105,7 +115,7 @@ fn doctor_says_what_is_wrong() {
 
     std::fs::remove_file(house.data().join("matinee.db")).unwrap();
     let wrong = examined(&house);
-    assert_eq!(findings(&wrong)[4], ("database", false), "{wrong}");
+    assert_eq!(findings(&wrong)[5], ("database", false), "{wrong}");
     assert!(!house.data().join("matinee.db").exists(), "it changes nothing");
     assert_eq!(house.run(&["doctor"], "").status.code(), Some(1));
 }

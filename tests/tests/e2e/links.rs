@@ -84,6 +84,14 @@ async fn a_viewer_signs_in_with_a_link_out_of_the_mail() {
     shows(&page, "#sign-out", "Sign out").await;
     // Whoever opened the account had not shown that the address is theirs.
     shows(&page, "#ways-ended", "no longer work").await;
+    // An account without a password is asked for none.
+    page.goto(&format!("{url}/account/data")).await.unwrap();
+    page.click("#close").await.unwrap();
+    page.wait_for_selector("#closure", PATIENCE).await.unwrap();
+    let asked = "return document.querySelectorAll('#closure input').length";
+    assert_eq!(page.eval::<u32>(asked, serde_json::json!({})).await.unwrap(), 0);
+    page.goto(&format!("{url}/account")).await.unwrap();
+    shows(&page, "#password", "Set a password").await;
     page.goto(&link).await.unwrap();
     page.click("#link button[type=submit]").await.unwrap();
     shows(&page, "[role=alert]", "used before").await;
