@@ -353,8 +353,8 @@ async fn path_id<T: FromStr>(mut parts: Parts, name: &str) -> Result<T, Problem>
 
 /// Loads an account that must be there.
 pub async fn summary(app: &App, tx: &mut Tx, account: AccountId) -> Result<api::AccountSummary, Problem> {
-    let found = store::account::by_id(tx, account).await?.ok_or_else(Problem::unauthenticated)?;
-    let sign_in = store::account::sign_in(tx, account).await?;
+    let found = store::account::with_sign_in(tx, account).await?;
+    let (found, sign_in) = found.ok_or_else(Problem::unauthenticated)?;
     let wallet = store::ledger::wallet(tx, account, &app.config.payment.currency).await?;
     Ok(found.summary(sign_in, wallet))
 }

@@ -3,7 +3,7 @@
 use matinee_protocol::api::{AccountSummary, Money};
 use matinee_protocol::id::AccountId;
 
-use super::{Error, Tx, id};
+use super::{Error, Tx, id, session};
 
 /// What an account may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -97,6 +97,14 @@ struct Row {
     name: String,
     roles: String,
     created_at_ms: i64,
+}
+
+#[derive(sqlx::FromRow)]
+struct RowWithSignIn {
+    #[sqlx(flatten)]
+    account: Row,
+    #[sqlx(flatten)]
+    sign_in: SignIn,
 }
 
 impl TryFrom<Row> for Account {
@@ -200,7 +208,7 @@ pub async fn verify_email(tx: &mut Tx, account: AccountId, now_ms: i64) -> Resul
 }
 
 /// What an account is told of how it is signed in to.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, sqlx::FromRow)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, sqlx::FromRow)]
 pub struct SignIn {
     /// Whether whoever has it has shown that the letters to its address are theirs.
     pub email_verified: bool,
@@ -208,17 +216,20 @@ pub struct SignIn {
     pub has_password: bool,
 }
 
-/// How an account is signed in to.
-pub async fn sign_in(tx: &mut Tx, account: AccountId) -> Result<SignIn, Error> {
-    let row: Option<SignIn> = on!(tx, |db| sqlx::query_as(
-        "select email_verified_at_ms is not null as email_verified, password_hash <> $2 as has_password \
-         from accounts where id = $1"
+/// An account, and how it is signed in to.
+pub async fn with_sign_in(tx: &mut Tx, account: AccountId) -> Result<Option<(Account, SignIn)>, Error> {
+    let row: Option<RowWithSignIn> =
+        on!(tx, |db| {
+            sqlx::query_as(
+        "select id, email, name, roles, created_at_ms, email_verified_at_ms is not null as email_verified, \
+         password_hash <> $2 as has_password from accounts where id = $1"
     )
     .bind(account.to_string())
     .bind(NO_PASSWORD)
     .fetch_optional(db)
-    .await)?;
-    Ok(row.unwrap_or_default())
+    .await
+        })?;
+    row.map(|row| Ok((row.account.try_into()?, row.sign_in))).transpose()
 }
 
 /// Takes everything away that opens an account, and ends its login sessions. Whether there was a password, a passkey or an
@@ -226,13 +237,12 @@ pub async fn sign_in(tx: &mut Tx, account: AccountId) -> Result<SignIn, Error> {
 pub async fn end_ways_in(tx: &mut Tx, account: AccountId) -> Result<bool, Error> {
     let had = has_way_in(tx, account).await?;
     set_password(tx, account, NO_PASSWORD).await?;
-    for sql in [
-        "delete from passkeys where account_id = $1",
-        "delete from identities where account_id = $1",
-        "delete from sessions where account_id = $1",
-    ] {
+    for sql in ["delete from passkeys where account_id = $1", "delete from identities where account_id = $1"]
+    {
         on!(tx, |db| sqlx::query(sql).bind(account.to_string()).execute(db).await.map(drop))?;
     }
+    // The last: who is signing in with one of those waits for it, or is found here.
+    session::delete_all(tx, account).await?;
     Ok(had)
 }
 

@@ -17,15 +17,30 @@ async fn shows(page: &Page, selector: &str, words: &str) {
     }
 }
 
-/// Opens Ana's account, on a page of its own.
-async fn sign_up(browser: &Browser, url: &str) -> Page {
-    let page = browser.page(&format!("{url}/sign-up")).await.unwrap();
-    page.fill("[name=name]", "Ana").await.unwrap();
-    page.fill("[name=email]", "ana@example.com").await.unwrap();
-    page.fill("[name=password]", PASSWORD).await.unwrap();
-    page.click("button[type=submit]").await.unwrap();
-    shows(&page, "#sign-out", "Sign out").await;
-    page
+/// A server that sends mail, and Ana's account opened on a page of her browser.
+struct House {
+    mail: MailServer,
+    _deployment: Deployment,
+    url: String,
+    browser: Browser,
+    page: Page,
+}
+
+impl House {
+    async fn build() -> Self {
+        let mut mail = MailServer::reserved();
+        mail.start();
+        let deployment = Deployment::start_named(None, mail.environment()).await;
+        let url = deployment.named_url();
+        let browser = Browser::launch(Kind::Chromium).await.unwrap();
+        let page = browser.page(&format!("{url}/sign-up")).await.unwrap();
+        page.fill("[name=name]", "Ana").await.unwrap();
+        page.fill("[name=email]", "ana@example.com").await.unwrap();
+        page.fill("[name=password]", PASSWORD).await.unwrap();
+        page.click("button[type=submit]").await.unwrap();
+        shows(&page, "#sign-out", "Sign out").await;
+        Self { mail, _deployment: deployment, url, browser, page }
+    }
 }
 
 async fn sign_out_and_in(page: &Page, url: &str, password: &str) {
@@ -57,12 +72,7 @@ async fn sent(page: &Page, url: &str, mail: &mut MailServer) -> String {
 
 #[tokio::test]
 async fn a_viewer_signs_in_with_a_link_out_of_the_mail() {
-    let mut mail = MailServer::reserved();
-    mail.start();
-    let deployment = Deployment::start_named(None, mail.environment()).await;
-    let url = deployment.named_url();
-    let browser = Browser::launch(Kind::Chromium).await.unwrap();
-    let page = sign_up(&browser, &url).await;
+    let House { mut mail, _deployment, url, browser, page } = House::build().await;
     page.click("#sign-out").await.unwrap();
     page.wait_for_selector("a[href='/sign-in']", PATIENCE).await.unwrap();
 
@@ -113,12 +123,7 @@ async fn a_viewer_signs_in_with_a_link_out_of_the_mail() {
 
 #[tokio::test]
 async fn whoever_confirms_the_address_while_signed_in_keeps_the_password() {
-    let mut mail = MailServer::reserved();
-    mail.start();
-    let deployment = Deployment::start_named(None, mail.environment()).await;
-    let url = deployment.named_url();
-    let browser = Browser::launch(Kind::Chromium).await.unwrap();
-    let page = sign_up(&browser, &url).await;
+    let House { mut mail, _deployment, url, browser, page } = House::build().await;
     page.goto(&format!("{url}/account")).await.unwrap();
     shows(&page, "#address", "Confirm your address").await;
     page.click("#address #send-link").await.unwrap();

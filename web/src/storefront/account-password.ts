@@ -1,8 +1,8 @@
 import { html, nothing, type TemplateResult } from 'lit';
 import { account, isGuest, refresh } from './account.ts';
+import { newPassword } from './new-password.ts';
 import { Part } from './page.ts';
 import { shop } from './shop.ts';
-import { PASSWORD_CHARACTERS_MIN } from './sign_in_ways.ts';
 
 /** The password: another one, or the first. */
 export class AccountPassword extends Part {
@@ -85,21 +85,7 @@ export class AccountPassword extends Part {
               </label>`
             : nothing
         }
-        <label>
-          New password
-          <input
-            name="new_password"
-            type="password"
-            required
-            minlength=${PASSWORD_CHARACTERS_MIN}
-            maxlength="256"
-            autocomplete="new-password"
-            aria-describedby="new-password-rule"
-          />
-        </label>
-        <p class="quiet hint" id="new-password-rule">
-          At least ${PASSWORD_CHARACTERS_MIN} characters. You are signed out everywhere else.
-        </p>
+        ${newPassword('new_password')}
         <div class="actions">
           <button type="submit" ?disabled=${this.busy}>Set it</button>
           <button type="button" class="second" @click=${() => this.show(false)}>

@@ -1,9 +1,9 @@
 import { html, nothing, type TemplateResult } from 'lit';
 import { type Account, ApiError } from '../player/api.ts';
 import { account, client, isGuest, set } from './account.ts';
+import { newPassword } from './new-password.ts';
 import { Page } from './page.ts';
 import { navigate } from './router.ts';
-import { PASSWORD_CHARACTERS_MIN } from './sign_in_ways.ts';
 
 /** Where a link out of a mailbox leads. It signs in only when somebody says so: mail programs look at links too. */
 export class LinkPage extends Page {
@@ -117,7 +117,7 @@ export class LinkPage extends Page {
     const go = this.confirms ? 'Confirm your address' : 'Sign in';
     return html`
       <form id="link" @submit=${this.submit}>
-        ${this.elsewhere ? this.address() : nothing} ${renews ? this.password() : nothing}
+        ${this.elsewhere ? this.address() : nothing} ${renews ? newPassword('password') : nothing}
         <div class="actions">
           <button type="submit" ?disabled=${this.busy}>${renews ? 'Set it and sign in' : go}</button>
           <button type="button" class="plain" id="renew" @click=${() => (this.renews = !renews)}>
@@ -135,26 +135,6 @@ export class LinkPage extends Page {
         it to you, do not: you would be signed in to an account that is not yours.
       </p>
       <label>Email <input name="email" type="email" autocomplete="email" required maxlength="254" /></label>
-    `;
-  }
-
-  private password(): TemplateResult {
-    return html`
-      <label>
-        New password
-        <input
-          name="password"
-          type="password"
-          required
-          minlength=${PASSWORD_CHARACTERS_MIN}
-          maxlength="256"
-          autocomplete="new-password"
-          aria-describedby="password-rule"
-        />
-      </label>
-      <p class="quiet hint" id="password-rule">
-        At least ${PASSWORD_CHARACTERS_MIN} characters. You are signed out everywhere else.
-      </p>
     `;
   }
 }
