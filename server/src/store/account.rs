@@ -218,9 +218,8 @@ pub struct SignIn {
 
 /// An account, and how it is signed in to.
 pub async fn with_sign_in(tx: &mut Tx, account: AccountId) -> Result<Option<(Account, SignIn)>, Error> {
-    let row: Option<RowWithSignIn> =
-        on!(tx, |db| {
-            sqlx::query_as(
+    let row: Option<RowWithSignIn> = on!(tx, |db| {
+        sqlx::query_as(
         "select id, email, name, roles, created_at_ms, email_verified_at_ms is not null as email_verified, \
          password_hash <> $2 as has_password from accounts where id = $1"
     )
@@ -228,7 +227,7 @@ pub async fn with_sign_in(tx: &mut Tx, account: AccountId) -> Result<Option<(Acc
     .bind(NO_PASSWORD)
     .fetch_optional(db)
     .await
-        })?;
+    })?;
     row.map(|row| Ok((row.account.try_into()?, row.sign_in))).transpose()
 }
 
