@@ -89,7 +89,8 @@ impl Stripe {
         desk.lock().url = format!("http://{address}");
         let router = web::router(Arc::clone(&desk));
         tokio::spawn(async move { axum::serve(listener, router).await });
-        Self { desk, ahead_s: Arc::default(), address, http: reqwest::Client::new() }
+        let http = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build();
+        Self { desk, ahead_s: Arc::default(), address, http: http.expect("a client") }
     }
 
     /// What a server needs to be told to use it.
@@ -179,7 +180,7 @@ impl Stripe {
         let page = page.text().await.expect("a page");
         assert!(page.contains("<form method=\"post\">"), "{page}");
         let paid = self.http.post(checkout_url).send().await.expect("the page takes the form");
-        assert_eq!(paid.status(), 200, "{checkout_url}");
+        assert_eq!(paid.status(), 303, "{checkout_url}");
     }
 }
 

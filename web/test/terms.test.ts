@@ -29,7 +29,7 @@ test.each<[Partial<Plan>, string, string, string[]]>([
     '$0.50 a month',
     [
       'Every title of the collection',
-      'Renewed each month out of your wallet until you give it up',
+      'Renewed each month until you give it up',
       'The first 7 days are free, once',
     ],
   ],
@@ -40,7 +40,7 @@ test.each<[Partial<Plan>, string, string, string[]]>([
     [
       'Any 1 title each month; one that you started plays again for nothing',
       'Every title of the collection',
-      'Renewed each month out of your wallet until you give it up',
+      'Renewed each month until you give it up',
     ],
   ],
   [

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use axum::body::Bytes;
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
-use axum::response::{Html, IntoResponse, Response};
+use axum::response::{Html, IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde_json::{Value, json};
@@ -222,9 +222,12 @@ async fn page(State(web): State<Web>, Path(id): Path<String>) -> Response {
     }
 }
 
+/// Takes the payment and sends the payer back, as the real page does.
 async fn paid(State(web): State<Web>, Path(id): Path<String>) -> Response {
-    if web.desk.lock().pay(&id, true) {
-        return Html("paid").into_response();
+    let mut book = web.desk.lock();
+    if !book.pay(&id, true) {
+        return StatusCode::GONE.into_response();
     }
-    StatusCode::GONE.into_response()
+    let back = book.sessions.get(&id).and_then(|session| session["success_url"].as_str()).unwrap_or_default();
+    Redirect::to(back).into_response()
 }

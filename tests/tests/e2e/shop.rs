@@ -6,6 +6,7 @@ use matinee_tests::browser::{Browser, Kind, Page};
 use matinee_tests::deployment::{Deployment, PASSWORD, Published};
 use matinee_tests::film;
 use matinee_tests::process::run_ok;
+use matinee_tests::stripe::Stripe;
 use matinee_tests::viewer::Viewer;
 use matinee_tests::watching::Watching;
 use serde_json::{Value, json};
@@ -93,6 +94,36 @@ async fn a_subscription_is_bought_in_the_page_and_plays() {
     page.click(".renewal").await.unwrap();
     wait_text(&page, ".left", "Renewed on").await;
     assert_eq!(Viewer::sign_in(&deployment.url(), "ana@example.com").await.wallet().await, 700);
+    deployment.check_ledger().await;
+    browser.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_subscription_is_paid_by_card_past_the_wallet() {
+    let stripe = Stripe::start().await;
+    let deployment = Deployment::start_with(None, stripe.environment()).await;
+    stripe.tell(&deployment.url());
+    stripe.tell_by_itself();
+    let (collection, one, _) = everything(&deployment).await;
+    deployment.add_account("ana@example.com", "viewer").await;
+    let browser = Browser::launch(Kind::Chromium).await.unwrap();
+    let page = signed_in(&browser, &deployment, "ana@example.com").await;
+    let offers = format!("/collections/{collection}");
+    page.goto(&format!("{}{offers}", deployment.url())).await.unwrap();
+    wait_text(&page, ".offer", "The card is saved, and charged each month.").await;
+    page.click("#pay").await.unwrap();
+    wait_text(&page, "form button", "Pay 300 usd").await;
+    assert_ne!(page.url().await.unwrap(), format!("{}{offers}", deployment.url()));
+    page.click("form button").await.unwrap();
+    wait_text(&page, "payment-notice", "$3.00 was paid.").await;
+    page.click("payment-notice #go-on").await.unwrap();
+    page.wait_for_with("return location.pathname === args", json!(offers), PAGE_WAIT).await.unwrap();
+    wait_text(&page, "#entitlement", "Renewed on").await;
+    page.click(&format!("a.play[href$='title={}']", one.title)).await.unwrap();
+    Watching { page: page.clone() }.wait_shown(0.4).await;
+    page.goto(&format!("{}/library", deployment.url())).await.unwrap();
+    wait_text(&page, ".left", "The payment method that you saved is charged.").await;
+    assert_eq!(Viewer::sign_in(&deployment.url(), "ana@example.com").await.wallet().await, 0);
     deployment.check_ledger().await;
     browser.close().await.unwrap();
 }

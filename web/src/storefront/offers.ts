@@ -3,14 +3,15 @@ import { html, nothing, type PropertyValues, type TemplateResult } from 'lit';
 import { ApiError, type Plan } from '../player/api.ts';
 import { account, isGuest, refresh, set } from './account.ts';
 import { IdempotencyKey, Part } from './page.ts';
+import { backFromPaying } from './payment-notice.ts';
 import { withNext } from './router.ts';
-import { type Bought, type Quote, shop } from './shop.ts';
+import { type Quote, shop } from './shop.ts';
 import { money, priceInWords, span, terms } from './wording.ts';
 
 /** Plans that a coupon is tried on. */
 const COUPON_PLANS_MAX = 20;
 
-/** `<plan-offers>` tells of a purchase by the event `bought`, whose `detail` is the answer. */
+/** `<plan-offers>` tells of a purchase by the event `bought`. */
 export class PlanOffers extends Part {
   static override properties = {
     ...Part.properties,
@@ -108,10 +109,28 @@ export class PlanOffers extends Part {
         ...(coupon === undefined ? {} : { coupon }),
         ...(trial ? { trial } : {}),
       };
-      const bought = await this.key.once(JSON.stringify(body), (key) => shop.buy(body, key));
-      await refresh().catch(() => undefined);
-      this.dispatchEvent(new CustomEvent<Bought>('bought', { detail: bought }));
+      await this.key.once(JSON.stringify(body), (key) => shop.buy(body, key));
+      await this.tell();
     });
+  }
+
+  /** Buys past the wallet: the provider's own page takes the payment and sends the payer back. */
+  private async pay(plan: Plan): Promise<void> {
+    await this.attempt(async () => {
+      const { payment } = await this.key.once(`pay ${plan.id}`, (key) => shop.checkout(plan.id, key));
+      if (payment.checkout_url !== undefined) {
+        backFromPaying.keep(payment.id, `${location.pathname}${location.search}`);
+        location.assign(payment.checkout_url);
+        return;
+      }
+      this.said = payment.provider === 'simulated' ? `${money(plan.price)} paid by a simulated payment.` : '';
+      await this.tell();
+    });
+  }
+
+  private async tell(): Promise<void> {
+    await refresh().catch(() => undefined);
+    this.dispatchEvent(new CustomEvent('bought'));
   }
 
   protected override render(): TemplateResult | typeof nothing {
@@ -178,12 +197,24 @@ export class PlanOffers extends Part {
       ? this.button(plan, true, `Try ${span(plan.trial_ms ?? 0)} for nothing`, id('try'))
       : nothing;
     if (free) return html`${tries} ${this.button(plan, false, 'Get it free', id('buy'))}`;
+    const byCard =
+      amount.minor === plan.price.minor && !isGuest() ? this.cardButton(plan, id('pay')) : nothing;
     if (signedIn.wallet.minor < amount.minor) {
       return html`${tries}
         <a class="button" id=${id('top-up-to-buy')} href=${withNext('/wallet', here)}>Top up to buy for ${money(amount)}</a>
-        <span class="quiet">Your wallet holds ${money(signedIn.wallet)}.</span>`;
+        ${byCard} <span class="quiet">Your wallet holds ${money(signedIn.wallet)}.</span>`;
     }
-    return html`${tries} ${this.button(plan, false, `Buy for ${money(amount)}`, id('buy'), trial)}`;
+    return html`${tries} ${this.button(plan, false, `Buy for ${money(amount)}`, id('buy'), trial)} ${byCard}`;
+  }
+
+  /** A coupon lowers what the wallet pays; by card a plan costs its price. */
+  private cardButton(plan: Plan, id: string | typeof nothing): TemplateResult {
+    const saved =
+      plan.period == null
+        ? nothing
+        : html` <span class="quiet">The card is saved, and charged each ${plan.period}.</span>`;
+    return html`<button id=${id} class="second" data-plan=${plan.id} ?disabled=${this.busy} @click=${() => this.pay(plan)}>
+        Pay by card</button>${saved}`;
   }
 
   private button(
@@ -217,7 +248,7 @@ export class PlanOffers extends Part {
         ${off}
       </form>
       <p role="status" class="said" id="coupon-said">${this.said}</p>
-      <p class="quiet">Paid from your wallet. Have a gift code instead? <a href="/gift">Redeem it</a>.</p>`;
+      <p class="quiet">Have a gift code instead? <a href="/gift">Redeem it</a>.</p>`;
   }
 }
 

@@ -8,6 +8,15 @@ import { money } from './wording.ts';
 const LOOKS_MAX = 20;
 const LOOK_MS = 3_000;
 
+/** Where a payer was when the provider's page took over, for this tab and as long as it is open. */
+export const backFromPaying = {
+  keep(payment: string, path: string): void {
+    sessionStorage.setItem(`paying/${payment}`, path);
+  },
+  /** Nothing where it was another tab, or another device. */
+  path: (payment: string): string | null => sessionStorage.getItem(`paying/${payment}`),
+};
+
 /** How a payment stands whose payer comes back from the provider's page. */
 export class PaymentNotice extends Part {
   static override properties = { ...Part.properties, payment: { type: String }, found: { state: true } };
@@ -47,11 +56,14 @@ export class PaymentNotice extends Part {
 
   private said(found: Payment): TemplateResult {
     const amount = money(found.amount);
+    const back = backFromPaying.path(this.payment);
     switch (found.state) {
       case 'succeeded':
-        return html`${amount} was paid. <a href="/library">Your library</a>`;
+        return html`${amount} was paid. ${back === null ? nothing : html`<a class="button" id="go-on" href=${back}>Go on</a>`}
+          <a href="/library">Your library</a>`;
       case 'failed':
-        return html`The payment of ${amount} failed${found.failure === undefined ? '' : `: ${found.failure}`}. <a href="/wallet">Try again</a>`;
+        return html`The payment of ${amount} failed${found.failure === undefined ? '' : `: ${found.failure}`}.
+          <a href=${back ?? '/wallet'}>Try again</a>`;
       case 'created':
       case 'pending':
         return html`The payment of ${amount} is on its way. ${found.checkout_url === undefined ? nothing : html`<a href=${found.checkout_url}>Go on paying</a>`}`;

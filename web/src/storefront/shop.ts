@@ -198,6 +198,8 @@ export const shop = {
   },
   buy: (body: { plan: string; coupon?: string; trial?: boolean }, key: string) =>
     send<Bought>('POST', '/v1/purchases', body, key),
+  /** Buys a plan past the wallet. */
+  checkout: (plan: string, key: string) => send<TopUp>('POST', '/v1/checkouts', { plan }, key),
   redeem: (code: string, key: string) => send<Bought>('POST', '/v1/gift-codes/redemptions', { code }, key),
   async guest(): Promise<Account> {
     return (await send<{ account: Account }>('POST', '/v1/guests', {})).account;

@@ -9,7 +9,7 @@ import { Page } from './page.ts';
 import { poster } from './poster.ts';
 import './premiere.ts';
 import { navigate, watchPath, withNext } from './router.ts';
-import { type Bought, shop, type Way } from './shop.ts';
+import { shop, type Way } from './shop.ts';
 import { date, day, entitlementInWords } from './wording.ts';
 
 /** Titles of bundles whose names are asked for. */
@@ -89,18 +89,18 @@ export class TitlePage extends Page {
     expect({ entitlement: entitlement.id, title, release: id, file: firstPlayable(files) });
   }
 
-  private async bought({ detail }: CustomEvent<Bought>): Promise<void> {
+  private async bought(): Promise<void> {
     const { found } = this;
+    const before = new Set(this.ways.map(({ entitlement }) => entitlement.id));
     await this.attempt(async () => {
       this.ways = await shop.ways(this.titleId);
     });
     if (account() !== undefined && found?.release != null) prepare(client.server);
     this.foretell();
     const { way } = this;
-    const given = detail.entitlements ?? [detail.entitlement];
-    const own = given.some(({ id }) => id === way?.entitlement.id);
     // What was bought to be seen now is shown now.
-    if (own && way !== undefined) navigate(watchPath(way.entitlement, this.titleId));
+    if (way !== undefined && !before.has(way.entitlement.id))
+      navigate(watchPath(way.entitlement, this.titleId));
   }
 
   private async preview(): Promise<void> {

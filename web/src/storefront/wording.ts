@@ -64,7 +64,7 @@ function kindInWords(plan: Plan): string {
 
 function promised(plan: Plan, highest: number): string[] {
   const lines: string[] = [];
-  const anew = `Renewed each ${plan.period ?? 'period'} out of your wallet until you give it up`;
+  const anew = `Renewed each ${plan.period ?? 'period'} until you give it up`;
   switch (plan.kind) {
     case 'rental':
       if (plan.start_within_ms) lines.push(`Start within ${span(plan.start_within_ms)}`);
