@@ -19,6 +19,9 @@ const DATABASE: &str = "matinee.db";
 const ABOUT: &str = "backup.json";
 /// Releases looked at together.
 const RELEASES_AT_ONCE: i64 = 200;
+/// Endings of SQLite's files beside a database. What stands in the first or the last, SQLite writes into whatever file it
+/// finds under the database's name.
+const BESIDE: [&str; 3] = ["-wal", "-shm", "-journal"];
 
 /// Saves the database while the server runs.
 #[derive(Debug, clap::Args)]
@@ -98,8 +101,8 @@ pub(super) async fn restore(args: &RestoreArgs, config: &Config) -> Result<(), E
     let Some(target) = address.strip_prefix("sqlite:").map(PathBuf::from) else {
         return Error::refused("restore a PostgreSQL database by pg_restore");
     };
-    if target.exists() {
-        return Error::refused(format!("{} is there already; move it away first", target.display()));
+    if let Some(there) = in_the_way(&target) {
+        return Error::refused(format!("{} is there already; move it away first", there.display()));
     }
     let failed = |error| Error::System(args.folder.display().to_string(), error);
     let file = args.folder.join(DATABASE);
@@ -138,6 +141,16 @@ pub(super) async fn restore(args: &RestoreArgs, config: &Config) -> Result<(), E
         text.push_str(&format!("\nput the vault key back to {}: nothing opens without it", key.display()));
     }
     print(args.json, &data, &text)
+}
+
+/// A file that would be taken for what is restored, or be written into it.
+fn in_the_way(target: &Path) -> Option<PathBuf> {
+    let beside = BESIDE.iter().map(|ending| {
+        let mut name = target.as_os_str().to_owned();
+        name.push(ending);
+        PathBuf::from(name)
+    });
+    std::iter::once(target.to_owned()).chain(beside).find(|file| file.exists())
 }
 
 async fn noted(

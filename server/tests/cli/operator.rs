@@ -54,6 +54,18 @@ fn a_backup_brings_everything_back() {
     assert_eq!(
         (&restored["releases_without_objects"], &restored["vault_key_there"]),
         (&json!([release]), &json!(true))
+    // What a killed server wrote last stands in a log beside the database: it is not played into what is restored.
+    let database = house.data().join("matinee.db");
+    std::fs::rename(&database, house.0.path().join("aside.db")).unwrap();
+    for name in ["matinee.db-wal", "matinee.db-shm", "matinee.db-journal"] {
+        std::fs::write(house.data().join(name), "of another database").unwrap();
+        let told = house.fails(&["restore", folder.to_str().unwrap()]);
+        assert!(told.ends_with(&format!("{name} is there already; move it away first")), "{told}");
+        assert!(!database.exists(), "{name}: nothing was restored");
+        std::fs::remove_file(house.data().join(name)).unwrap();
+    }
+    std::fs::rename(house.0.path().join("aside.db"), &database).unwrap();
+
     );
     let wrong = examined(&house);
     assert!(findings(&wrong).contains(&("origin", false)), "{wrong}");
