@@ -125,7 +125,7 @@ pub enum Error {
     #[error(transparent)]
     Keyring(#[from] keyring::Error),
     /// Email.
-    #[error(transparent)]
+    #[error("configuration: {0}")]
     Email(#[from] email::Error),
     /// What sends to webhooks.
     #[error("webhooks: {0}")]
@@ -162,24 +162,45 @@ pub struct Parts {
     pub ice_servers: Vec<IceServer>,
 }
 
+/// What configuration says in words of its own, read.
+#[derive(Debug)]
+pub struct Read {
+    rates: tax::Rates,
+    mailer: Option<Mailer>,
+    proxies: Proxies,
+}
+
+impl Read {
+    /// Reads it; whoever says that a configuration is understood has asked here, as the server does.
+    ///
+    /// # Errors
+    /// The first thing that is not understood.
+    pub fn of(config: &Config) -> Result<Self, Error> {
+        let (tax, server) = (&config.tax, &config.server);
+        Ok(Self {
+            rates: tax::Rates::parse(&tax.home_country, &tax.rates).map_err(Error::Tax)?,
+            mailer: mailer(config)?,
+            proxies: Proxies::parse(&server.trusted_proxies, &server.proxy_header).map_err(Error::Proxies)?,
+        })
+    }
+}
+
 impl App {
     /// Puts the server together; makes signing keys and the swarm secret where there are none.
     pub async fn open(parts: Parts) -> Result<Self, Error> {
         let Parts { config, public_url, clock, store, vault, origin, ice_servers } = parts;
+        let Read { rates, mailer, proxies } = Read::of(&config)?;
         let issuer = if config.server.issuer.is_empty() { &public_url } else { &config.server.issuer };
         let keyring = Keyring::open(&store, &vault, &*clock, issuer).await?;
-        let rates = tax::Rates::parse(&config.tax.home_country, &config.tax.rates).map_err(Error::Tax)?;
         let provider = provider(&config, &public_url);
         let cashier = Cashier::new(provider, Arc::clone(&clock), config.payment.check_after_s, rates);
         let swarm_secret = named_secret(&store, &vault, &*clock, SWARM_SECRET).await?;
         let webhook_secret = named_secret(&store, &vault, &*clock, WEBHOOK_SECRET).await?;
-        let mailer = mailer(&config)?;
         let letters = mailer.as_ref().map_or_else(Writer::silent, |_| Writer::new(&public_url));
         let cashier = cashier.writing(letters.clone());
         let outbox = Outbox::new(webhook_secret, mailer, Sender::new(config.outbox.private_webhooks)?);
         Ok(Self(Arc::new(State {
-            proxies: Proxies::parse(&config.server.trusted_proxies, &config.server.proxy_header)
-                .map_err(Error::Proxies)?,
+            proxies,
             atlas: Atlas::open(&config.country.database)?,
             passwords: Passwords::new(config.account.password_hashings_max),
             providers: Providers::new(config.providers.clone(), &public_url),

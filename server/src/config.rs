@@ -16,6 +16,11 @@ use crate::proxies::Proxies;
 /// A key with one of these in its name is not shown.
 const SECRET_WORDS: [&str; 4] = ["secret", "password", "token", "_key"];
 
+/// A parameter of the database's address with one of these in its name is not shown.
+const SECRET_PARAMETERS: [&str; 2] = ["password", "key"];
+/// What stands in its place.
+const HIDDEN: &str = "hidden";
+
 /// Lines of a comment.
 type Lines = &'static [&'static str];
 /// The keys of a section with their comments.
@@ -489,16 +494,22 @@ fn is_origin(text: &str) -> bool {
     !host.is_empty() && host.bytes().all(usual)
 }
 
-/// An address without the password that may stand in it.
+/// An address without what is secret in it: the password before the host, and what is in a parameter of such a name.
 fn without_password(address: &str) -> String {
-    let Some((scheme, rest)) = address.split_once("://") else { return address.to_owned() };
-    match rest.rsplit_once('@') {
-        Some((login, place)) => {
-            let name = login.split(':').next().unwrap_or_default();
-            format!("{scheme}://{name}@{place}")
-        }
-        None => address.to_owned(),
+    if !address.contains("://") {
+        return address.to_owned();
     }
+    let Ok(mut url) = reqwest::Url::parse(address) else { return "(not understood, not shown)".to_owned() };
+    // Refused for an address without a host, which has no password either.
+    url.set_password(None).ok();
+    let pairs: Vec<_> = url.query_pairs().into_owned().collect();
+    let secret = |name: &str| SECRET_PARAMETERS.iter().any(|word| name.contains(word));
+    if pairs.iter().any(|(name, _)| secret(name)) {
+        let shown =
+            pairs.iter().map(|(name, value)| (name, if secret(name) { HIDDEN } else { value.as_str() }));
+        url.query_pairs_mut().clear().extend_pairs(shown);
+    }
+    url.to_string()
 }
 
 #[cfg(test)]
@@ -541,8 +552,18 @@ mod tests {
         let shown = config.shown().to_string();
         assert!(shown.contains("postgres://ann@db:5432/matinee") && !shown.contains("hunter2"), "{shown}");
         assert!(shown.contains("vault.json") && shown.contains("objects"), "{shown}");
-        assert_eq!(without_password("sqlite:a.db"), "sqlite:a.db");
-        assert_eq!(without_password("postgres://db/matinee"), "postgres://db/matinee");
+        for (address, expected) in [
+            ("sqlite:a.db", "sqlite:a.db"),
+            ("postgres://db/matinee", "postgres://db/matinee"),
+            ("postgres://db/m?sslmode=require&user=ann", "postgres://db/m?sslmode=require&user=ann"),
+            ("postgres://db/m?password=hunter2&user=a%40b", "postgres://db/m?password=hidden&user=a%40b"),
+            ("postgres://a:b@db/m?pass%77ord=hunter2", "postgres://a@db/m?password=hidden"),
+            ("postgres://ann:hunter2@db/m?application_name=a@b", "postgres://ann@db/m?application_name=a@b"),
+            ("postgres://ann:hunter2/3@db:port/m", "(not understood, not shown)"),
+            ("postgres:///m?host=/run/postgresql", "postgres:///m?host=/run/postgresql"),
+        ] {
+            assert_eq!(without_password(address), expected, "{address}");
+        }
     }
 
     #[test]

@@ -7,6 +7,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::{Error, backup, now_ms, print};
+use crate::app;
 use crate::atlas::Atlas;
 use crate::config::Config;
 use crate::origin::Origin;
@@ -51,7 +52,7 @@ pub(super) async fn run(args: &Args, config: &Config) -> Result<(), Error> {
         let (Ok(told) | Err(told)) = told;
         findings.push(Finding { what, ok, told });
     };
-    add("configuration", Ok("understood".to_owned()));
+    add("configuration", configuration(config));
     add("clock", clock());
     add("address", address(config));
     add("countries", countries(config));
@@ -74,6 +75,11 @@ pub(super) async fn run(args: &Args, config: &Config) -> Result<(), Error> {
     let lines: Vec<String> = findings.iter().map(line).collect();
     print(args.json, &json!({ "well": well, "findings": findings }), &lines.join("\n"))?;
     if well { Ok(()) } else { Error::refused("something is wrong, see above") }
+}
+
+fn configuration(config: &Config) -> Told {
+    app::Read::of(config).map_err(|error| error.to_string())?;
+    Ok("understood".to_owned())
 }
 
 fn clock() -> Told {

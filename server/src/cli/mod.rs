@@ -236,11 +236,12 @@ async fn run(cli: Cli) -> Result<(), Error> {
     }
 }
 
-/// Whoever comes here has read it already; what is left is to say what it comes to.
+/// Says what configuration comes to, if it is what a server starts with.
 fn check_config(config: &Config, json: bool) -> Result<(), Error> {
     let shown = config.shown();
     print(json, &shown, &format!("# understood\n{}", shown.to_string().trim_end()))
 }
+    app::Read::of(config)?;
 
 fn completions(shell: clap_complete::Shell) -> Result<(), Error> {
     let mut script = Vec::new();

@@ -197,3 +197,16 @@ fn configuration_and_completions_are_printed() {
         assert!(script.contains("matinee") && script.contains("catalogue"), "{shell}");
     }
 }
+    for (text, told) in [
+        ("[tax]\nrates = [\"DE=19%\"]\n", "tax: \"DE=19%\": write a country and basis points"),
+        ("[tax]\nhome_country = \"Germany\"\n", "tax: \"Germany\" is no country code"),
+        ("[outbox]\nsmtp_url = \"mail.example\"\n", "outbox.smtp_url: "),
+        ("[outbox]\nsmtp_url = \"smtp://localhost\"\nmail_from = \"Matinee\"\n", "outbox.mail_from: "),
+    ] {
+        std::fs::write(house.data().join("config.toml"), text).unwrap();
+        let refused = house.fails(&["serve", "--listen", "127.0.0.1:0"]);
+        assert!(refused.starts_with("configuration: ") && refused.contains(told), "{refused}");
+        assert_eq!(house.fails(&["config", "check"]), refused, "it says what a server says");
+        let examined = examined(&house);
+        assert_eq!(examined["findings"][0], json!({ "what": "configuration", "ok": false, "told": refused }));
+    }
