@@ -32,7 +32,8 @@ pub fn doc() -> Doc {
         .problem(422, "reason_too_long")
 }
 
-/// Answers with the entitlement and how many views ended. Revoking again changes nothing.
+/// Answers with the entitlement and how many views ended. What was taken or given back before stays as it is, and nobody
+/// did anything then.
 pub async fn handle(
     State(app): State<App>,
     Operator(session): Operator,
@@ -46,12 +47,14 @@ pub async fn handle(
     }
     let now_ms = app.clock.now_ms();
     let mut tx = app.store.write().await?;
-    entitlement::revoke(&mut tx, entitlement, reason, now_ms).await?;
+    let taken = entitlement::revoke(&mut tx, entitlement, reason, now_ms).await?;
     let found = entitlement::by_id(&mut tx, entitlement).await?;
     let found = found.ok_or_else(|| Problem::not_found("entitlement"))?;
     let ended = view::revoke_all(&mut tx, entitlement, reason, now_ms).await?;
-    let detail = json!({ "views_ended": ended.len() });
-    note(&mut tx, &session, "entitlement.revoke", &entitlement, detail, now_ms).await?;
+    if taken || !ended.is_empty() {
+        let detail = json!({ "views_ended": ended.len() });
+        note(&mut tx, &session, "entitlement.revoke", &entitlement, detail, now_ms).await?;
+    }
     tx.commit().await?;
     for view in &ended {
         app.hub.revoke_view(*view, reason);

@@ -87,7 +87,6 @@ pub const TRANSITIONS: &[(Status, Event, Status)] = &[
     (Status::Ready, Event::Renew, Status::Ready),
     (Status::Ready, Event::Expire, Status::Expired),
     (Status::Ready, Event::Cancel, Status::Cancelled),
-    (Status::Ready, Event::Revoke, Status::Revoked),
     (Status::Ready, Event::Return, Status::Returned),
     (Status::Active, Event::Start, Status::Active),
     (Status::Active, Event::Renew, Status::Active),
@@ -118,5 +117,6 @@ mod tests {
             }
         }
         assert_eq!(next(Status::Active, Event::Cancel), None, "what was used is revoked, not cancelled");
+        assert_eq!(next(Status::Ready, Event::Revoke), None, "what was not used is cancelled, not revoked");
     }
 }

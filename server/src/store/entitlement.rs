@@ -413,8 +413,8 @@ pub async fn apply(
         sqlx::query_as(
             "update entitlements set state = $1, updated_at_ms = $2, renews = renews and $3, \
          saved_method = saved_method and $3, \
-         revoked_at_ms = case when $1 = 'revoked' then $2 else revoked_at_ms end, \
-         revoked_reason = case when $1 = 'revoked' then $4 else revoked_reason end where id = $5 \
+         revoked_at_ms = case when $1 in ('revoked', 'cancelled') then $2 else revoked_at_ms end, \
+         revoked_reason = case when $1 in ('revoked', 'cancelled') then $4 else revoked_reason end where id = $5 \
          returning account_id, case when period is null then null else purchase_id end",
         )
         .bind(to.text())
@@ -493,14 +493,17 @@ pub async fn events(tx: &mut Tx, entitlement: EntitlementId) -> Result<Vec<Happe
     Ok(rows)
 }
 
-/// Takes an entitlement back. False if there is none or it was taken back before.
+/// Takes an entitlement back: cancels what was never used, revokes the rest. False if there is none, or it was taken or
+/// given back before.
 pub async fn revoke(
     tx: &mut Tx,
     entitlement: EntitlementId,
     reason: &str,
     now_ms: i64,
 ) -> Result<bool, Error> {
-    apply(tx, entitlement, Event::Revoke, reason, now_ms).await
+    let unused = hold(tx, entitlement).await? == Some(Status::Ready);
+    let event = if unused { Event::Cancel } else { Event::Revoke };
+    apply(tx, entitlement, event, reason, now_ms).await
 }
 
 /// What a purchase gave, or renewed.

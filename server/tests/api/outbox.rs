@@ -297,13 +297,15 @@ pub async fn what_happens_to_rights_and_money_is_told(bench: &Bench) {
     let path = format!("/v1/entitlements/{rental}/revocation");
     bench.post(&path, &reason).bearer(&operator).send().await.expect(200);
     bench.post(&path, &reason).bearer(&operator).send().await.expect(200);
-    assert_eq!(told(bench, &receiver).await, ["entitlement.revoked"], "once");
+    assert_eq!(told(bench, &receiver).await, ["entitlement.cancelled"], "once, for it was never used");
+    let trail = bench.get(format!("/v1/audit?subject={rental}")).bearer(&operator).send().await.expect(200);
+    assert_eq!(trail.json()["audit"].as_array().unwrap().len(), 1, "what changed nothing was no act");
 
     let bought = bench.post("/v1/purchases", &json!({ "plan": bench.plan })).bearer(&ana).key("b");
     let bought = bought.send().await.expect(201).json();
     let path = format!("/v1/purchases/{}/refund", bought["purchase"]["id"].as_str().unwrap());
     bench.post(&path, &reason).bearer(&operator).key("r").send().await.expect(201);
-    let topics = ["entitlement.revoked", "purchase.completed", "refund.created"];
+    let topics = ["entitlement.cancelled", "purchase.completed", "refund.created"];
     assert_eq!(told(bench, &receiver).await, topics);
 
     let bought = bench.post("/v1/purchases", &json!({ "plan": bench.plan })).bearer(&ana).key("c");

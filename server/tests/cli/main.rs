@@ -89,7 +89,9 @@ fn a_house_is_made_and_furnished() {
     let granted = house.json(&["grant", "--account", email, "--title", &title, "--views", "2", "--json"]);
     let entitlement = id(&granted, "entitlement");
     let revoked = house.json(&["revoke", &entitlement, "--reason", "a mistake", "--json"]);
-    assert_eq!(revoked, json!({ "entitlement": entitlement, "views_ended": 0 }));
+    assert_eq!(revoked, json!({ "entitlement": entitlement, "status": "cancelled", "views_ended": 0 }));
+    let told = house.fails(&["revoke", &entitlement, "--json"]);
+    assert_eq!(told, format!("{entitlement} is cancelled already; nothing was changed"));
     let ledger = house.json(&["ledger", "check", "--json"]);
     assert_eq!((&ledger["sound"], &ledger["sum_minor"]), (&json!(true), &json!(0)));
     assert!(house.run(&["account", "roles", email, "--role", "operator"], "").status.success());

@@ -98,7 +98,7 @@ async fn killed_while_stripe_is_asked_for_a_refund() {
             let (path, key) = (format!("/v1/purchases/{purchase}/refund"), nonce());
             let (operator, body) = (house.operator.clone(), json!({ "reason": "sorry" }));
             cut(house, "/v1/refunds", at, ask(&operator, &path, &key, &body)).await;
-            assert!(entitlements(&viewer).await.iter().all(|given| given["status"] == "revoked"));
+            assert!(entitlements(&viewer).await.iter().all(|given| given["status"] == "cancelled"));
             wait_until("the refund", PATIENCE, async || {
                 (house.booked("returning/").await == 0).then_some(())
             })

@@ -552,7 +552,7 @@ async fn a_renewal_is_refunded_and_charged_back_like_a_first_payment() {
             (&json!(530), &json!("payer")),
             "{made}"
         );
-        assert_eq!(cinema.status(ana, *id).await["status"], "revoked");
+        assert_eq!(cinema.status(ana, *id).await["status"], "cancelled");
         cinema.stripe.deliver_all().await;
         assert_eq!(cinema.booked("returning/").await, 0);
 
@@ -562,7 +562,7 @@ async fn a_renewal_is_refunded_and_charged_back_like_a_first_payment() {
         let intent = cinema.stripe.book().intent_of(payment["id"].as_str().unwrap());
         let dispute = cinema.stripe.book().dispute(&intent);
         cinema.stripe.deliver_all().await;
-        assert_eq!(cinema.status(bob, *id).await["status"], "revoked");
+        assert_eq!(cinema.status(bob, *id).await["status"], "cancelled");
         assert_eq!(shown(bob, &payment).await["state"], "disputed");
         assert_eq!((bob.wallet().await, cinema.booked("debt/").await), (0, 0));
         cinema.stripe.book().close_dispute(&dispute, false);
@@ -574,7 +574,7 @@ async fn a_renewal_is_refunded_and_charged_back_like_a_first_payment() {
         let intent = cinema.stripe.book().intent_of(payment["id"].as_str().unwrap());
         cinema.stripe.book().refund_by_hand(&intent, PRICE_MINOR);
         cinema.stripe.deliver_all().await;
-        assert_eq!(cinema.status(eve, *id).await["status"], "revoked");
+        assert_eq!(cinema.status(eve, *id).await["status"], "cancelled");
         cinema.turn().await;
         assert_eq!(cinema.stripe.book().saved(), 0, "and nobody is charged any more");
         cinema.pass_until(end_ms + 60 * DAY_MS);
