@@ -5,6 +5,7 @@ use axum::extract::State;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::authority::Session;
 use super::doc::Doc;
 use super::json::Path;
 use super::problem::Problem;
@@ -27,9 +28,14 @@ pub fn doc() -> Doc {
 }
 
 /// Answers with the album.
-pub async fn handle(State(app): State<App>, Path(album): Path<i32>) -> Result<Json<AlbumAnswer>, Problem> {
+pub async fn handle(
+    State(app): State<App>,
+    session: Option<Session>,
+    Path(album): Path<i32>,
+) -> Result<Json<AlbumAnswer>, Problem> {
     let mut tx = app.store.read().await?;
     let found = catalogue::album(&mut tx, album).await?.ok_or_else(|| Problem::not_found("album"))?;
-    let tracks = catalogue::on_album(&mut tx, album, TRACKS_MAX).await?;
+    let viewer = session.map(|own| own.account);
+    let tracks = catalogue::on_album(&mut tx, viewer, album, TRACKS_MAX).await?;
     Ok(Json(AlbumAnswer { album: found, tracks }))
 }

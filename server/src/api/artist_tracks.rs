@@ -4,6 +4,7 @@ use axum::Json;
 use axum::extract::State;
 use serde_json::Value;
 
+use super::authority::Session;
 use super::browse;
 use super::cursor::Paging;
 use super::doc::Doc;
@@ -20,12 +21,15 @@ pub fn doc() -> Doc {
 /// Answers with a page.
 pub async fn handle(
     State(app): State<App>,
+    session: Option<Session>,
     Path(artist): Path<i32>,
     Paging(asked): Paging,
 ) -> Result<Json<Value>, Problem> {
     let (after, rows) = browse::asked(&asked)?;
     let mut tx = app.store.read().await?;
     catalogue::artist(&mut tx, artist).await?.ok_or_else(|| Problem::not_found("artist"))?;
-    let tracks = catalogue::by_popularity(&mut tx, Of::Artist(artist), after, rows).await?;
+    let tracks =
+        catalogue::by_popularity(&mut tx, session.map(|own| own.account), Of::Artist(artist), after, rows)
+            .await?;
     Ok(Json(browse::page(tracks, &asked)))
 }

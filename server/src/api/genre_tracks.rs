@@ -4,6 +4,7 @@ use axum::Json;
 use axum::extract::State;
 use serde_json::Value;
 
+use super::authority::Session;
 use super::browse;
 use super::cursor::Paging;
 use super::doc::Doc;
@@ -20,12 +21,15 @@ pub fn doc() -> Doc {
 /// Answers with a page.
 pub async fn handle(
     State(app): State<App>,
+    session: Option<Session>,
     Path(genre): Path<i32>,
     Paging(asked): Paging,
 ) -> Result<Json<Value>, Problem> {
     let (after, rows) = browse::asked(&asked)?;
     let mut tx = app.store.read().await?;
     catalogue::genre(&mut tx, genre).await?.ok_or_else(|| Problem::not_found("genre"))?;
-    let tracks = catalogue::by_popularity(&mut tx, Of::Genre(genre), after, rows).await?;
+    let tracks =
+        catalogue::by_popularity(&mut tx, session.map(|own| own.account), Of::Genre(genre), after, rows)
+            .await?;
     Ok(Json(browse::page(tracks, &asked)))
 }

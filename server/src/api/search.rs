@@ -6,6 +6,7 @@ use axum::http::{StatusCode, Uri};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::authority::Session;
 use super::doc::Doc;
 use super::problem::Problem;
 use crate::app::App;
@@ -43,7 +44,11 @@ pub fn doc() -> Doc {
 
 /// Answers with the most popular tracks that have every word in their name, artist or album; the last word may have only
 /// been begun.
-pub async fn handle(State(app): State<App>, uri: Uri) -> Result<Json<Value>, Problem> {
+pub async fn handle(
+    State(app): State<App>,
+    session: Option<Session>,
+    uri: Uri,
+) -> Result<Json<Value>, Problem> {
     let refused = |detail: String| Problem::new(StatusCode::BAD_REQUEST, "query_invalid", detail);
     let asked = axum::extract::Query::<Query>::try_from_uri(&uri);
     let asked = asked.map_err(|error| refused(format!("the query is not as documented: {error}")))?.0;
@@ -55,6 +60,8 @@ pub async fn handle(State(app): State<App>, uri: Uri) -> Result<Json<Value>, Pro
         return Err(refused(format!("limit is of 1 to {FOUND_MAX}")));
     }
     let mut tx = app.store.read().await?;
-    let tracks = catalogue::search(&mut tx, &words::query(&asked.q), i64::from(limit)).await?;
+    let tracks =
+        catalogue::search(&mut tx, session.map(|own| own.account), &words::query(&asked.q), i64::from(limit))
+            .await?;
     Ok(Json(json!({ "tracks": tracks })))
 }

@@ -4,6 +4,7 @@ use axum::Json;
 use axum::extract::State;
 use serde_json::Value;
 
+use super::authority::Session;
 use super::browse;
 use super::cursor::Paging;
 use super::doc::Doc;
@@ -17,9 +18,14 @@ pub fn doc() -> Doc {
 }
 
 /// Answers with a page.
-pub async fn handle(State(app): State<App>, Paging(asked): Paging) -> Result<Json<Value>, Problem> {
+pub async fn handle(
+    State(app): State<App>,
+    session: Option<Session>,
+    Paging(asked): Paging,
+) -> Result<Json<Value>, Problem> {
     let (after, rows) = browse::asked(&asked)?;
     let mut tx = app.store.read().await?;
-    let tracks = catalogue::by_popularity(&mut tx, Of::All, after, rows).await?;
+    let tracks =
+        catalogue::by_popularity(&mut tx, session.map(|own| own.account), Of::All, after, rows).await?;
     Ok(Json(browse::page(tracks, &asked)))
 }

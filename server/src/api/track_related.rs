@@ -4,6 +4,7 @@ use axum::Json;
 use axum::extract::State;
 use serde_json::{Value, json};
 
+use super::authority::Session;
 use super::doc::Doc;
 use super::json::Path;
 use super::problem::Problem;
@@ -24,20 +25,26 @@ pub fn doc() -> Doc {
 
 /// Answers with other tracks: of the album in its order, then of the artist by popularity, then of the genre, those that
 /// are next to it in popularity.
-pub async fn handle(State(app): State<App>, Path(track): Path<i32>) -> Result<Json<Value>, Problem> {
+pub async fn handle(
+    State(app): State<App>,
+    session: Option<Session>,
+    Path(track): Path<i32>,
+) -> Result<Json<Value>, Problem> {
+    let viewer = session.map(|own| own.account);
     let mut tx = app.store.read().await?;
-    let found = catalogue::track(&mut tx, track).await?.ok_or_else(|| Problem::not_found("track"))?;
+    let found = catalogue::track(&mut tx, viewer, track).await?.ok_or_else(|| Problem::not_found("track"))?;
     let mut related = Vec::with_capacity(RELATED_MAX);
     let asked = RELATED_MAX as i64 + 1;
     if let Some(album) = &found.album {
-        let others = catalogue::on_album(&mut tx, album.id, asked).await?;
+        let others = catalogue::on_album(&mut tx, viewer, album.id, asked).await?;
         add(&mut related, &found, others, SAME_ALBUM_MAX);
     }
-    let others = catalogue::by_popularity(&mut tx, Of::Artist(found.artist.id), After::START, asked).await?;
+    let of = Of::Artist(found.artist.id);
+    let others = catalogue::by_popularity(&mut tx, viewer, of, After::START, asked).await?;
     add(&mut related, &found, others, SAME_ARTIST_MAX);
     if let Some(genre) = &found.genre {
         let here = After { popularity: found.popularity, id: found.id };
-        let others = catalogue::by_popularity(&mut tx, Of::Genre(genre.id), here, asked).await?;
+        let others = catalogue::by_popularity(&mut tx, viewer, Of::Genre(genre.id), here, asked).await?;
         add(&mut related, &found, others, RELATED_MAX);
     }
     Ok(Json(json!({ "tracks": related })))

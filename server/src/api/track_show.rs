@@ -3,6 +3,7 @@
 use axum::Json;
 use axum::extract::State;
 
+use super::authority::Session;
 use super::doc::Doc;
 use super::json::Path;
 use super::problem::Problem;
@@ -15,7 +16,12 @@ pub fn doc() -> Doc {
 }
 
 /// Answers with the track.
-pub async fn handle(State(app): State<App>, Path(track): Path<i32>) -> Result<Json<Track>, Problem> {
-    let found = catalogue::track(&mut app.store.read().await?, track).await?;
+pub async fn handle(
+    State(app): State<App>,
+    session: Option<Session>,
+    Path(track): Path<i32>,
+) -> Result<Json<Track>, Problem> {
+    let mut tx = app.store.read().await?;
+    let found = catalogue::track(&mut tx, session.map(|own| own.account), track).await?;
     found.map(Json).ok_or_else(|| Problem::not_found("track"))
 }

@@ -1,7 +1,7 @@
 //! The catalogue: artists, albums, genres and tracks, looked through by name, place and popularity. It is filled by
 //! [`super::import`].
 
-use matinee_protocol::id::TitleId;
+use matinee_protocol::id::{AccountId, TitleId};
 
 use super::{Error, Tx, backend, id};
 
@@ -60,7 +60,7 @@ pub struct Track {
     /// Of what kind.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub genre: Option<Named>,
-    /// What one buys to hear it.
+    /// What one buys to hear it, unless whoever asks may not know of it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub title: Option<TitleId>,
     /// Its place on the album.
@@ -122,12 +122,16 @@ impl After {
     pub const START: Self = Self { popularity: POPULARITY_MAX, id: 0 };
 }
 
-/// The columns of [`Row`], with the tables they come from; the condition follows.
+/// The columns of [`Row`], with the tables they come from; the condition follows. `$1` is who asks: private titles are
+/// told to their publisher and their group only.
 macro_rules! tracks_where {
     ($condition:literal) => {
         concat!(
             "select t.id, t.name, t.artist_id, a.name as artist_name, t.album_id, b.name as album_name, t.genre_id, \
-             g.name as genre_name, t.title_id, t.number, t.duration_ms, t.popularity \
+             g.name as genre_name, t.number, t.duration_ms, t.popularity, \
+             (select w.id from titles w where w.id = t.title_id and (w.group_id is null or w.publisher_id = $1 \
+             or exists (select 1 from viewer_group_members m where m.group_id = w.group_id and m.account_id = $1))) \
+             as title_id \
              from tracks t join artists a on a.id = t.artist_id left join albums b on b.id = t.album_id \
              left join genres g on g.id = t.genre_id where ",
             $condition
@@ -135,10 +139,18 @@ macro_rules! tracks_where {
     };
 }
 
+/// Who asks, as statements compare it; nobody has the empty name.
+fn asking(viewer: Option<AccountId>) -> String {
+    viewer.map(|viewer| viewer.to_string()).unwrap_or_default()
+}
+
 /// One track.
-pub async fn track(tx: &mut Tx, track: i32) -> Result<Option<Track>, Error> {
-    let row: Option<Row> =
-        on!(tx, |db| sqlx::query_as(tracks_where!("t.id = $1")).bind(track).fetch_optional(db).await)?;
+pub async fn track(tx: &mut Tx, viewer: Option<AccountId>, track: i32) -> Result<Option<Track>, Error> {
+    let row: Option<Row> = on!(tx, |db| sqlx::query_as(tracks_where!("t.id = $2"))
+        .bind(asking(viewer))
+        .bind(track)
+        .fetch_optional(db)
+        .await)?;
     row.map(Track::try_from).transpose()
 }
 
@@ -154,31 +166,38 @@ pub enum Of {
 }
 
 /// Tracks by popularity, the most popular first, from `after` on, at most `limit`.
-pub async fn by_popularity(tx: &mut Tx, of: Of, after: After, limit: i64) -> Result<Vec<Track>, Error> {
+pub async fn by_popularity(
+    tx: &mut Tx,
+    viewer: Option<AccountId>,
+    of: Of,
+    after: After,
+    limit: i64,
+) -> Result<Vec<Track>, Error> {
     let (sql, of) = match of {
         Of::All => (
             tracks_where!(
-                "t.popularity <= $1 and (t.popularity < $1 or t.id > $2) and $3 = 0 \
-                 order by t.popularity desc, t.id limit $4"
+                "t.popularity <= $2 and (t.popularity < $2 or t.id > $3) and $4 = 0 \
+                 order by t.popularity desc, t.id limit $5"
             ),
             0,
         ),
         Of::Artist(artist) => (
             tracks_where!(
-                "t.artist_id = $3 and t.popularity <= $1 and (t.popularity < $1 or t.id > $2) \
-                 order by t.popularity desc, t.id limit $4"
+                "t.artist_id = $4 and t.popularity <= $2 and (t.popularity < $2 or t.id > $3) \
+                 order by t.popularity desc, t.id limit $5"
             ),
             artist,
         ),
         Of::Genre(genre) => (
             tracks_where!(
-                "t.genre_id = $3 and t.popularity <= $1 and (t.popularity < $1 or t.id > $2) \
-                 order by t.popularity desc, t.id limit $4"
+                "t.genre_id = $4 and t.popularity <= $2 and (t.popularity < $2 or t.id > $3) \
+                 order by t.popularity desc, t.id limit $5"
             ),
             genre,
         ),
     };
     let rows: Vec<Row> = on!(tx, |db| sqlx::query_as(sql)
+        .bind(asking(viewer))
         .bind(after.popularity)
         .bind(after.id)
         .bind(of)
@@ -189,10 +208,16 @@ pub async fn by_popularity(tx: &mut Tx, of: Of, after: After, limit: i64) -> Res
 }
 
 /// The tracks of an album in their order, at most `limit`.
-pub async fn on_album(tx: &mut Tx, album: i32, limit: i64) -> Result<Vec<Track>, Error> {
+pub async fn on_album(
+    tx: &mut Tx,
+    viewer: Option<AccountId>,
+    album: i32,
+    limit: i64,
+) -> Result<Vec<Track>, Error> {
     let rows: Vec<Row> = on!(tx, |db| sqlx::query_as(tracks_where!(
-        "t.album_id = $1 order by coalesce(t.number, 2147483647), t.id limit $2"
+        "t.album_id = $2 order by coalesce(t.number, 2147483647), t.id limit $3"
     ))
+    .bind(asking(viewer))
     .bind(album)
     .bind(limit)
     .fetch_all(db)
@@ -201,7 +226,12 @@ pub async fn on_album(tx: &mut Tx, album: i32, limit: i64) -> Result<Vec<Track>,
 }
 
 /// Tracks that have every one of these words, the last of them perhaps only begun, the most popular first.
-pub async fn search(tx: &mut Tx, words: &[String], limit: i64) -> Result<Vec<Track>, Error> {
+pub async fn search(
+    tx: &mut Tx,
+    viewer: Option<AccountId>,
+    words: &[String],
+    limit: i64,
+) -> Result<Vec<Track>, Error> {
     if words.is_empty() {
         return Ok(Vec::new());
     }
@@ -210,14 +240,15 @@ pub async fn search(tx: &mut Tx, words: &[String], limit: i64) -> Result<Vec<Tra
         return Ok(Vec::new());
     }
     let full = i64::try_from(ids.len()) == Ok(limit);
+    // Numbered, for whoever asks is named more than once.
+    let places: Vec<String> = (0..ids.len()).map(|at| format!("${}", at + 2)).collect();
+    let sql = format!(tracks_where!("t.id in ({}) order by t.popularity desc, t.id"), places.join(", "));
     let rows: Vec<Row> = on!(tx, |db| {
-        let mut query = backend::statement(db, tracks_where!("t.id in ("));
-        let mut list = query.separated(", ");
+        let mut query = sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(asking(viewer));
         for id in &ids {
-            list.push_bind(*id);
+            query = query.bind(*id);
         }
-        query.push(") order by t.popularity desc, t.id");
-        query.build_query_as().persistent(full).fetch_all(db).await
+        query.persistent(full).fetch_all(db).await
     })?;
     rows.into_iter().map(Track::try_from).collect()
 }

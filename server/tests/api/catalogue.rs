@@ -1,5 +1,6 @@
 //! Looking through the catalogue.
 
+use matinee_server::store::account::Role;
 use matinee_server::store::import::{self, Key, Kind, NewTrack};
 use matinee_server::words;
 use serde_json::{Value, json};
@@ -9,6 +10,11 @@ use crate::bench::Bench;
 /// Twelve tracks of two artists; the higher its number, the more popular.
 async fn stocked() -> Bench {
     let bench = Bench::new().await;
+    stock(&bench).await;
+    bench
+}
+
+async fn stock(bench: &Bench) {
     let mut tx = bench.app.store.write().await.unwrap();
     let key = |name: &str| Key { name: name.to_owned(), sort_key: words::sort_key(name) };
     let artists = import::numbers(&mut tx, Kind::Artists, &[key("Ann"), key("Ben")]).await.unwrap();
@@ -32,7 +38,6 @@ async fn stocked() -> Bench {
     };
     import::put_tracks(&mut tx, &(0..12).map(track).collect::<Vec<_>>()).await.unwrap();
     tx.commit().await.unwrap();
-    bench
 }
 
 async fn get(bench: &Bench, path: &str) -> Value {
@@ -118,4 +123,40 @@ async fn what_to_hear_next() {
     // The album in its order, then of the genre what is next to it in popularity.
     let expected = ["Song 1", "Song 3", "Song 7", "Song 9", "Song 11", "Song 4", "Song 2", "Song 0"];
     assert_eq!(names(&related), expected);
+}
+
+pub async fn a_private_title_is_named_to_its_group(bench: &Bench) {
+    stock(bench).await;
+    let studio = bench.studio_login().await;
+    let made = bench.post("/v1/groups", &json!({ "name": "Stations" })).bearer(&studio).send().await;
+    let group = made.expect(201).json()["group"]["id"].clone();
+    let rights = format!("/v1/titles/{}/rights", bench.title);
+    bench.call("PUT", &rights).json(&json!({ "group": group })).bearer(&studio).send().await.expect(204);
+    let member = bench.login("ana@example.org", &[Role::Viewer]).await;
+    let members = format!("/v1/groups/{}/members", group.as_str().unwrap());
+    let ana = json!({ "email": "ana@example.org" });
+    bench.post(&members, &ana).bearer(&studio).send().await.expect(201);
+    let stranger = bench.login("bob@example.org", &[Role::Viewer]).await;
+
+    let track = get(bench, "/v1/search?q=song+11").await["tracks"][0].clone();
+    let next = get(bench, "/v1/search?q=song+9").await["tracks"][0]["id"].clone();
+    for path in [
+        "/v1/search?q=song+11".to_owned(),
+        "/v1/tracks".to_owned(),
+        format!("/v1/tracks/{}", track["id"]),
+        format!("/v1/tracks/{next}/related"),
+        format!("/v1/artists/{}/tracks", track["artist"]["id"]),
+        format!("/v1/albums/{}", track["album"]["id"]),
+        format!("/v1/genres/{}/tracks", track["genre"]["id"]),
+    ] {
+        for (login, told) in
+            [(None, false), (Some(&stranger), false), (Some(&member), true), (Some(&studio), true)]
+        {
+            let call = bench.get(&path);
+            let call = if let Some(login) = login { call.bearer(login) } else { call };
+            let answer = call.send().await.expect(200).json().to_string();
+            assert!(answer.contains("Song 11"), "{path}: {answer}");
+            assert_eq!(answer.contains(&bench.title.to_string()), told, "{path}, {login:?}: {answer}");
+        }
+    }
 }

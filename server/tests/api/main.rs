@@ -129,5 +129,6 @@ over_both! {
     lease::leases_are_counted_whoever_races(crate::policy::open());
     country::a_title_plays_in_its_countries(crate::country::behind_a_proxy("deny"));
     country::a_lease_is_taken_and_renewed_in_its_countries(crate::country::behind_a_proxy("deny"));
+    catalogue::a_private_title_is_named_to_its_group(crate::policy::open());
     country::unknown_places_have_a_rule_of_their_own(crate::country::behind_a_proxy("allow"));
 }

@@ -35,7 +35,7 @@ async fn put(tx: &mut Tx, reference: &str, (name, artist, genre): (&str, &str, &
 }
 
 async fn found(tx: &mut Tx, query: &str) -> Vec<String> {
-    let tracks = catalogue::search(tx, &words::query(query), 10).await.unwrap();
+    let tracks = catalogue::search(tx, None, &words::query(query), 10).await.unwrap();
     tracks.into_iter().map(|track| track.name).collect()
 }
 
@@ -67,11 +67,11 @@ pub async fn what_is_put_is_found_and_changes(database: &Database) {
     assert_eq!(found(&mut database.read().await, "i").await, ["Isobel"]);
 
     let mut tx = database.read().await;
-    let isobel = catalogue::search(&mut tx, &["isobel".to_owned()], 1).await.unwrap().remove(0);
+    let isobel = catalogue::search(&mut tx, None, &["isobel".to_owned()], 1).await.unwrap().remove(0);
     assert_eq!((isobel.artist.name.as_str(), isobel.duration_ms), ("Björk", Some(180_000)));
     let album = isobel.album.clone().unwrap();
-    assert_eq!(catalogue::track(&mut tx, isobel.id).await.unwrap(), Some(isobel.clone()));
-    assert!(catalogue::track(&mut tx, 4711).await.unwrap().is_none());
+    assert_eq!(catalogue::track(&mut tx, None, isobel.id).await.unwrap(), Some(isobel.clone()));
+    assert!(catalogue::track(&mut tx, None, 4711).await.unwrap().is_none());
     let shown = catalogue::album(&mut tx, album.id).await.unwrap().unwrap();
     assert_eq!(
         (shown.name.as_str(), shown.year, shown.artist.name.as_str()),
@@ -79,7 +79,10 @@ pub async fn what_is_put_is_found_and_changes(database: &Database) {
     );
     let names = |tracks: Vec<Track>| tracks.into_iter().map(|track| track.name).collect::<Vec<_>>();
     // Numbers 4 and 6.
-    assert_eq!(names(catalogue::on_album(&mut tx, album.id, 10).await.unwrap()), ["Isobel", "Hyperballad"]);
+    assert_eq!(
+        names(catalogue::on_album(&mut tx, None, album.id, 10).await.unwrap()),
+        ["Isobel", "Hyperballad"]
+    );
     assert_eq!(catalogue::albums_by(&mut tx, isobel.artist.id, 10).await.unwrap(), [shown]);
     let genres = catalogue::genres(&mut tx, 10).await.unwrap();
     assert_eq!(genres.iter().map(|genre| genre.name.as_str()).collect::<Vec<_>>(), ["Dance", "Pop", "Rock"]);
@@ -141,7 +144,7 @@ pub async fn pages_go_through_everything_once(database: &Database) {
         let mut all: Vec<Track> = Vec::new();
         let mut after = After::START;
         loop {
-            let page = catalogue::by_popularity(&mut tx, of, after, 7).await.unwrap();
+            let page = catalogue::by_popularity(&mut tx, None, of, after, 7).await.unwrap();
             let Some(last) = page.last() else { break };
             after = After { popularity: last.popularity, id: last.id };
             all.extend(page);

@@ -32,7 +32,7 @@ pub(super) enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Finds tracks as the storefront does: every word, the last perhaps only begun.
+    /// Finds tracks as the storefront does for everybody: every word, the last perhaps only begun.
     Search {
         /// What to look for.
         words: Vec<String>,
@@ -54,7 +54,8 @@ pub(super) async fn run(command: Command, config: &Config) -> Result<(), Error> 
         Command::Import { file, again, json } => import::run(&store, &file, again, json).await,
         Command::Search { words, json } => {
             let mut tx = store.read().await?;
-            let found = catalogue::search(&mut tx, &words::query(&words.join(" ")), FOUND_MAX).await?;
+            let words = words::query(&words.join(" "));
+            let found = catalogue::search(&mut tx, None, &words, FOUND_MAX).await?;
             let line = |track: &catalogue::Track| {
                 let album = track.album.as_ref().map_or("", |album| &album.name);
                 format!("{:>9}  {} — {}  {album}", track.id, track.artist.name, track.name)
