@@ -411,3 +411,13 @@ pub(super) async fn number_from(tx: &mut Tx, table: &str, column: &str) -> Resul
     sqlx::query(sqlx::AssertSqlSafe(sql)).execute(&mut **link).await?;
     Ok(())
 }
+/// What PostgreSQL's lock of the catalogue is called: any number that is nobody else's in this database.
+const CATALOGUE_LOCK: i64 = 0x6d61_7469_6e65_6531;
+
+/// Waits until nobody else fills the catalogue, and keeps others from it until the transaction ends.
+pub(super) async fn hold_catalogue(tx: &mut Tx) -> Result<(), Error> {
+    let Tx::Postgres(link) = tx else { return Ok(()) };
+    sqlx::query("select pg_advisory_xact_lock($1)").bind(CATALOGUE_LOCK).execute(&mut **link).await?;
+    Ok(())
+}
+

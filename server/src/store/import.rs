@@ -56,11 +56,24 @@ pub struct Key {
     pub sort_key: String,
 }
 
-/// The numbers of these names by sort key; those that are new are added.
+/// Lets nobody else bring anything in until the transaction ends. SQLite has one writer; on PostgreSQL two who name the same
+/// artists in another order would each wait for the other.
+pub async fn alone(tx: &mut Tx) -> Result<(), Error> {
+    backend::hold_catalogue(tx).await
+}
+
+/// The numbers of these names by sort key; those that are new are added, those that are spelled otherwise are corrected.
+/// No two may have one key.
 pub async fn numbers(tx: &mut Tx, kind: Kind, names: &[Key]) -> Result<HashMap<String, i32>, Error> {
-    let insert = match kind {
-        Kind::Artists => "insert into artists (name, sort_key) ",
-        Kind::Genres => "insert into genres (name, sort_key) ",
+    let (insert, correct) = match kind {
+        Kind::Artists => (
+            "insert into artists (name, sort_key) ",
+            " on conflict (sort_key) do update set name = excluded.name where artists.name <> excluded.name",
+        ),
+        Kind::Genres => (
+            "insert into genres (name, sort_key) ",
+            " on conflict (sort_key) do update set name = excluded.name where genres.name <> excluded.name",
+        ),
     };
     let select = match kind {
         Kind::Artists => "select id, sort_key from artists where sort_key in (",
@@ -73,7 +86,7 @@ pub async fn numbers(tx: &mut Tx, kind: Kind, names: &[Key]) -> Result<HashMap<S
             query.push_values(part, |mut row, key| {
                 row.push_bind(&key.name).push_bind(&key.sort_key);
             });
-            query.push(" on conflict (sort_key) do nothing");
+            query.push(correct);
             query.build().persistent(part.len() == ROWS_A_STATEMENT_MAX).execute(db).await?;
         });
         let rows: Vec<(i32, String)> = on!(tx, |db| {
@@ -93,7 +106,9 @@ pub async fn numbers(tx: &mut Tx, kind: Kind, names: &[Key]) -> Result<HashMap<S
 /// An album to be looked up: its artist, its name and its year.
 pub type AlbumKey = (i32, Key, Option<i32>);
 
-/// The numbers of these albums by artist and sort key; those that are new are added.
+/// The numbers of these albums by artist and sort key; those that are new are added, those that are spelled otherwise or
+/// came out in another year are corrected. One that comes without a year keeps the year that it has. No two may have one
+/// artist and key.
 pub async fn album_numbers(tx: &mut Tx, albums: &[AlbumKey]) -> Result<HashMap<(i32, String), i32>, Error> {
     let mut found = HashMap::with_capacity(albums.len());
     for part in albums.chunks(ROWS_A_STATEMENT_MAX) {
@@ -102,7 +117,11 @@ pub async fn album_numbers(tx: &mut Tx, albums: &[AlbumKey]) -> Result<HashMap<(
             query.push_values(part, |mut row, (artist, key, year)| {
                 row.push_bind(artist).push_bind(&key.name).push_bind(&key.sort_key).push_bind(year);
             });
-            query.push(" on conflict (artist_id, sort_key) do nothing");
+            query.push(
+                " on conflict (artist_id, sort_key) do update set name = excluded.name, \
+                 year = coalesce(excluded.year, albums.year) where albums.name <> excluded.name \
+                 or albums.year is distinct from coalesce(excluded.year, albums.year)",
+            );
             query.build().persistent(part.len() == ROWS_A_STATEMENT_MAX).execute(db).await?;
         });
         let rows: Vec<(i32, i32, String)> = on!(tx, |db| {

@@ -17,6 +17,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 
+use matinee_server::store::{Store, catalogue};
 use serde_json::{Value, json};
 
 /// A data folder of its own.
@@ -260,6 +261,84 @@ fn failures_are_one_line() {
     let nowhere = House(tempfile::tempdir().unwrap());
     assert!(nowhere.fails(&["ledger", "check"]).ends_with("run matinee init first"));
 }
+#[test]
+fn a_catalogue_is_corrected_by_what_comes_later() {
+    let house = House::new();
+    let import = |name: &str, text: &[u8]| {
+        let file = house.0.path().join(name);
+        std::fs::write(&file, text).unwrap();
+        house.json(&["catalogue", "import", file.to_str().unwrap(), "--json"])
+    };
+    let album = || {
+        let folder = house.data().join("matinee.db");
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let (track, album) = runtime.block_on(async {
+            let store = Store::open(&format!("sqlite:{}", folder.display())).await.unwrap();
+            let mut tx = store.read().await.unwrap();
+            let found = catalogue::search(&mut tx, None, &["isobel".to_owned()], 9).await.unwrap().remove(0);
+            let album = catalogue::album(&mut tx, found.album.as_ref().unwrap().id).await.unwrap().unwrap();
+            drop(tx);
+            store.close().await;
+            (found, album)
+        });
+        (track.artist.name, track.genre.unwrap().name, album.name, album.year)
+    };
+    let told = |artist: &str, genre: &str, name: &str, year| {
+        (artist.to_owned(), genre.to_owned(), name.to_owned(), year)
+    };
+    // The first row of an album does not say when it came out, nor does a list that comes later.
+    let first =
+        "id,name,artist,album,genre,year\n1,Army of Me,Bjork,POST,pop,\n2,Isobel,Bjork,POST,pop,1994\n";
+    import("first.csv", first.as_bytes());
+    assert_eq!(album(), told("Bjork", "pop", "POST", Some(1994)));
+    import("second.csv", b"id,name,artist,album,genre\n2,Isobel,Bj\xc3\xb6rk,Post,Pop\n");
+    assert_eq!(album(), told("Björk", "Pop", "Post", Some(1994)), "spelled as it was spelled last");
+    import("third.csv", first.replace("1994", "1995").as_bytes());
+    assert_eq!(album(), told("Bjork", "pop", "POST", Some(1995)));
+    assert_eq!(house.json(&["catalogue", "count", "--json"])["albums"], 1);
+}
+
+/// Files that differ somewhere within, and not at all in length, beginning and end.
+#[test]
+fn files_are_told_apart_by_all_of_their_bytes() {
+    let house = House::new();
+    let import = |text: &str| {
+        let file = house.0.path().join("long.jsonl");
+        std::fs::write(&file, text).unwrap();
+        house.json(&["catalogue", "import", file.to_str().unwrap(), "--json"])
+    };
+    let long = |name: &str| {
+        let blank = format!("{}\n", " ".repeat(60_000)).repeat(20);
+        format!("{blank}{{\"id\":\"9\",\"name\":\"{name}\",\"artist\":\"Can\"}}\n{blank}")
+    };
+    assert_eq!(import(&long("Oh Yeah"))["rows"], 1);
+    assert_eq!(import(&long("Yoo Doo"))["rows"], 1, "it is another file");
+    assert_eq!(house.json(&["catalogue", "search", "yoo", "--json"])[0]["name"], "Yoo Doo");
+}
+
+#[test]
+fn imports_at_once_do_not_hold_each_other_up() {
+    let house = House::new();
+    let cluster = postgres::Cluster::shared();
+    let address = tokio::runtime::Runtime::new().unwrap().block_on(cluster.database());
+    house.json(&["catalogue", "count", "--json", "--store", &address]);
+    let mut imports = Vec::new();
+    for list in ["a", "b", "c"] {
+        let file = house.0.path().join(format!("{list}.csv"));
+        let row = |at| format!("{list}{at},Song {at},Band {at},Album {at}\n");
+        let rows: String = (0..3000).map(row).collect();
+        std::fs::write(&file, format!("id,name,artist,album\n{rows}")).unwrap();
+        let words = ["catalogue", "import", file.to_str().unwrap(), "--json", "--store", &address];
+        imports.push(house.command(&words).spawn().unwrap());
+    }
+    for import in imports {
+        let output = import.wait_with_output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+    let counts = house.json(&["catalogue", "count", "--json", "--store", &address]);
+    assert_eq!((&counts["artists"], &counts["tracks"]), (&json!(3000), &json!(9000)));
+}
+
 
 #[test]
 fn the_server_says_where_it_listens_and_stops_when_asked() {

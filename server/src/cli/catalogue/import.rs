@@ -40,7 +40,10 @@ struct Folded {
 
 pub(super) async fn run(store: &Store, file: &Path, again: bool, json: bool) -> Result<(), Error> {
     let failed = |error| Error::System(file.display().to_string(), error);
-    let (hash, bytes) = read::hash(file).map_err(failed)?;
+    let bytes = std::fs::metadata(file).map_err(failed)?.len();
+    let bar = bar(bytes);
+    bar.set_message("telling the file from others");
+    let hash = read::hash(file, &bar).map_err(failed)?;
     let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let before = import::progress(&mut store.read().await?, &hash).await?.unwrap_or_default();
     let mut done = if again { Import::default() } else { before };
@@ -48,7 +51,8 @@ pub(super) async fn run(store: &Store, file: &Path, again: bool, json: bool) -> 
         return Error::refused(format!("{name} is in already; --again goes through it once more"));
     }
     let first = done.rows_done;
-    let bar = bar(bytes);
+    bar.reset();
+    bar.set_message("");
     bar.set_position(u64::try_from(done.bytes_done).unwrap_or(0));
     let mut batches = read_ahead(file, done);
     let mut numbers = Numbers::default();
@@ -75,6 +79,7 @@ pub(super) async fn run(store: &Store, file: &Path, again: bool, json: bool) -> 
         done.rows_done += i64::try_from(batch.read).unwrap_or(i64::MAX);
         done.bytes_done = i64::try_from(batch.place).unwrap_or(i64::MAX);
         let mut tx = store.write().await?;
+        import::alone(&mut tx).await?;
         if begins {
             let detail = json!({ "bytes": bytes, "from_row": first });
             note(&mut tx, "catalogue.import", &name, detail, now_ms()).await?;
@@ -181,7 +186,8 @@ fn fold(row: &Row) -> Folded {
 #[derive(Default)]
 struct Numbers {
     artists: HashMap<String, i32>,
-    albums: HashMap<(i32, String), i32>,
+    /// With whether a year was told.
+    albums: HashMap<(i32, String), (i32, bool)>,
     genres: HashMap<String, i32>,
 }
 
@@ -197,7 +203,9 @@ impl Numbers {
         self.learn_albums(tx, &rows).await?;
         let track = |(row, folded): (Row, Folded)| {
             let artist = *self.artists.get(&folded.artist).ok_or(MISSING)?;
-            let album = folded.album.map(|key| self.albums.get(&(artist, key)).copied().ok_or(MISSING));
+            let album = folded
+                .album
+                .map(|key| self.albums.get(&(artist, key)).map(|(number, _)| *number).ok_or(MISSING));
             let genre = folded.genre.map(|key| self.genres.get(&key).copied().ok_or(MISSING));
             Ok(NewTrack {
                 reference: row.id,
@@ -237,19 +245,25 @@ impl Numbers {
         Ok(())
     }
 
-    /// Albums of these rows that are not remembered; their artists are.
+    /// Albums of these rows that are not remembered, or not with a year; their artists are. Of several years the first counts.
     async fn learn_albums(&mut self, tx: &mut Tx, rows: &[(Row, Folded)]) -> Result<(), Error> {
         let mut albums: HashMap<(i32, &str), AlbumKey> = HashMap::new();
         for (row, folded) in rows {
             let (Some(name), Some(key)) = (&row.album, &folded.album) else { continue };
             let artist = *self.artists.get(&folded.artist).ok_or(MISSING)?;
-            if !self.albums.contains_key(&(artist, key.clone())) {
+            let known = self.albums.get(&(artist, key.clone()));
+            if known.is_none_or(|(_, dated)| !dated && row.year.is_some()) {
                 let named = Key { name: name.clone(), sort_key: key.clone() };
-                albums.entry((artist, key)).or_insert((artist, named, row.year));
+                let (_, _, year) = albums.entry((artist, key)).or_insert((artist, named, None));
+                *year = year.or(row.year);
             }
         }
         let albums: Vec<AlbumKey> = albums.into_values().collect();
-        self.albums.extend(import::album_numbers(tx, &albums).await?);
+        let numbers = import::album_numbers(tx, &albums).await?;
+        for (artist, key, year) in albums {
+            let number = *numbers.get(&(artist, key.sort_key.clone())).ok_or(MISSING)?;
+            self.albums.insert((artist, key.sort_key), (number, year.is_some()));
+        }
         Ok(())
     }
 }

@@ -1,17 +1,14 @@
 //! What a file says of a track, and what tells a file from others.
 
 use std::fs::File;
-use std::io::{Read as _, Seek as _, SeekFrom};
 use std::path::Path;
 
+use indicatif::ProgressBar;
 use matinee_protocol::id::TitleId;
 use serde::Deserialize;
 
 use crate::cli::rows::{Entry, NAME_CHARS_MAX};
 use crate::store::catalogue::POPULARITY_MAX;
-
-/// Bytes at either end of a file that, with its length, tell it from others.
-const HASHED_BYTES: u64 = 1 << 20;
 
 /// A track as a file has it.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -62,18 +59,11 @@ impl Entry for Row {
     }
 }
 
-/// What tells a file from others without reading all of it: its length, its beginning and its end.
-pub(super) fn hash(path: &Path) -> std::io::Result<([u8; 32], u64)> {
-    let mut file = File::open(path)?;
-    let length = file.metadata()?.len();
+/// What tells a file from others: all of its bytes.
+pub(super) fn hash(path: &Path, bar: &ProgressBar) -> std::io::Result<[u8; 32]> {
     let mut hasher = blake3::Hasher::new();
-    hasher.update(&length.to_be_bytes());
-    let mut ends = Vec::new();
-    file.by_ref().take(HASHED_BYTES).read_to_end(&mut ends)?;
-    file.seek(SeekFrom::Start(length.saturating_sub(HASHED_BYTES)))?;
-    file.take(HASHED_BYTES).read_to_end(&mut ends)?;
-    hasher.update(&ends);
-    Ok((*hasher.finalize().as_bytes(), length))
+    hasher.update_reader(bar.wrap_read(File::open(path)?))?;
+    Ok(*hasher.finalize().as_bytes())
 }
 
 #[cfg(test)]
