@@ -3,6 +3,7 @@
 use std::ops::{Deref, DerefMut};
 use std::path::Path;
 use std::str::FromStr;
+use std::time::Duration;
 
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
@@ -186,7 +187,7 @@ impl Store {
     async fn begin(&self, presumes: bool) -> Result<Tx, Error> {
         Ok(match self {
             Self::Sqlite { writer, .. } => Tx::Sqlite(SqliteLink::Turn(writer.turn(presumes).await?)),
-            Self::Postgres(pool) => Tx::Postgres(PostgresLink::Transaction(pool.begin().await?)),
+            Self::Postgres(pool) => Tx::Postgres(PostgresLink::Transaction(reached(|| pool.begin()).await?)),
         })
     }
 
@@ -218,7 +219,7 @@ impl Store {
     pub async fn read(&self) -> Result<Tx, Error> {
         Ok(match self {
             Self::Sqlite { readers, .. } => Tx::Sqlite(SqliteLink::Plain(readers.lend().await?)),
-            Self::Postgres(pool) => Tx::Postgres(PostgresLink::Plain(pool.acquire().await?)),
+            Self::Postgres(pool) => Tx::Postgres(PostgresLink::Plain(reached(|| pool.acquire()).await?)),
         })
     }
 
@@ -232,7 +233,7 @@ impl Store {
             }
             Self::Postgres(pool) => {
                 let begin = "begin isolation level repeatable read read only";
-                Tx::Postgres(PostgresLink::Transaction(pool.begin_with(begin).await?))
+                Tx::Postgres(PostgresLink::Transaction(reached(|| pool.begin_with(begin)).await?))
             }
         })
     }
@@ -277,6 +278,34 @@ impl Store {
             }
             Self::Postgres(pool) => pool.close().await,
         }
+    }
+}
+
+/// How often a connection to PostgreSQL is asked for that cannot be made.
+const REACHES_MAX: u32 = 4;
+/// How long to wait before it is asked for again; each time twice as long.
+const REACH_AGAIN_MS: u64 = 25;
+
+/// A connection, or a transaction that has done nothing yet: where opening it fails, it is asked for again. The pool does so by
+/// itself only where nobody listens or every connection is taken; a connection that breaks while it is opened it hands on as the
+/// failure of whoever asked, and takes what is missing then for words that are not of the protocol.
+async fn reached<T, F>(ask: impl Fn() -> F) -> Result<T, sqlx::Error>
+where
+    F: Future<Output = Result<T, sqlx::Error>>,
+{
+    let mut asked = 0;
+    loop {
+        let broken = match ask().await {
+            Err(sqlx::Error::Io(broken)) => broken,
+            Err(sqlx::Error::Protocol(told)) => std::io::Error::other(told),
+            outcome => return outcome,
+        };
+        asked += 1;
+        if asked == REACHES_MAX {
+            return Err(sqlx::Error::Io(broken));
+        }
+        tracing::warn!(error = %broken, "no connection to PostgreSQL; asking again");
+        tokio::time::sleep(Duration::from_millis(REACH_AGAIN_MS << asked)).await;
     }
 }
 
@@ -401,16 +430,6 @@ pub(super) async fn settle_index(tx: &mut Tx, first: bool) -> Result<bool, Error
     Ok(false)
 }
 
-/// Lets a table's own numbering go on after the rows that came with numbers. SQLite does so by itself.
-pub(super) async fn number_from(tx: &mut Tx, table: &str, column: &str) -> Result<(), Error> {
-    let Tx::Postgres(link) = tx else { return Ok(()) };
-    let sql = format!(
-        "select setval(pg_get_serial_sequence('{table}', '{column}'), \
-         (select coalesce(max({column}), 0) + 1 from {table}), false)"
-    );
-    sqlx::query(sqlx::AssertSqlSafe(sql)).execute(&mut **link).await?;
-    Ok(())
-}
 /// What PostgreSQL's lock of the catalogue is called: any number that is nobody else's in this database.
 const CATALOGUE_LOCK: i64 = 0x6d61_7469_6e65_6531;
 
@@ -421,3 +440,13 @@ pub(super) async fn hold_catalogue(tx: &mut Tx) -> Result<(), Error> {
     Ok(())
 }
 
+/// Lets a table's own numbering go on after the rows that came with numbers. SQLite does so by itself.
+pub(super) async fn number_from(tx: &mut Tx, table: &str, column: &str) -> Result<(), Error> {
+    let Tx::Postgres(link) = tx else { return Ok(()) };
+    let sql = format!(
+        "select setval(pg_get_serial_sequence('{table}', '{column}'), \
+         (select coalesce(max({column}), 0) + 1 from {table}), false)"
+    );
+    sqlx::query(sqlx::AssertSqlSafe(sql)).execute(&mut **link).await?;
+    Ok(())
+}

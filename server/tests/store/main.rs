@@ -18,6 +18,7 @@ mod payment;
 mod postgres;
 mod publish;
 mod race;
+mod reach;
 mod right;
 mod room;
 mod schema;

@@ -22,6 +22,11 @@ const HASTY: [&str; 4] = ["-c", "fsync=off", "-c", "max_connections=300"];
 /// How often a starting server is asked.
 const STARTS_MAX: u32 = 200;
 
+/// The server's log in the cluster's folder.
+const LOG: &str = "log";
+/// Lines at its end that are shown where a test fails.
+const LOG_LINES_SHOWN: usize = 60;
+
 static SHARED: Mutex<Weak<Cluster>> = Mutex::new(Weak::new());
 
 /// A running cluster.
@@ -80,7 +85,7 @@ impl Cluster {
             .args(["-c", "listen_addresses="])
             .args(&self.settings)
             .stdout(Stdio::null())
-            .stderr(Stdio::null())
+            .stderr(self.log().expect("a log can be written"))
             .spawn()
             .expect("postgres starts");
         *self.server.lock().unwrap_or_else(PoisonError::into_inner) = Some(server);
@@ -92,6 +97,11 @@ impl Cluster {
             std::thread::sleep(Duration::from_millis(50));
         }
         panic!("postgres does not answer");
+    }
+
+    /// Where the server writes what it has to say.
+    fn log(&self) -> std::io::Result<std::fs::File> {
+        std::fs::OpenOptions::new().create(true).append(true).open(self.folder.path().join(LOG))
     }
 
     /// Cuts every connection off, loses nothing that was committed, and is there again.
@@ -127,8 +137,16 @@ impl Cluster {
 }
 
 impl Drop for Cluster {
+    /// Whoever fails is shown what the server has to say to it.
     fn drop(&mut self) {
         self.stop();
+        if std::thread::panicking()
+            && let Ok(log) = std::fs::read_to_string(self.folder.path().join(LOG))
+        {
+            let lines: Vec<&str> = log.lines().collect();
+            let last = &lines[lines.len().saturating_sub(LOG_LINES_SHOWN)..];
+            eprintln!("PostgreSQL's log ends with:\n{}", last.join("\n"));
+        }
     }
 }
 
