@@ -27,7 +27,7 @@ pub fn doc() -> Doc {
 /// Answers.
 pub async fn handle(State(app): State<App>, Paging(asked): Paging) -> Result<Json<Value>, Problem> {
     let mut tx = app.store.read().await?;
-    let page = collection::listed(&mut tx, &asked).await?;
+    let page = collection::listed(&mut tx, true, &asked).await?;
     let mut collections = Vec::with_capacity(page.rows.len());
     for found in page.rows {
         let plans = plan::by_collection(&mut tx, found.id).await?;

@@ -3,7 +3,7 @@
 use matinee_protocol::id::AccountId;
 use serde_json::json;
 
-use super::{Error, account_key, account_named, note, now_ms, open_store, password, print};
+use super::{Error, account_key, account_named, account_show, note, now_ms, open_store, password, print};
 use crate::api::account_create;
 use crate::config::Config;
 use crate::password::{Password, Passwords};
@@ -38,6 +38,18 @@ pub(super) enum Command {
         /// viewer, publisher, carrier, operator or integrator; may be given more than once.
         #[arg(long = "role", required = true)]
         roles: Vec<Role>,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Shows an account: its roles, what it bought, what it may play, what it paid. Purchases are what `refund` takes,
+    /// entitlements what `revoke` takes.
+    Show {
+        /// Its id or email address.
+        account: String,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
     },
     /// API keys of an integrator.
     #[command(subcommand)]
@@ -78,7 +90,7 @@ pub(super) async fn run(command: Command, config: &Config) -> Result<(), Error> 
             store.close().await;
             print(json, &json!({ "account": added.id, "email": added.email }), &format!("added {}", added.id))
         }
-        Command::Roles { account, roles } => {
+        Command::Roles { account, roles, json } => {
             let store = open_store(config).await?;
             let mut tx = store.write().await?;
             let found = account_named(&mut tx, &account).await?;
@@ -88,8 +100,11 @@ pub(super) async fn run(command: Command, config: &Config) -> Result<(), Error> 
             note(&mut tx, "account.roles", &found, detail, now_ms()).await?;
             tx.commit().await?;
             store.close().await;
-            Ok(())
+            let names = role_names(&roles);
+            let data = json!({ "account": found, "roles": names });
+            print(json, &data, &format!("{found} is {}", names.join(", ")))
         }
+        Command::Show { account, json } => account_show::run(&account, json, config).await,
         Command::Key(command) => account_key::run(command, config).await,
     }
 }

@@ -46,6 +46,9 @@ pub(super) enum Command {
         account: String,
         /// The key's id.
         key: String,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
     },
 }
 
@@ -85,7 +88,7 @@ pub(super) async fn run(command: Command, config: &Config) -> Result<(), Error> 
             };
             print(json, &keys, &keys.iter().map(line).collect::<Vec<_>>().join("\n"))?;
         }
-        Command::Revoke { account, key } => {
+        Command::Revoke { account, key, json } => {
             let mut tx = store.write().await?;
             let owner = account_named(&mut tx, &account).await?;
             if !api_key::revoke(&mut tx, owner, &key, now_ms).await? {
@@ -93,6 +96,7 @@ pub(super) async fn run(command: Command, config: &Config) -> Result<(), Error> 
             }
             note(&mut tx, "api_key.revoke", &key, json!({}), now_ms).await?;
             tx.commit().await?;
+            print(json, &json!({ "api_key": key }), &format!("revoked {key}"))?;
         }
     }
     store.close().await;

@@ -1,15 +1,16 @@
 //! `matinee collection`.
 
+use matinee_protocol::api::CollectionSummary;
 use matinee_protocol::id::{CollectionId, TitleId};
 use serde_json::json;
 
-use super::{Error, account_named, note, now_ms, open_store, print};
+use super::{Error, account_named, every, note, now_ms, open_store, print};
 use crate::api::collection_create;
 use crate::api::plan_terms::TIER_MAX;
 use crate::config::Config;
 use crate::random;
 use crate::store::collection::{self, Collection};
-use crate::store::title;
+use crate::store::{Store, title};
 
 /// Collections: titles that are sold together.
 #[derive(Debug, clap::Subcommand)]
@@ -41,13 +42,25 @@ pub(super) enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Lists collections, those that no plan sells too, newest first.
+    List {
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 pub(super) async fn run(command: Command, config: &Config) -> Result<(), Error> {
     let store = open_store(config).await?;
     let now_ms = now_ms();
+    if let Command::List { json } = command {
+        list(&store, json).await?;
+        store.close().await;
+        return Ok(());
+    }
     let mut tx = store.write().await?;
     match command {
+        Command::List { .. } => {}
         Command::Add { publisher, name, json } => {
             let made = Collection {
                 id: CollectionId::from_bytes(random::id(now_ms)),
@@ -80,4 +93,11 @@ pub(super) async fn run(command: Command, config: &Config) -> Result<(), Error> 
     }
     store.close().await;
     Ok(())
+}
+
+async fn list(store: &Store, json: bool) -> Result<(), Error> {
+    let mut tx = store.read().await?;
+    let found = every(async |asked| collection::listed(&mut tx, false, asked).await).await?;
+    let line = |one: &CollectionSummary| format!("{}  {}  {}", one.id, one.name, one.publisher);
+    print(json, &found, &found.iter().map(line).collect::<Vec<_>>().join("\n"))
 }

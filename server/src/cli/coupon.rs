@@ -5,7 +5,7 @@ use matinee_protocol::id::PlanId;
 use serde_json::json;
 
 use super::publish::terms;
-use super::{Error, note, now_ms, open_store, print};
+use super::{Error, every, note, now_ms, open_store, print};
 use crate::api::coupon_create;
 use crate::api::gift_codes_create::{GIFT_CODES_MAX, code};
 use crate::config::Config;
@@ -14,10 +14,14 @@ use crate::store::plan;
 
 /// Makes a coupon, which lowers the price of a purchase.
 #[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 #[command(group(clap::ArgGroup::new("off").required(true).args(["percent_off", "amount_off"])))]
 pub(super) struct Args {
+    #[command(subcommand)]
+    other: Option<Other>,
     /// What is typed in.
-    code: String,
+    #[arg(required = true)]
+    code: Option<String>,
     /// So much of a hundred.
     #[arg(long)]
     percent_off: Option<u32>,
@@ -36,6 +40,16 @@ pub(super) struct Args {
     /// Print JSON.
     #[arg(long)]
     json: bool,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Other {
+    /// Lists coupons, newest first.
+    List {
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 /// Makes codes that give a plan to whoever redeems them. They are told this once.
@@ -60,6 +74,9 @@ fn ends_ms(now_ms: i64, lasts: Option<u64>) -> Option<i64> {
 }
 
 pub(super) async fn run(args: Args, config: &Config) -> Result<(), Error> {
+    if let Some(Other::List { json }) = args.other {
+        return list(config, json).await;
+    }
     let now_ms = now_ms();
     let discount = match (args.percent_off, args.amount_off) {
         (Some(percent), _) => Discount::Percent(percent),
@@ -67,7 +84,7 @@ pub(super) async fn run(args: Args, config: &Config) -> Result<(), Error> {
         (None, None) => return Error::refused("say what it takes off"),
     };
     let made = Coupon {
-        code: canonical(&args.code),
+        code: canonical(args.code.as_deref().unwrap_or_default()),
         plan_id: args.plan,
         discount,
         uses: 0,
@@ -92,6 +109,35 @@ pub(super) async fn run(args: Args, config: &Config) -> Result<(), Error> {
     tx.commit().await?;
     store.close().await;
     print(args.json, &json!({ "coupon": made.code }), &format!("added {}", made.code))
+}
+
+async fn list(config: &Config, json: bool) -> Result<(), Error> {
+    let store = open_store(config).await?;
+    let mut tx = store.read().await?;
+    let coupons = every(async |asked| coupon::listed(&mut tx, asked).await).await?;
+    drop(tx);
+    store.close().await;
+    let line = |one: &Coupon| {
+        let off = match &one.discount {
+            Discount::Percent(percent) => format!("{percent} %"),
+            Discount::Amount(amount) => format!("{} {}", terms::shown(amount), amount.currency),
+        };
+        let uses = one.uses_max.map_or_else(|| one.uses.to_string(), |max| format!("{} of {max}", one.uses));
+        let plan = one.plan_id.map_or_else(String::new, |plan| format!("  plan {plan}"));
+        format!("{}  {off} off  {uses} uses{plan}", one.code)
+    };
+    let data = |one: &Coupon| {
+        let (percent, amount) = match &one.discount {
+            Discount::Percent(percent) => (Some(percent), None),
+            Discount::Amount(amount) => (None, Some(amount)),
+        };
+        json!({
+            "code": one.code, "plan": one.plan_id, "percent_off": percent, "amount_off": amount, "uses": one.uses,
+            "uses_max": one.uses_max, "expires_at_ms": one.expires_at_ms, "created_at_ms": one.created_at_ms,
+        })
+    };
+    let data: Vec<_> = coupons.iter().map(data).collect();
+    print(json, &data, &coupons.iter().map(line).collect::<Vec<_>>().join("\n"))
 }
 
 pub(super) async fn gift(args: GiftArgs, config: &Config) -> Result<(), Error> {

@@ -3,6 +3,7 @@
 
 mod account;
 mod account_key;
+mod account_show;
 mod backup;
 mod catalogue;
 mod collection;
@@ -32,8 +33,10 @@ use matinee_protocol::id::AccountId;
 use serde::Serialize;
 use zeroize::Zeroizing;
 
+use crate::api::cursor::PAGE_ROWS_MAX;
 use crate::clock::{Clock as _, SystemClock};
 use crate::config::{self, Config};
+use crate::store::page::{Asked, Page};
 use crate::store::{self, Store, Tx};
 use crate::{app, keyring, password, vault};
 
@@ -86,7 +89,7 @@ enum Command {
     /// Collections: titles that are sold together.
     #[command(subcommand)]
     Collection(collection::Command),
-    /// Makes a coupon.
+    /// Makes a coupon, or lists them.
     Coupon(coupon::Args),
     /// Makes gift codes.
     Gift(coupon::GiftArgs),
@@ -238,10 +241,10 @@ async fn run(cli: Cli) -> Result<(), Error> {
 
 /// Says what configuration comes to, if it is what a server starts with.
 fn check_config(config: &Config, json: bool) -> Result<(), Error> {
+    app::Read::of(config)?;
     let shown = config.shown();
     print(json, &shown, &format!("# understood\n{}", shown.to_string().trim_end()))
 }
-    app::Read::of(config)?;
 
 fn completions(shell: clap_complete::Shell) -> Result<(), Error> {
     let mut script = Vec::new();
@@ -273,6 +276,21 @@ async fn open_store(config: &Config) -> Result<Store, Error> {
     let store = Store::open(&config.store_address()).await?;
     store.migrate().await?;
     Ok(store)
+}
+
+/// Every row of a listing, page by page.
+async fn every<T>(
+    mut listed: impl AsyncFnMut(&Asked) -> Result<Page<T>, store::Error>,
+) -> Result<Vec<T>, store::Error> {
+    let (mut asked, mut rows) = (Asked::first(PAGE_ROWS_MAX), Vec::new());
+    loop {
+        let page = listed(&asked).await?;
+        rows.extend(page.rows);
+        asked.after = page.next;
+        if asked.after.is_none() {
+            return Ok(rows);
+        }
+    }
 }
 
 fn now_ms() -> i64 {

@@ -1,11 +1,11 @@
 //! `matinee plan`.
 
-use matinee_protocol::api::Money;
+use matinee_protocol::api::{Money, PlanSummary};
 use matinee_protocol::id::{CollectionId, PlanId, TitleId};
 use serde_json::json;
 
 use super::publish::terms;
-use super::{Error, note, now_ms, open_store, print};
+use super::{Error, every, note, now_ms, open_store, print};
 use crate::api::countries::CountriesBody;
 use crate::api::plan_terms::{BreakBody, PlanBody};
 use crate::config::Config;
@@ -18,6 +18,12 @@ use crate::store::{collection, plan, title};
 pub(super) enum Command {
     /// Puts a title, a bundle of titles or a collection up for sale.
     Add(Box<Add>),
+    /// Lists plans, newest first.
+    List {
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 #[derive(Debug, clap::Args)]
@@ -51,7 +57,8 @@ pub(super) struct Add {
     /// For nothing, with breaks.
     #[arg(long, requires = "break_at")]
     ad_supported: bool,
-    /// Ad-supported: a break, as where it is and how long it takes, for example 10m+30s; given several times, in order.
+    /// Ad-supported: a break, as where it is and how long it takes, for example 10m+30s, or 10m+30s,optional if it need not be
+    /// shown; given several times, in order.
     #[arg(long = "break", id = "break_at", value_name = "AT+TIME", value_parser = break_at, requires = "ad_supported")]
     breaks: Vec<BreakBody>,
     /// Ad-supported: a seek over several breaks shows all of them, not the last alone.
@@ -107,6 +114,9 @@ pub(super) struct Add {
 const START_WITHIN_MS: u64 = 30 * 24 * 60 * 60 * 1000;
 const PLAY_WITHIN_MS: u64 = 48 * 60 * 60 * 1000;
 
+/// What a break ends with that need not be shown.
+const OPTIONAL: &str = ",optional";
+
 impl Add {
     /// The same request as over HTTP: one place checks both.
     fn body(&self) -> PlanBody {
@@ -143,11 +153,16 @@ impl Add {
     }
 }
 
-/// A break: where, and how long.
+/// A break: where, how long, and whether it must be shown.
 fn break_at(text: &str) -> Result<BreakBody, String> {
     let (at, duration) = text.split_once('+').ok_or("a break is where and how long, such as 10m+30s")?;
     let at_ms = if at == "0" { 0 } else { terms::time_ms(at)? };
-    Ok(BreakBody { at_ms, duration_ms: terms::time_ms(duration)?, must_show: None })
+    let (duration, must_show) = match duration.strip_suffix(OPTIONAL) {
+        Some(duration) => (duration, Some(false)),
+        None => (duration, None),
+    };
+    let duration_ms = terms::time_ms(duration)?;
+    Ok(BreakBody { at_ms, duration_ms, must_show })
 }
 
 impl Add {
@@ -163,7 +178,10 @@ impl Add {
 }
 
 pub(super) async fn run(command: Command, config: &Config) -> Result<(), Error> {
-    let Command::Add(args) = command;
+    let args = match command {
+        Command::Add(args) => args,
+        Command::List { json } => return list(config, json).await,
+    };
     let now_ms = now_ms();
     let over =
         args.collection.map(|collection| Scope::Collection { collection, tier: args.tier.unwrap_or(1) });
@@ -189,4 +207,43 @@ pub(super) async fn run(command: Command, config: &Config) -> Result<(), Error> 
     tx.commit().await?;
     store.close().await;
     print(args.json, &json!({ "plan": added.id }), &format!("added {}", added.id))
+}
+
+async fn list(config: &Config, json: bool) -> Result<(), Error> {
+    let store = open_store(config).await?;
+    let mut tx = store.read().await?;
+    let plans = every(async |asked| plan::listed(&mut tx, asked).await).await?;
+    drop(tx);
+    store.close().await;
+    let plans: Vec<_> = plans.iter().map(plan::Plan::summary).collect();
+    let line = |one: &PlanSummary| {
+        let titles = one.titles.iter().map(|title| format!("title {title}"));
+        let over = one.collection.iter().map(|collection| format!("collection {collection}"));
+        let what: Vec<_> = titles.chain(over).collect();
+        let price = format!("{} {}", terms::shown(&one.price), one.price.currency);
+        format!(
+            "{}  {}  {price}  {}  {}",
+            one.id,
+            one.kind,
+            what.join(", "),
+            one.name.as_deref().unwrap_or_default()
+        )
+    };
+    let lines: Vec<_> = plans.iter().map(|one| line(one).trim_end().to_owned()).collect();
+    print(json, &plans, &lines.join("\n"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn breaks_are_read() {
+        let read = |text: &str| break_at(text).map(|one| (one.at_ms, one.duration_ms, one.must_show));
+        assert_eq!(read("0+15s"), Ok((0, 15_000, None)));
+        assert_eq!(read("10m+30s,optional"), Ok((600_000, 30_000, Some(false))));
+        for wrong in ["10m", "10m+", "10m+30s,", "10m+30s,always", "+30s"] {
+            assert!(break_at(wrong).is_err(), "{wrong}");
+        }
+    }
 }

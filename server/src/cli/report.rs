@@ -39,6 +39,9 @@ pub(super) enum Command {
         /// How.
         #[arg(long, default_value = "csv")]
         format: Format,
+        /// Print JSON, as with --format json.
+        #[arg(long, conflicts_with = "format")]
+        json: bool,
         /// Only one month, in UTC, for example 2026-10.
         #[arg(long, value_name = "MONTH", value_parser = royalty_statement::month)]
         month: Option<Span>,
@@ -51,6 +54,9 @@ pub(super) enum Command {
         /// How.
         #[arg(long, default_value = "csv")]
         format: Format,
+        /// Print JSON, as with --format json.
+        #[arg(long, conflicts_with = "format")]
+        json: bool,
     },
 }
 
@@ -63,6 +69,12 @@ pub(super) enum Format {
     Json,
 }
 
+impl Format {
+    fn or_json(self, json: bool) -> Self {
+        if json { Self::Json } else { self }
+    }
+}
+
 pub(super) async fn run(command: Command, config: &Config) -> Result<(), Error> {
     if let Command::Sales(args) = command {
         return sales::run(&args, config).await;
@@ -71,8 +83,10 @@ pub(super) async fn run(command: Command, config: &Config) -> Result<(), Error> 
     match command {
         Command::Sales(_) => {}
         Command::Audit { subject, limit, json } => audit(&store, subject, limit, json).await?,
-        Command::Ledger { format, month } => ledger(&store, format, month).await?,
-        Command::Royalties { month, format } => royalties(&store, config, format, month).await?,
+        Command::Ledger { format, json, month } => ledger(&store, format.or_json(json), month).await?,
+        Command::Royalties { month, format, json } => {
+            royalties(&store, config, format.or_json(json), month).await?;
+        }
     }
     store.close().await;
     Ok(())

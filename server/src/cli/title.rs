@@ -3,12 +3,10 @@
 use matinee_protocol::id::TitleId;
 use serde_json::json;
 
-use super::{Error, account_named, note, now_ms, open_store, print};
-use crate::api::cursor::PAGE_ROWS_MAX;
+use super::{Error, account_named, every, note, now_ms, open_store, print};
 use crate::api::title_create;
 use crate::config::Config;
 use crate::random;
-use crate::store::page::Asked;
 use crate::store::title;
 
 /// Titles.
@@ -51,16 +49,7 @@ pub(super) async fn run(command: Command, config: &Config) -> Result<(), Error> 
         }
         Command::List { json } => {
             let mut tx = store.read().await?;
-            let mut titles = Vec::new();
-            let mut asked = Asked::first(PAGE_ROWS_MAX);
-            loop {
-                let page = title::listed(&mut tx, None, &asked).await?;
-                titles.extend(page.rows);
-                asked.after = page.next;
-                if asked.after.is_none() {
-                    break;
-                }
-            }
+            let titles = every(async |asked| title::listed(&mut tx, None, asked).await).await?;
             drop(tx);
             let data: Vec<_> = titles
                 .iter()

@@ -178,19 +178,20 @@ impl NamedRow {
     }
 }
 
-/// The collections that can be bought, newest first.
-pub async fn listed(tx: &mut Tx, asked: &Asked) -> Result<Page<CollectionSummary>, Error> {
+/// Collections, or only those that can be bought, newest first.
+pub async fn listed(tx: &mut Tx, only_sold: bool, asked: &Asked) -> Result<Page<CollectionSummary>, Error> {
     let (at, after) = asked.after();
     let rows: Vec<NamedRow> = on!(tx, |db| {
         sqlx::query_as(
             "select c.id, c.name, a.name as publisher, c.created_at_ms from collections c \
              join accounts a on a.id = c.publisher_id where (c.created_at_ms, c.id) < ($2, $3) \
-             and exists (select 1 from plans p where p.collection_id = c.id) \
+             and (not $4 or exists (select 1 from plans p where p.collection_id = c.id)) \
              order by c.created_at_ms desc, c.id desc limit $1",
         )
         .bind(asked.rows())
         .bind(at)
         .bind(after)
+        .bind(only_sold)
         .fetch_all(db)
         .await
     })?;

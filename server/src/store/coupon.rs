@@ -4,6 +4,7 @@ use matinee_protocol::api::Money;
 use matinee_protocol::encoding::sha256;
 use matinee_protocol::id::{AccountId, PlanId, PurchaseId};
 
+use super::page::{Asked, Page, Position};
 use super::{Error, Tx, id, index};
 
 /// What a coupon takes off.
@@ -113,6 +114,23 @@ pub async fn insert(tx: &mut Tx, coupon: &Coupon) -> Result<bool, Error> {
     .rows_affected()
     });
     Ok(inserted == 1)
+}
+
+/// Every coupon, newest first.
+pub async fn listed(tx: &mut Tx, asked: &Asked) -> Result<Page<Coupon>, Error> {
+    let (at, after) = asked.after();
+    let rows: Vec<Row> = on!(tx, |db| {
+        sqlx::query_as(
+        "select * from coupons where (created_at_ms, code) < ($2, $3) order by created_at_ms desc, code desc limit $1"
+    )
+    .bind(asked.rows())
+    .bind(at)
+    .bind(after)
+    .fetch_all(db)
+    .await
+    })?;
+    let rows = rows.into_iter().map(Coupon::try_from).collect::<Result<Vec<_>, _>>()?;
+    Ok(asked.page(rows, |row| Position { at: row.created_at_ms, id: row.code.clone() }))
 }
 
 /// The coupon with this code.

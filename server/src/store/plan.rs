@@ -3,6 +3,7 @@
 use matinee_protocol::api::Money;
 use matinee_protocol::id::{CollectionId, PlanId, TitleId};
 
+use super::page::{Asked, Page, Position};
 use super::{Error, Tx, country, id, index, signed, unsigned};
 use crate::license::breaks::Breaks;
 use crate::license::calendar::Period;
@@ -232,6 +233,23 @@ pub async fn by_collection(tx: &mut Tx, collection: CollectionId) -> Result<Vec<
     .fetch_all(db)
     .await)?;
     whole(tx, rows).await
+}
+
+/// Every plan, newest first.
+pub async fn listed(tx: &mut Tx, asked: &Asked) -> Result<Page<Plan>, Error> {
+    let (at, after) = asked.after();
+    let rows: Vec<Row> = on!(tx, |db| {
+        sqlx::query_as(
+        "select * from plans where (created_at_ms, id) < ($2, $3) order by created_at_ms desc, id desc limit $1"
+    )
+    .bind(asked.rows())
+    .bind(at)
+    .bind(after)
+    .fetch_all(db)
+    .await
+    })?;
+    let plans = whole(tx, rows).await?;
+    Ok(asked.page(plans, |plan| Position { at: plan.created_at_ms, id: plan.id.to_string() }))
 }
 
 async fn whole(tx: &mut Tx, rows: Vec<Row>) -> Result<Vec<Plan>, Error> {

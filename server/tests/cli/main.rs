@@ -95,7 +95,9 @@ fn a_house_is_made_and_furnished() {
     assert_eq!(told, format!("{entitlement} is cancelled already; nothing was changed"));
     let ledger = house.json(&["ledger", "check", "--json"]);
     assert_eq!((&ledger["sound"], &ledger["sum_minor"]), (&json!(true), &json!(0)));
-    assert!(house.run(&["account", "roles", email, "--role", "operator"], "").status.success());
+    let account = id(&house.json(&["account", "show", email, "--json"])["account"], "id");
+    let roles = house.json(&["account", "roles", email, "--role", "operator", "--json"]);
+    assert_eq!(roles, json!({ "account": account, "roles": ["viewer", "operator"] }));
 
     let words = ["account", "key", "add", email, "--name", "shop", "--scope", "viewers", "--json"];
     let key = house.json(&words);
@@ -103,7 +105,8 @@ fn a_house_is_made_and_furnished() {
     let listed = house.json(&["account", "key", "list", email, "--json"]);
     assert_eq!(listed, json!([key["api_key"]]), "without what it is");
     let named = id(&key["api_key"], "id");
-    assert!(house.run(&["account", "key", "revoke", email, &named], "").status.success());
+    let revoked = house.json(&["account", "key", "revoke", email, &named, "--json"]);
+    assert_eq!(revoked, json!({ "api_key": named }));
     assert!(house.fails(&["account", "key", "revoke", email, &named]).contains("has no key"));
     let trail = house.json(&["report", "audit", "--json"]);
     let actions: Vec<_> = trail.as_array().unwrap().iter().rev().map(|act| id(act, "action")).collect();
@@ -173,6 +176,28 @@ fn plans_of_every_kind_are_added() {
     let coupon = ["coupon", "spring-20", "--percent-off", "20", "--plan", &plans[0], "--uses", "3", "--json"];
     assert_eq!(house.json(&coupon), json!({ "coupon": "SPRING-20" }));
     assert_eq!(house.fails(&coupon[..4]), "there is a coupon SPRING-20 already");
+    let listed = house.json(&["coupon", "list", "--json"]);
+    assert_eq!(
+        (&listed[0]["code"], &listed[0]["percent_off"], &listed[0]["plan"], &listed[0]["uses_max"]),
+        (&json!("SPRING-20"), &json!(20), &json!(plans[0]), &json!(3))
+    );
+    let listed = house.json(&["plan", "list", "--json"]);
+    let ids: Vec<_> = listed.as_array().unwrap().iter().rev().map(|plan| id(plan, "id")).collect();
+    assert_eq!(ids, plans, "every plan, the newest first");
+    assert_eq!((&listed[0]["kind"], &listed[0]["quota_titles"]), (&json!("quota"), &json!(200)));
+    house.json(&["collection", "add", "--publisher", email, "--name", "Not sold yet", "--json"]);
+    let listed = house.json(&["collection", "list", "--json"]);
+    let names = [&listed[0]["name"], &listed[1]["name"]];
+    assert_eq!((names, &listed[1]["id"]), ([&json!("Not sold yet"), &json!("All")], &json!(collection)));
+    for (words, line) in [
+        (["coupon", "list"], "SPRING-20  20 % off  0 of 3 uses  plan "),
+        (["plan", "list"], "  quota  3.00 USD  collection "),
+        (["collection", "list"], "  All  studio"),
+    ] {
+        let output = house.run(&words, "");
+        let text = String::from_utf8(output.stdout).unwrap();
+        assert!(output.status.success() && text.contains(line), "{words:?}: {text}");
+    }
     let gift = house.json(&["gift", "--plan", &plans[3], "--count", "3", "--lasts", "30d", "--json"]);
     assert_eq!(gift["codes"].as_array().unwrap().len(), 3);
 }
@@ -236,31 +261,6 @@ fn a_catalogue_comes_in_from_files() {
     assert_eq!((found.as_array().unwrap().len(), &found[0]["artist"]["name"]), (1, &json!("Band 7")));
 }
 
-#[test]
-fn failures_are_one_line() {
-    let house = House::new();
-    let nothing = "0190d9e4-0000-7000-8000-000000000000";
-    let told = house.fails(&["revoke", nothing]);
-    assert_eq!(told, format!("there is no entitlement {nothing}"));
-    assert_eq!(
-        house.fails(&["grant", "--account", "a@b.c", "--title", nothing]),
-        "there is no account a@b.c"
-    );
-    let told = house.fails(&["ledger", "check", "--store", "mysql://user:secret@host/db"]);
-    assert!(told.contains("write sqlite:<path> or postgres://") && !told.contains("secret"), "{told}");
-    std::fs::write(house.data().join("config.toml"), "[server]\nport = 8080\n").unwrap();
-    let told = house.fails(&["ledger", "check"]);
-    assert!(told.contains("port") && told.starts_with("configuration: "), "{told}");
-    std::fs::write(house.data().join("config.toml"), "").unwrap();
-    let mode = std::fs::Permissions::from_mode(0o644);
-    std::fs::set_permissions(house.data().join("vault.json"), mode).unwrap();
-    assert!(house.fails(&["serve", "--listen", "127.0.0.1:0"]).contains("run chmod 600"));
-
-    let wrong = house.run(&["plan", "add", "--title", nothing, "--rental", "0.505USD"], "");
-    assert_eq!(wrong.status.code(), Some(2), "a wrong command line");
-    let nowhere = House(tempfile::tempdir().unwrap());
-    assert!(nowhere.fails(&["ledger", "check"]).ends_with("run matinee init first"));
-}
 #[test]
 fn a_catalogue_is_corrected_by_what_comes_later() {
     let house = House::new();
@@ -339,6 +339,31 @@ fn imports_at_once_do_not_hold_each_other_up() {
     assert_eq!((&counts["artists"], &counts["tracks"]), (&json!(3000), &json!(9000)));
 }
 
+#[test]
+fn failures_are_one_line() {
+    let house = House::new();
+    let nothing = "0190d9e4-0000-7000-8000-000000000000";
+    let told = house.fails(&["revoke", nothing]);
+    assert_eq!(told, format!("there is no entitlement {nothing}"));
+    assert_eq!(
+        house.fails(&["grant", "--account", "a@b.c", "--title", nothing]),
+        "there is no account a@b.c"
+    );
+    let told = house.fails(&["ledger", "check", "--store", "mysql://user:secret@host/db"]);
+    assert!(told.contains("write sqlite:<path> or postgres://") && !told.contains("secret"), "{told}");
+    std::fs::write(house.data().join("config.toml"), "[server]\nport = 8080\n").unwrap();
+    let told = house.fails(&["ledger", "check"]);
+    assert!(told.contains("port") && told.starts_with("configuration: "), "{told}");
+    std::fs::write(house.data().join("config.toml"), "").unwrap();
+    let mode = std::fs::Permissions::from_mode(0o644);
+    std::fs::set_permissions(house.data().join("vault.json"), mode).unwrap();
+    assert!(house.fails(&["serve", "--listen", "127.0.0.1:0"]).contains("run chmod 600"));
+
+    let wrong = house.run(&["plan", "add", "--title", nothing, "--rental", "0.505USD"], "");
+    assert_eq!(wrong.status.code(), Some(2), "a wrong command line");
+    let nowhere = House(tempfile::tempdir().unwrap());
+    assert!(nowhere.fails(&["ledger", "check"]).ends_with("run matinee init first"));
+}
 
 #[test]
 fn the_server_says_where_it_listens_and_stops_when_asked() {
@@ -372,9 +397,11 @@ fn reports_of_an_empty_house() {
     let heading = "at_ms,journal,kind,reference,account,amount_minor,currency\n";
     assert_eq!(text(&["report", "ledger"]), heading);
     assert_eq!(text(&["report", "ledger", "--format", "json"]), "{\"entries\":[]}\n");
+    assert_eq!(text(&["report", "ledger", "--json"]), "{\"entries\":[]}\n");
     let statement = json!({ "currency": "USD", "revenue_minor": 0, "house_minor": 0, "lines": [] });
     let report = text(&["report", "royalties", "--month", "2026-10", "--format", "json"]);
     assert_eq!(serde_json::from_str::<Value>(&report).unwrap(), json!({ "statement": statement }));
+    assert_eq!(text(&["report", "royalties", "--month", "2026-10", "--json"]), report);
     let wrong = house.run(&["report", "royalties", "--month", "2026-13"], "");
     assert_eq!(wrong.status.code(), Some(2), "a wrong command line");
     let nothing = "0190d9e4-0000-7000-8000-000000000000";

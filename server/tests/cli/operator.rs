@@ -1,9 +1,18 @@
 //! What an operator does beside selling: saving and restoring, moving to another database, looking for what is wrong.
 
+use matinee_protocol::api::Money;
+use matinee_protocol::id::{EntitlementId, PaymentId, PurchaseId};
+use matinee_server::random;
+use matinee_server::store::payment::{self, Payment};
+use matinee_server::store::purchase::{self, Conditions, Settled};
+use matinee_server::store::{Store, plan};
 use serde_json::{Value, json};
 
 use crate::postgres::Cluster;
 use crate::{House, id};
+
+/// When what is bought is bought.
+const NOW_MS: i64 = 1_795_000_000_000;
 
 /// A house with a published film, a rental of it, an account and a few tracks.
 fn furnished() -> (House, String) {
@@ -45,15 +54,6 @@ fn a_backup_brings_everything_back() {
     assert!(saved["not_included"]["vault_key"].as_str().unwrap().ends_with("vault.json"));
     assert!(house.fails(&["restore", folder.to_str().unwrap()]).ends_with("move it away first"));
 
-    // The disk is lost: database and ciphertext are gone, the vault key was kept elsewhere.
-    for name in ["matinee.db", "matinee.db-wal", "matinee.db-shm"] {
-        std::fs::remove_file(house.data().join(name)).ok();
-    }
-    std::fs::rename(house.data().join("objects"), house.0.path().join("elsewhere")).unwrap();
-    let restored = house.json(&["restore", folder.to_str().unwrap(), "--json"]);
-    assert_eq!(
-        (&restored["releases_without_objects"], &restored["vault_key_there"]),
-        (&json!([release]), &json!(true))
     // What a killed server wrote last stands in a log beside the database: it is not played into what is restored.
     let database = house.data().join("matinee.db");
     std::fs::rename(&database, house.0.path().join("aside.db")).unwrap();
@@ -66,6 +66,15 @@ fn a_backup_brings_everything_back() {
     }
     std::fs::rename(house.0.path().join("aside.db"), &database).unwrap();
 
+    // The disk is lost: database and ciphertext are gone, the vault key was kept elsewhere.
+    for name in ["matinee.db", "matinee.db-wal", "matinee.db-shm"] {
+        std::fs::remove_file(house.data().join(name)).ok();
+    }
+    std::fs::rename(house.data().join("objects"), house.0.path().join("elsewhere")).unwrap();
+    let restored = house.json(&["restore", folder.to_str().unwrap(), "--json"]);
+    assert_eq!(
+        (&restored["releases_without_objects"], &restored["vault_key_there"]),
+        (&json!([release]), &json!(true))
     );
     let wrong = examined(&house);
     assert!(findings(&wrong).contains(&("origin", false)), "{wrong}");
@@ -175,6 +184,71 @@ fn everything_moves_to_postgresql_and_back() {
     assert!(told.contains("pg_dump") && !backup.exists(), "{told}");
 }
 
+/// Lets an account pay two dollars in, and buy a plan out of them.
+fn buys(house: &House, account: &str, plan: &str) {
+    let address = format!("sqlite:{}", house.data().join("matinee.db").display());
+    tokio::runtime::Runtime::new().unwrap().block_on(async {
+        let store = Store::open(&address).await.unwrap();
+        let mut tx = store.write().await.unwrap();
+        let (account, fresh) = (account.parse().unwrap(), || random::id(NOW_MS));
+        let plan = plan::by_id(&mut tx, plan.parse().unwrap()).await.unwrap().unwrap();
+        let money = Money { minor: 200, currency: "USD".to_owned() };
+        let paid = Payment::new(PaymentId::from_bytes(fresh()), account, "simulated", money, NOW_MS);
+        payment::insert(&mut tx, &paid).await.unwrap();
+        assert!(payment::succeed(&mut tx, &paid, "order", "money", NOW_MS).await.unwrap());
+        let (purchase, given) = (PurchaseId::from_bytes(fresh()), || EntitlementId::from_bytes(fresh()));
+        let sale = purchase::draft(account, &plan, purchase, given, Conditions::default(), NOW_MS).unwrap();
+        assert_eq!(purchase::settle(&mut tx, &plan, &sale).await.unwrap(), Settled::Yes);
+        tx.commit().await.unwrap();
+        store.close().await;
+    });
+}
+
+#[test]
+fn what_there_is_of_an_account_is_shown() {
+    let (house, _) = furnished();
+    let email = "ana@example.org";
+    let added = house.json(&["account", "add", "--email", email, "--password-stdin", "--json"]);
+    buys(&house, &id(&added, "account"), &id(&house.json(&["plan", "list", "--json"])[0], "id"));
+    let show = || house.json(&["account", "show", email, "--json"]);
+    let shown = show();
+    let account = &shown["account"];
+    assert_eq!((&account["id"], &account["email"]), (&added["account"], &json!(email)));
+    assert_eq!((&account["roles"], &account["wallet"]["minor"]), (&json!(["viewer"]), &json!(150)));
+    assert_eq!(
+        (&shown["purchases"][0]["name"], &shown["purchases"][0]["refunded_minor"]),
+        (&json!("Sintel"), &json!(0))
+    );
+    assert_eq!(shown["entitlements"][0]["status"], "ready");
+    assert_eq!(
+        (&shown["payments"][0]["state"], &shown["payments"][0]["amount"]["minor"]),
+        (&json!("succeeded"), &json!(200))
+    );
+
+    // What it shows is what the other commands want.
+    let (purchase, right) = (id(&shown["purchases"][0], "id"), id(&shown["entitlements"][0], "id"));
+    house.json(&["refund", &purchase, "--amount", "0.20USD", "--keep", "--json"]);
+    house.json(&["revoke", &right, "--json"]);
+    let after = show();
+    assert_eq!(
+        (&after["purchases"][0]["refunded_minor"], &after["entitlements"][0]["status"]),
+        (&json!(20), &json!("cancelled"))
+    );
+    let text = String::from_utf8(house.run(&["account", "show", email], "").stdout).unwrap();
+    for line in [
+        "roles: viewer; wallet: 1.70 USD".to_owned(),
+        format!("{purchase}  rental  Sintel  0.50 USD, 0.20 USD refunded"),
+        format!("{right}  rental  cancelled  title "),
+        "  simulated  succeeded  2.00 USD".to_owned(),
+    ] {
+        assert!(text.contains(&line), "{line}: {text}");
+    }
+    assert_eq!(
+        house.fails(&["account", "show", "nobody@example.org"]),
+        "there is no account nobody@example.org"
+    );
+}
+
 #[test]
 fn what_was_sold_is_reported() {
     let (house, _) = furnished();
@@ -190,13 +264,6 @@ fn configuration_and_completions_are_printed() {
     assert_eq!(shown["store"]["address"], "postgres://ann@db/matinee");
     std::fs::write(house.data().join("config.toml"), "[payment]\ncurrency = \"XXXX\"\n").unwrap();
     assert!(house.fails(&["config", "check"]).contains("ISO 4217"));
-    std::fs::write(house.data().join("config.toml"), "").unwrap();
-    for shell in ["bash", "zsh", "fish"] {
-        let script = house.run(&["completions", shell], "");
-        let script = String::from_utf8(script.stdout).unwrap();
-        assert!(script.contains("matinee") && script.contains("catalogue"), "{shell}");
-    }
-}
     for (text, told) in [
         ("[tax]\nrates = [\"DE=19%\"]\n", "tax: \"DE=19%\": write a country and basis points"),
         ("[tax]\nhome_country = \"Germany\"\n", "tax: \"Germany\" is no country code"),
@@ -210,3 +277,10 @@ fn configuration_and_completions_are_printed() {
         let examined = examined(&house);
         assert_eq!(examined["findings"][0], json!({ "what": "configuration", "ok": false, "told": refused }));
     }
+    std::fs::write(house.data().join("config.toml"), "").unwrap();
+    for shell in ["bash", "zsh", "fish"] {
+        let script = house.run(&["completions", shell], "");
+        let script = String::from_utf8(script.stdout).unwrap();
+        assert!(script.contains("matinee") && script.contains("catalogue"), "{shell}");
+    }
+}
