@@ -7,7 +7,7 @@ use matinee_protocol::id::{AccountId, EntitlementId, PaymentId, PlanId, Purchase
 
 use super::renewing::Desk;
 use super::tax::Rates;
-use super::{By, Charge, Error, Event, Notice, Provider, Returned, Reversal, Standing, back};
+use super::{By, Charge, Error, Event, Notice, Provider, Returned, Reversal, Standing, back, taken};
 use crate::clock::Clock;
 use crate::letter::{Receipt, Writer};
 use crate::license::plan::Scope;
@@ -268,7 +268,8 @@ impl Cashier {
             None => Vec::new(),
         };
         tx.commit().await?;
-        let reason = if matches!(event.notice, Notice::Dispute { .. }) { back::DISPUTED } else { "refunded" };
+        let reason =
+            if matches!(event.notice, Notice::Dispute { .. }) { taken::DISPUTED } else { "refunded" };
         Ok((ended, reason))
     }
 
@@ -315,7 +316,7 @@ impl Cashier {
                 if !matches!(returned, Returned::Succeeded(_)) {
                     return Ok(Vec::new());
                 }
-                Ok(back::refunded_by_hand(tx, payment, reference, amount, now_ms).await?)
+                Ok(taken::refunded_by_hand(tx, payment, reference, amount, now_ms).await?)
             }
             Notice::Dispute { reference, amount, state, .. } => {
                 let told = Told {
@@ -325,7 +326,7 @@ impl Cashier {
                     amount,
                     state: *state,
                 };
-                Ok(back::disputed(tx, payment, told, now_ms).await?)
+                Ok(taken::disputed(tx, payment, told, now_ms).await?)
             }
         }
     }
