@@ -5,8 +5,8 @@
 use matinee_protocol::api::Money;
 use matinee_protocol::id::{PurchaseId, ViewId};
 
-use super::Returned;
 use super::unused::unused_minor;
+use super::{Returned, taken};
 use crate::random;
 use crate::store::ledger::{self, Holder, Journal};
 use crate::store::payment::{self, Payment};
@@ -219,32 +219,38 @@ pub async fn send_back(
     refund::insert(tx, &made).await
 }
 
-/// Books what a provider said of a pending refund: sent, or into the wallet instead. Booked before, it changes nothing.
+/// Books what a provider said of a refund: sent, or into the wallet instead, that too after it was sent. Booked before, it
+/// changes nothing.
 pub async fn settle(
     tx: &mut Tx,
-    pending: &Refund,
+    made: &Refund,
     returned: &Returned,
     now_ms: i64,
 ) -> Result<(), store::Error> {
-    let (Some(provider), Some(payment)) = (&pending.provider, pending.payment_id) else { return Ok(()) };
+    let (Some(provider), Some(payment)) = (&made.provider, made.payment_id) else { return Ok(()) };
     let (state, reference) = match returned {
-        Returned::Pending(reference) => return refund::name(tx, &pending.id, reference).await,
+        Returned::Pending(reference) => return refund::name(tx, &made.id, reference).await,
         Returned::Succeeded(reference) => (State::Succeeded, Some(reference.as_str())),
         Returned::Failed(reference) => (State::Failed, reference.as_deref()),
     };
-    if !refund::finish(tx, &pending.id, state, reference, now_ms).await? {
-        return Ok(());
+    let Some(before) = refund::finish(tx, &made.id, state, reference, now_ms).await? else { return Ok(()) };
+    if state == State::Failed {
+        payment::take_refunded(tx, payment, made.amount.minor, now_ms).await?;
+    }
+    if before == State::Succeeded {
+        let id = format!("{}-failed", made.id);
+        let journal = Journal { id: &id, kind: "refund_failed", reference: &made.id, at_ms: now_ms };
+        return taken::give_again(tx, (made.account_id, provider), &made.amount, journal).await;
     }
     let from = Holder::Returning(provider.clone());
     let (kind, to) = if state == State::Succeeded {
         ("refund_sent", Holder::Provider(provider.clone()))
     } else {
-        payment::take_refunded(tx, payment, pending.amount.minor, now_ms).await?;
-        ("refund_failed", Holder::Wallet(pending.account_id))
+        ("refund_failed", Holder::Wallet(made.account_id))
     };
-    let id = format!("{}-over", pending.id);
-    let journal = Journal { id: &id, kind, reference: &pending.id, at_ms: now_ms };
-    if ledger::transfer(tx, journal, &from, &to, &pending.amount).await? {
+    let id = format!("{}-over", made.id);
+    let journal = Journal { id: &id, kind, reference: &made.id, at_ms: now_ms };
+    if ledger::transfer(tx, journal, &from, &to, &made.amount).await? {
         return Ok(());
     }
     Err(store::Error::Corrupt("a pending refund without its money"))

@@ -309,8 +309,13 @@ impl Cashier {
                     Some(refund) => refund::by_id(tx, refund).await?,
                     None => None,
                 };
-                if let Some(ours) = ours {
-                    back::settle(tx, &ours, returned, now_ms).await?;
+                let known = match ours {
+                    // Made by hand, and perhaps heard of before.
+                    None => refund::by_reference(tx, self.provider.name(), reference).await?,
+                    ours => ours,
+                };
+                if let Some(known) = known {
+                    back::settle(tx, &known, returned, now_ms).await?;
                     return Ok(Vec::new());
                 }
                 if !matches!(returned, Returned::Succeeded(_)) {

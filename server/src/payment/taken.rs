@@ -4,7 +4,7 @@
 //! The functions here run inside one transaction of the caller and ask nobody.
 
 use matinee_protocol::api::Money;
-use matinee_protocol::id::ViewId;
+use matinee_protocol::id::{AccountId, ViewId};
 
 use super::back::{Error, credits, end, take_back};
 use crate::random;
@@ -71,7 +71,9 @@ pub async fn disputed(
     if !new && told.state != dispute::State::Open && dispute::close(tx, told, now_ms).await? {
         if told.state == dispute::State::Won {
             payment::dispute(tx, payment.id, false, now_ms).await?;
-            give_again(tx, payment, told.amount, &id, now_ms).await?;
+            let won = format!("{id}-won");
+            let journal = Journal { id: &won, kind: "dispute_won", reference: &id, at_ms: now_ms };
+            give_again(tx, (payment.account_id, &payment.provider), told.amount, journal).await?;
         }
         return Ok(Vec::new());
     }
@@ -182,21 +184,17 @@ impl Back<'_> {
     }
 }
 
-/// Money that a bank gives again: what the account owes first, the rest into the wallet. What it had paid for stays
-/// ended; it can be bought again.
-async fn give_again(
+/// Money that had left and that a bank gives again: what the account owes first, the rest into the wallet. What it had
+/// paid for stays ended; it can be bought again.
+pub(super) async fn give_again(
     tx: &mut Tx,
-    payment: &Payment,
+    (account, provider): (AccountId, &str),
     amount: &Money,
-    dispute: &str,
-    now_ms: i64,
+    journal: Journal<'_>,
 ) -> Result<(), store::Error> {
-    let account = payment.account_id;
     let owed = ledger::debt(tx, account, &amount.currency).await?.min(amount.minor);
-    let id = format!("{dispute}-won");
-    let journal = Journal { id: &id, kind: "dispute_won", reference: dispute, at_ms: now_ms };
     let entries = vec![
-        (Holder::Provider(payment.provider.clone()), -amount.minor),
+        (Holder::Provider(provider.to_owned()), -amount.minor),
         (Holder::Debt(account), owed),
         (Holder::Wallet(account), amount.minor - owed),
     ];

@@ -1,7 +1,8 @@
 //! Refunds: money moved back, into a wallet or through the provider of the payment.
 //!
 //! A refund into a wallet is done as soon as it is written. One through a provider is `pending` until the provider has
-//! said; the money waits in the ledger meanwhile, and goes to the wallet if the provider cannot send it back.
+//! said; the money waits in the ledger meanwhile, and goes to the wallet if the provider cannot send it back, or a bank
+//! returns what was sent.
 
 use matinee_protocol::api::Money;
 use matinee_protocol::id::{AccountId, PaymentId, PurchaseId};
@@ -207,26 +208,33 @@ pub async fn name(tx: &mut Tx, refund: &str, reference: &str) -> Result<(), Erro
     Ok(())
 }
 
-/// A pending refund is over. False if it was over before.
+/// A refund is over; where it stood until then is given. None, with nothing changed, if that was known: what was sent can
+/// still fail, for the payer's bank may return it weeks later, and what failed has failed for good.
 pub async fn finish(
     tx: &mut Tx,
     refund: &str,
     state: State,
     reference: Option<&str>,
     now_ms: i64,
-) -> Result<bool, Error> {
-    let changed = on!(tx, |db| {
-        sqlx::query(
-        "update refunds set state = $1, provider_reference = coalesce($2, provider_reference), changed_at_ms = $3, \
-         check_at_ms = null where id = $4 and state = 'pending'"
-    )
-    .bind(state.text())
-    .bind(reference)
-    .bind(now_ms)
-    .bind(refund)
-    .execute(db)
-    .await?
-    .rows_affected()
-    });
-    Ok(changed == 1)
+) -> Result<Option<State>, Error> {
+    let open: &[State] =
+        if state == State::Failed { &[State::Pending, State::Succeeded] } else { &[State::Pending] };
+    for before in open {
+        let changed = on!(tx, |db| sqlx::query(
+            "update refunds set state = $1, provider_reference = coalesce($2, provider_reference), \
+             changed_at_ms = $3, check_at_ms = null where id = $4 and state = $5"
+        )
+        .bind(state.text())
+        .bind(reference)
+        .bind(now_ms)
+        .bind(refund)
+        .bind(before.text())
+        .execute(db)
+        .await?
+        .rows_affected());
+        if changed == 1 {
+            return Ok(Some(*before));
+        }
+    }
+    Ok(None)
 }
