@@ -17,7 +17,7 @@ use crate::store::payment::{self, Payment, State};
 use crate::store::plan::{self, Plan};
 use crate::store::purchase::{self, Conditions, Sale, Settled};
 use crate::store::refund::{self, Refund};
-use crate::store::{self, Store, Tx, event, outbox, saved_method};
+use crate::store::{self, Store, Tx, account, event, outbox, saved_method};
 
 /// How long a provider remembers the id under which it was asked. After it, a payment of which it said nothing is
 /// given up: asking again could charge again.
@@ -26,6 +26,8 @@ pub const ASKING_AGAIN_MS_MAX: i64 = 23 * 60 * 60 * 1000;
 const CHECK_EVERY_MS_MAX: i64 = 60 * 60 * 1000;
 /// Characters of what a payer is shown that a payment is for.
 const LABEL_CHARS_MAX: usize = 200;
+/// Why money is sent back whose owner has left.
+const CLOSED: &str = "the account was closed";
 
 /// Why a payment did not go on.
 #[derive(Debug, thiserror::Error)]
@@ -170,9 +172,15 @@ impl Cashier {
                     self.desk().paid(tx, (payment, renews), (reference, charge), now_ms).await?;
                     return Ok(());
                 }
-                if payment::succeed(tx, payment, reference, charge, now_ms).await?
-                    && let Some(plan) = payment.plan_id
-                {
+                // Before the money is in its wallet: the account cannot be closed in between.
+                let open = account::hold_open(tx, payment.account_id).await?;
+                if !payment::succeed(tx, payment, reference, charge, now_ms).await? {
+                    return Ok(());
+                }
+                if !open {
+                    saved_method::forget_of(tx, payment.id, now_ms).await?;
+                    back::send_back(tx, payment, CLOSED, now_ms).await?;
+                } else if let Some(plan) = payment.plan_id {
                     self.buy(tx, payment, plan, now_ms).await?;
                 }
             }

@@ -1,11 +1,19 @@
 //! Money that goes back, on a clock that the test moves: once, whatever is lost, and to the wallet where it cannot go.
 
+use std::time::Duration;
+
+use matinee_server::store::{Store, Tx, entitlement};
+use matinee_tests::deployment::{PASSWORD, wait_until};
+use matinee_tests::postgres::Cluster;
 use matinee_tests::viewer::{Viewer, nonce};
-use reqwest::Response;
+use reqwest::{Method, Response};
 use serde_json::{Value, json};
 
 use crate::payment::begin;
 use crate::renewal::{Cinema, DAY_MS, PRICE_MINOR, listed, on_both};
+
+/// How long a transaction may take to come to where it waits.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 async fn ask_refund(operator: &Viewer, viewer: &Viewer, body: &Value) -> Response {
     let newest = listed(viewer, "purchases").await[0]["id"].clone();
@@ -20,6 +28,11 @@ async fn refund(operator: &Viewer, viewer: &Viewer, body: &Value) -> Value {
     let made: Value = answer.json().await.unwrap();
     assert_eq!(status, 201, "{made}");
     made["refund"].clone()
+}
+
+async fn close(viewer: &Viewer) -> u16 {
+    let asked = viewer.request(Method::POST, "/v1/account/closure").json(&json!({ "password": PASSWORD }));
+    asked.send().await.unwrap().status().as_u16()
 }
 
 fn dollars(minor: i64) -> Value {
@@ -51,6 +64,33 @@ impl Cinema {
         let payment = begin(viewer, "/v1/wallet/top-ups", &nonce(), &dollars(minor)).await;
         self.stripe.pay(payment["checkout_url"].as_str().unwrap()).await;
         self.stripe.deliver_all().await;
+    }
+
+    /// Waits until so many transactions wait for another.
+    async fn waiting(&self, count: i64) {
+        const SQL: &str = "select count(*) from pg_stat_activity where datname = current_database() \
+                           and wait_event_type = 'Lock'";
+        let Store::Postgres(pool) = &self.app.store else { panic!("not PostgreSQL") };
+        wait_until("a transaction that waits", PATIENCE, async || {
+            let (waiting,): (i64,) = sqlx::query_as(SQL).fetch_one(pool).await.unwrap();
+            (waiting >= count).then_some(())
+        })
+        .await;
+    }
+
+    /// Begins one thing and then another while a transaction holds up the first, and gives what came of both.
+    async fn beside<A: Send + 'static, B: Send + 'static>(
+        &self,
+        held: Tx,
+        one: impl Future<Output = A> + Send + 'static,
+        two: impl Future<Output = B> + Send + 'static,
+    ) -> (A, B) {
+        let one = tokio::spawn(one);
+        self.waiting(1).await;
+        let two = tokio::spawn(two);
+        self.waiting(2).await;
+        held.commit().await.unwrap();
+        (one.await.unwrap(), two.await.unwrap())
     }
 }
 
@@ -125,4 +165,49 @@ async fn whatever_is_lost_a_refund_is_sent_once() {
         }
     })
     .await;
+}
+
+#[tokio::test]
+async fn money_for_an_account_that_was_closed_goes_back() {
+    on_both(async |cinema| {
+        let ana = Viewer::sign_up(&cinema.url, "ana@example.com").await;
+        let plan = json!({ "plan": cinema.plan });
+        let mut pages = Vec::new();
+        for (path, body) in [("/v1/checkouts", &plan), ("/v1/wallet/top-ups", &dollars(700))] {
+            let payment = begin(&ana, path, &nonce(), body).await;
+            pages.push(payment["checkout_url"].as_str().unwrap().to_owned());
+        }
+        assert_eq!(close(&ana).await, 204);
+        for page in &pages {
+            cinema.stripe.pay(page).await;
+        }
+        cinema.stripe.deliver_all().await;
+        assert_eq!((cinema.booked("sales/").await, cinema.booked("wallet/").await), (0, 0));
+        cinema.turn().await;
+        cinema.stripe.deliver_all().await;
+        assert_eq!((cinema.booked("returning/").await, cinema.stripe.book().held()), (0, 0));
+        assert_eq!(cinema.stripe.book().refunds.len(), 2);
+        assert_eq!(cinema.stripe.book().saved(), 0, "nor is a card kept");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn money_that_comes_while_an_account_is_closed_goes_back() {
+    let postgres = Cluster::shared();
+    let cinema = Cinema::build(Some(postgres.database().await)).await;
+    let (ana, id) = cinema.subscriber("ana@example.com").await;
+    let payment = begin(&ana, "/v1/wallet/top-ups", &nonce(), &dollars(700)).await;
+    cinema.stripe.pay(payment["checkout_url"].as_str().unwrap()).await;
+    let event = cinema.stripe.book().events.remove(0);
+    // The closure has looked into the wallet, and waits for what is to end.
+    let mut held = cinema.app.store.write().await.unwrap();
+    entitlement::hold(&mut held, id).await.unwrap();
+    let stripe = cinema.stripe.clone();
+    let came = async move { stripe.deliver(&event).await };
+    let closed = async move { close(&ana).await };
+    assert_eq!(cinema.beside(held, closed, came).await, (204, 200));
+    cinema.turn().await;
+    assert_eq!((cinema.booked("wallet/").await, cinema.booked("returning/").await), (0, 0));
+    assert_eq!(cinema.stripe.book().refunds.len(), 1);
 }
