@@ -152,14 +152,15 @@ pub fn summary(refund: &Refund) -> Value {
 
 impl From<back::Error> for Problem {
     fn from(error: back::Error) -> Self {
-        let code = match &error {
-            back::Error::Store(error) => return Self::internal(error),
+        let text = error.to_string();
+        let code = match error {
+            back::Error::Store(error) => return error.into(),
             back::Error::Unknown => return Self::not_found("purchase"),
             back::Error::Exceeds { .. } => "refund_out_of_range",
             back::Error::KeepsAll => "refund_keeps_all",
             back::Error::Ambiguous | back::Error::NotByUse => "refund_not_prorated",
             back::Error::NotByPayer => "refund_not_by_payer",
         };
-        Self::new(StatusCode::UNPROCESSABLE_ENTITY, code, error.to_string())
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, code, text)
     }
 }

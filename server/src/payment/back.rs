@@ -82,8 +82,8 @@ pub enum Error {
 /// Writes a refund: takes the money back from sales and tax in proportion, ends the entitlement and its views. Into a
 /// wallet it is done with that; through a provider it is pending, and due at once.
 pub async fn refund(tx: &mut Tx, wanted: &Wanted, now_ms: i64) -> Result<Made, Error> {
+    let own = hold(tx, wanted.purchase).await?;
     let bought = purchase::by_id(tx, wanted.purchase).await?.ok_or(Error::Unknown)?;
-    let own = payment::by_purchase(tx, bought.id).await?;
     let way = wanted.way.unwrap_or(if own.is_some() { Way::Payer } else { Way::Wallet });
     let own = match way {
         Way::Payer => Some(own.ok_or(Error::NotByPayer)?),
@@ -123,6 +123,19 @@ pub async fn refund(tx: &mut Tx, wanted: &Wanted, now_ms: i64) -> Result<Made, E
     refund::insert(tx, &refund).await?;
     let ended = if wanted.keep { Vec::new() } else { end(tx, bought.id, &wanted.reason, now_ms).await? };
     Ok(Made { refund, ended })
+}
+
+/// Holds what a purchase gave, and the payment that paid for it, until the transaction ends, and gives the payment as it is
+/// then. Everything that takes money back begins with it: entitlement, payment, purchase, ledger is the order in which
+/// renewals lock them, so that PostgreSQL finds no cycle.
+pub(super) async fn hold(tx: &mut Tx, purchase: PurchaseId) -> Result<Option<Payment>, store::Error> {
+    for given in entitlement::by_purchase(tx, purchase).await? {
+        entitlement::hold(tx, given).await?;
+    }
+    match payment::by_purchase(tx, purchase).await? {
+        Some(found) => payment::hold(tx, found.id).await,
+        None => Ok(None),
+    }
 }
 
 /// What of a purchase was not used and not given back before.

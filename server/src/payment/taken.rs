@@ -6,7 +6,7 @@
 use matinee_protocol::api::Money;
 use matinee_protocol::id::{AccountId, ViewId};
 
-use super::back::{Error, credits, end, take_back};
+use super::back::{Error, credits, end, hold, take_back};
 use crate::random;
 use crate::store::dispute::{self, Told};
 use crate::store::ledger::{self, Holder, Journal};
@@ -26,6 +26,7 @@ pub async fn refunded_by_hand(
     amount: &Money,
     now_ms: i64,
 ) -> Result<Vec<ViewId>, store::Error> {
+    let payment = &hold_payment(tx, payment).await?;
     if refund::by_reference(tx, &payment.provider, reference).await?.is_some()
         || !payment::add_refunded(tx, payment.id, amount.minor, now_ms).await?
     {
@@ -54,6 +55,15 @@ pub async fn refunded_by_hand(
     recover(tx, payment, amount, journal, ends, &made.reason).await
 }
 
+/// Holds a payment, and before it what it had bought.
+async fn hold_payment(tx: &mut Tx, payment: &Payment) -> Result<Payment, store::Error> {
+    let held = match payment.purchase_id {
+        Some(purchase) => hold(tx, purchase).await?,
+        None => payment::hold(tx, payment.id).await?,
+    };
+    held.ok_or(store::Error::Corrupt("a payment that is gone"))
+}
+
 /// Books what a dispute came to; heard of twice or in another order, it changes nothing twice.
 pub async fn disputed(
     tx: &mut Tx,
@@ -61,6 +71,7 @@ pub async fn disputed(
     told: Told<'_>,
     now_ms: i64,
 ) -> Result<Vec<ViewId>, store::Error> {
+    let payment = &hold_payment(tx, payment).await?;
     let new = dispute::insert(tx, told, now_ms).await?;
     let id = format!("dispute-{}-{}", told.provider, told.reference);
     if new && told.state != dispute::State::Won {
@@ -111,14 +122,10 @@ async fn recover(
             missing(tx, &bought, amount.minor).await?;
         }
     } else {
-        let mut held = ledger::wallet(tx, account, currency).await?.minor;
+        let held = ledger::wallet(tx, account, currency).await?.minor;
         if held < amount.minor && ends == Ends::All {
-            let since = purchase::out_of_wallet_since(tx, account, currency, payment.created_at_ms).await?;
-            for bought in since {
-                if held >= amount.minor {
-                    break;
-                }
-                held += missing(tx, &bought, i64::MAX).await?;
+            for bought in enough(tx, payment, amount.minor - held).await? {
+                missing(tx, &bought, i64::MAX).await?;
             }
         }
     }
@@ -136,6 +143,30 @@ async fn recover(
     Err(store::Error::Corrupt("a wallet that changed meanwhile"))
 }
 
+/// Purchases out of the wallet since a payment, newest first, as many as together have so much left to give back. What
+/// they gave is held, all of it before anything is taken back.
+async fn enough(tx: &mut Tx, payment: &Payment, minor: i64) -> Result<Vec<Purchase>, store::Error> {
+    let (account, currency) = (payment.account_id, payment.amount.currency.as_str());
+    let mut found = purchase::out_of_wallet_since(tx, account, currency, payment.created_at_ms).await?;
+    let (mut sum, mut count) = (0, 0);
+    for bought in &found {
+        if sum >= minor {
+            break;
+        }
+        hold(tx, bought.id).await?;
+        sum += left(tx, bought).await?;
+        count += 1;
+    }
+    found.truncate(count);
+    Ok(found)
+}
+
+/// What of a purchase was not taken back before.
+async fn left(tx: &mut Tx, bought: &Purchase) -> Result<i64, store::Error> {
+    let paid: i64 = credits(tx, bought).await?.iter().map(|(_, minor)| minor).sum();
+    Ok((paid - bought.refunded_minor).max(0))
+}
+
 struct Back<'a> {
     ends: Ends,
     reason: &'a str,
@@ -143,16 +174,15 @@ struct Back<'a> {
 }
 
 impl Back<'_> {
-    /// Takes up to so much of a purchase back into the wallet, ends it, and tells how much came.
+    /// Takes up to so much of a purchase back into the wallet, and ends it.
     async fn of(
         &self,
         tx: &mut Tx,
         bought: &Purchase,
         minor_max: i64,
         ended: &mut Vec<ViewId>,
-    ) -> Result<i64, store::Error> {
-        let paid: i64 = credits(tx, bought).await?.iter().map(|(_, minor)| minor).sum();
-        let minor = (paid - bought.refunded_minor).min(minor_max);
+    ) -> Result<(), store::Error> {
+        let minor = left(tx, bought).await?.min(minor_max);
         if minor > 0 {
             let id = uuid::Uuid::from_bytes(random::id(self.now_ms)).to_string();
             let to = Holder::Wallet(bought.account_id);
@@ -180,7 +210,7 @@ impl Back<'_> {
         if self.ends == Ends::All {
             ended.extend(end(tx, bought.id, self.reason, self.now_ms).await?);
         }
-        Ok(minor.max(0))
+        Ok(())
     }
 }
 

@@ -157,9 +157,9 @@ impl Error {
     }
 }
 
-/// Classes of PostgreSQL's errors (its documentation, appendix A) that tell of the server and not of the statement: connection
-/// exceptions, insufficient resources, operator intervention.
-const PASSING_CLASSES: [&str; 3] = ["08", "53", "57"];
+/// Classes of PostgreSQL's errors (its documentation, appendix A) that tell of the server, or of another transaction, and not of
+/// the statement: connection exceptions, transaction rollback (a deadlock), insufficient resources, operator intervention.
+const PASSING_CLASSES: [&str; 4] = ["08", "40", "53", "57"];
 /// Results of SQLite (its documentation, "Result and Error Codes") that tell of the disk or of another process: `BUSY`, `IOERR`,
 /// `FULL`, `CANTOPEN`.
 const PASSING_RESULTS: [u32; 4] = [5, 10, 13, 14];

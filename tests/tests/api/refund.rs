@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use matinee_server::store::{Store, Tx, entitlement};
+use matinee_protocol::id::PurchaseId;
+use matinee_server::store::ledger::{self, Holder};
+use matinee_server::store::{Store, Tx, entitlement, purchase};
 use matinee_tests::deployment::{PASSWORD, wait_until};
 use matinee_tests::postgres::Cluster;
 use matinee_tests::viewer::{Viewer, nonce};
@@ -210,4 +212,40 @@ async fn money_that_comes_while_an_account_is_closed_goes_back() {
     cinema.turn().await;
     assert_eq!((cinema.booked("wallet/").await, cinema.booked("returning/").await), (0, 0));
     assert_eq!(cinema.stripe.book().refunds.len(), 1);
+}
+
+#[tokio::test]
+async fn whoever_takes_money_back_waits_for_who_does_already() {
+    let postgres = Cluster::shared();
+    let cinema = Cinema::build(Some(postgres.database().await)).await;
+    let operator = cinema.operator().await;
+    let whole = json!({ "reason": "sorry" });
+    // A chargeback, and the operator's refund beside it: there is nothing left for that.
+    let (ana, _) = cinema.subscriber("ana@example.com").await;
+    let intent = cinema.intent(&ana).await;
+    cinema.stripe.book().dispute(&intent);
+    let event = cinema.stripe.book().events.remove(0);
+    let mut held = cinema.app.store.write().await.unwrap();
+    ledger::hold(&mut held, &Holder::Provider("stripe".to_owned()), "USD").await.unwrap();
+    let stripe = cinema.stripe.clone();
+    let disputed = async move { stripe.deliver(&event).await };
+    let (by, body) = (operator.clone(), whole.clone());
+    let refunded = async move { ask_refund(&by, &ana, &body).await.status().as_u16() };
+    assert_eq!(cinema.beside(held, disputed, refunded).await, (200, 422));
+    cinema.booked("").await;
+
+    // A refund, and the renewal given up beside it, with which the card is forgotten: that is over.
+    let (bob, id) = cinema.subscriber("bob@example.com").await;
+    let bought: PurchaseId = listed(&bob, "purchases").await[0]["id"].as_str().unwrap().parse().unwrap();
+    let mut held = cinema.app.store.write().await.unwrap();
+    purchase::add_refunded(&mut held, bought, 0, PRICE_MINOR).await.unwrap();
+    let (by, of) = (operator, bob.clone());
+    let refunded = async move { ask_refund(&by, &of, &whole).await.status().as_u16() };
+    let given_up = async move {
+        let path = format!("/v1/entitlements/{id}/renewal");
+        let asked = bob.request(Method::PUT, &path).json(&json!({ "renews": false }));
+        asked.send().await.unwrap().status().as_u16()
+    };
+    assert_eq!(cinema.beside(held, refunded, given_up).await, (201, 409));
+    cinema.booked("").await;
 }
