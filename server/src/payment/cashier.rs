@@ -28,6 +28,8 @@ const CHECK_EVERY_MS_MAX: i64 = 60 * 60 * 1000;
 const LABEL_CHARS_MAX: usize = 200;
 /// Why money is sent back whose owner has left.
 const CLOSED: &str = "the account was closed";
+/// Why nothing more is heard of what was open at another provider.
+const PROVIDER_CHANGED: &str = "the payment provider was changed";
 
 /// Why a payment did not go on.
 #[derive(Debug, thiserror::Error)]
@@ -117,14 +119,14 @@ impl Cashier {
         Ok(payment)
     }
 
-    /// Asks the provider how a payment stands, making the charge if it was not made and is still `wanted`. Not to be called
-    /// with a transaction open: the provider may take its time.
+    /// Asks the provider how a payment stands, making the charge if it was not made and is still `wanted`. What is open at a
+    /// provider that is not asked any more has failed. Not to be called with a transaction open: the provider may take its
+    /// time.
     pub async fn ask(&self, payment: &Payment, label: &str, wanted: bool) -> Result<Standing, Error> {
-        let age_ms = self.clock.now_ms().saturating_sub(payment.created_at_ms);
         if payment.provider != self.provider.name() {
-            let name = &payment.provider;
-            return Err(Error::Refused(format!("payments of the provider {name} are not taken any more")));
+            return Ok(Standing::Failed { reference: None, reason: PROVIDER_CHANGED.to_owned() });
         }
+        let age_ms = self.clock.now_ms().saturating_sub(payment.created_at_ms);
         let by = match &payment.method_reference {
             Some(with) => By::SavedMethod { with: with.clone() },
             None => By::Payer { saves_method: payment.saves_method },
@@ -224,11 +226,12 @@ impl Cashier {
         saved_method::forget_of(tx, payment.id, now_ms).await
     }
 
-    /// Asks the provider to send a pending refund back, or how it stands. Not to be called with a transaction open.
+    /// Asks the provider to send a pending refund back, or how it stands. Of a provider that is not asked any more: what it
+    /// has named is on its way, and the rest cannot be sent. Not to be called with a transaction open.
     pub async fn send_back(&self, pending: &Refund, payment: &Payment) -> Result<Returned, Error> {
         if payment.provider != self.provider.name() {
-            let name = &payment.provider;
-            return Err(Error::Refused(format!("refunds of the provider {name} are not made any more")));
+            let named = pending.provider_reference.clone();
+            return Ok(named.map_or(Returned::Failed(None), Returned::Succeeded));
         }
         let Some(charge) = payment.charge_reference.clone() else { return Ok(Returned::Failed(None)) };
         let reversal = Reversal {
@@ -289,7 +292,8 @@ impl Cashier {
         }
         let Some(id) = self.provider.payment_of(charge).await? else { return Ok(None) };
         let Some(found) = payment::by_id(&mut store.read().await?, id).await? else { return Ok(None) };
-        if matches!(found.state, State::Created | State::Pending | State::Failed) {
+        let open = matches!(found.state, State::Created | State::Pending | State::Failed);
+        if open && found.provider == self.provider.name() {
             // A renewal's charge was made, for its money is named: what is to be known is how it stands.
             let standing = self.ask(&found, "", found.renews.is_none()).await?;
             let mut tx = store.write().await?;

@@ -12,7 +12,7 @@ use reqwest::{Method, Response};
 use serde_json::{Value, json};
 
 use crate::payment::begin;
-use crate::renewal::{Cinema, DAY_MS, PRICE_MINOR, listed, on_both};
+use crate::renewal::{Cinema, DAY_MS, PRICE_MINOR, config, listed, on_both};
 
 /// How long a transaction may take to come to where it waits.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -248,4 +248,48 @@ async fn whoever_takes_money_back_waits_for_who_does_already() {
     };
     assert_eq!(cinema.beside(held, refunded, given_up).await, (201, 409));
     cinema.booked("").await;
+}
+
+#[tokio::test]
+async fn what_is_open_at_another_provider_is_over() {
+    on_both(async |cinema| {
+        let operator = cinema.operator().await;
+        let mut subscribed = Vec::new();
+        for email in ["ana@example.com", "bob@example.com", "eve@example.com", "joe@example.com"] {
+            subscribed.push(cinema.subscriber(email).await);
+        }
+        let [(ana, anas), (bob, bobs), (eve, _), (joe, _)] = &subscribed[..] else { panic!("four") };
+        // Renewals that a bank thinks about; a page that nobody has paid on; a refund that Stripe has heard of, and one
+        // that it has not.
+        let end_ms = cinema.paid_until_ms(ana, *anas).await;
+        cinema.pass_until(end_ms);
+        cinema.stripe.book().charges_begin = Some("processing");
+        cinema.turn().await;
+        begin(ana, "/v1/wallet/top-ups", &nonce(), &dollars(700)).await;
+        cinema.fill(bob, PRICE_MINOR).await;
+        cinema.stripe.book().refunds_begin = Some("pending");
+        assert_eq!(refund(&operator, joe, &json!({ "reason": "sorry" })).await["state"], "pending");
+        cinema.stripe.book().down = true;
+        assert_eq!(refund(&operator, eve, &json!({ "reason": "sorry" })).await["state"], "pending");
+
+        let mut other = config(&cinema.stripe);
+        other.payment.provider = "simulated".to_owned();
+        cinema.start_again_with(other).await;
+        cinema.pass(60 * 60 * 1000);
+        cinema.turn().await;
+        assert!(cinema.paid_until_ms(bob, *bobs).await > end_ms, "the wallet pays where it can");
+        let now = cinema.status(ana, *anas).await;
+        assert_eq!(now["events"][0]["type"], "renewal_failed");
+        assert_eq!(now["events"][0]["note"], "the payment provider was changed");
+        let payments = listed(ana, "payments").await;
+        assert_eq!((&payments[0]["state"], &payments[1]["state"]), (&json!("failed"), &json!("failed")));
+        for (viewer, minor) in [(ana, 0), (bob, 0), (eve, PRICE_MINOR), (joe, 0)] {
+            assert_eq!(viewer.wallet().await, minor, "{}", viewer.email);
+        }
+        assert_eq!(cinema.booked("returning/").await, 0);
+        cinema.pass(DAY_MS);
+        cinema.turn().await;
+        assert_eq!(cinema.status(ana, *anas).await["status"], "expired");
+    })
+    .await;
 }

@@ -46,7 +46,7 @@ pub(crate) struct Cinema {
     folder: tempfile::TempDir,
 }
 
-fn config(stripe: &Stripe) -> Config {
+pub(crate) fn config(stripe: &Stripe) -> Config {
     let mut config = Config::default();
     config.account.session_days = 366;
     config.payment.provider = "stripe".to_owned();
@@ -75,7 +75,11 @@ impl Cinema {
 
     /// As after a crash: everything that was in memory is gone.
     async fn start_again(&mut self) {
-        self.app = open(&self.folder, &self.address, &self.clock, config(&self.stripe)).await;
+        self.start_again_with(config(&self.stripe)).await;
+    }
+
+    pub(crate) async fn start_again_with(&mut self, config: Config) {
+        self.app = open(&self.folder, &self.address, &self.clock, config).await;
         self.url = serve(&self.app).await;
         self.stripe.tell(&self.url);
     }
@@ -99,7 +103,7 @@ impl Cinema {
     }
 
     /// Moves the clock to a millisecond.
-    fn pass_until(&self, at_ms: i64) {
+    pub(crate) fn pass_until(&self, at_ms: i64) {
         self.pass(at_ms - self.clock.now_ms());
     }
 
@@ -109,12 +113,12 @@ impl Cinema {
         reconcile::run(&self.app).await.unwrap();
     }
 
-    async fn status(&self, viewer: &Viewer, id: EntitlementId) -> Value {
+    pub(crate) async fn status(&self, viewer: &Viewer, id: EntitlementId) -> Value {
         let path = format!("/v1/entitlements/{id}/status");
         viewer.request(Method::GET, &path).send().await.unwrap().json().await.unwrap()
     }
 
-    async fn paid_until_ms(&self, viewer: &Viewer, id: EntitlementId) -> i64 {
+    pub(crate) async fn paid_until_ms(&self, viewer: &Viewer, id: EntitlementId) -> i64 {
         self.status(viewer, id).await["entitlement"]["paid_until_ms"].as_i64().unwrap()
     }
 
