@@ -246,7 +246,7 @@ pub async fn settle(
         Returned::Succeeded(reference) => (State::Succeeded, Some(reference.as_str())),
         Returned::Failed(reference) => (State::Failed, reference.as_deref()),
     };
-    let Some(before) = refund::finish(tx, &made.id, state, reference, now_ms).await? else { return Ok(()) };
+    let Some(before) = refund::finish(tx, made, state, reference, now_ms).await? else { return Ok(()) };
     if state == State::Failed {
         payment::take_refunded(tx, payment, made.amount.minor, now_ms).await?;
     }

@@ -138,6 +138,9 @@ async fn what_a_bank_returns_after_it_was_sent_is_in_the_wallet() {
         for viewer in [&ana, &bob, &eve] {
             let payment = listed(viewer, "payments").await[0].clone();
             assert_eq!((&payment["state"], &payment["refunded_minor"]), (&json!("succeeded"), &Value::Null));
+            let refunds = listed(viewer, "refunds").await;
+            let last = refunds.iter().find(|one| one["payment"] == payment["id"]).unwrap();
+            assert_eq!((&last["state"], &last["to"]), (&json!("failed"), &json!("wallet")));
         }
     })
     .await;
