@@ -124,6 +124,7 @@ routes! {
     POST   "/v1/checkouts"                                      Session         checkout_create;
     GET    "/v1/payments"                                       Session         payment_list;
     GET    "/v1/payments/{payment}"                             Session         payment_show;
+    GET    "/v1/refunds"                                        Session         refund_list;
     GET    "/v1/wallet/entries"                                 Session         wallet_entries;
     GET    "/v1/purchases"                                      Session         purchase_list;
     GET    "/v1/purchases/{purchase}"                           Session         purchase_show;

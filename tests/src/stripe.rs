@@ -62,13 +62,13 @@ struct Desk {
     book: Mutex<Book>,
     holds: Mutex<Vec<Hold>>,
     webhook: Mutex<Option<String>>,
+    ahead_s: AtomicU64,
 }
 
 /// A running stand-in; cloning shares it.
 #[derive(Debug, Clone)]
 pub struct Stripe {
     desk: Arc<Desk>,
-    ahead_s: Arc<AtomicU64>,
     address: SocketAddr,
     http: reqwest::Client,
 }
@@ -90,7 +90,7 @@ impl Stripe {
         let router = web::router(Arc::clone(&desk));
         tokio::spawn(async move { axum::serve(listener, router).await });
         let http = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build();
-        Self { desk, ahead_s: Arc::default(), address, http: http.expect("a client") }
+        Self { desk, address, http: http.expect("a client") }
     }
 
     /// What a server needs to be told to use it.
@@ -107,7 +107,7 @@ impl Stripe {
 
     /// Its clock is so far ahead from now on, for servers whose clock a test moves.
     pub fn be_ahead_s(&self, seconds: u64) {
-        self.ahead_s.store(seconds, Ordering::Relaxed);
+        self.desk.ahead_s.store(seconds, Ordering::Relaxed);
     }
 
     /// Its interface.
@@ -145,7 +145,7 @@ impl Stripe {
     /// Sends an event, signed now, and gives the status of the answer; 0 if there is none.
     pub async fn deliver(&self, event: &Value) -> u16 {
         let body = event.to_string();
-        let header = sign(&body, WEBHOOK_SECRET, now_s() + self.ahead_s.load(Ordering::Relaxed));
+        let header = sign(&body, WEBHOOK_SECRET, self.desk.now_s());
         self.deliver_as(body, &header).await
     }
 
@@ -185,6 +185,11 @@ impl Stripe {
 }
 
 impl Desk {
+    /// What its clock says.
+    fn now_s(&self) -> u64 {
+        now_s() + self.ahead_s.load(Ordering::Relaxed)
+    }
+
     fn lock(&self) -> MutexGuard<'_, Book> {
         self.book.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -17,7 +17,7 @@ use super::trail::note;
 use crate::app::App;
 use crate::password::Password;
 use crate::store::audit::Actor;
-use crate::store::{Tx, entitlement, ledger, outbox, view, whole};
+use crate::store::{Tx, account, entitlement, ledger, outbox, view, whole};
 
 /// Why entitlements and views of a closed account end.
 const REASON: &str = "the account was closed";
@@ -59,9 +59,12 @@ pub async fn handle(
 
 /// Closes an account and gives the views that end with it.
 ///
-/// A wallet must be empty first: money that was paid in is the owner's, and is spent or paid back, never lost.
+/// A wallet must be empty first: money that was paid in is the owner's, and is spent or paid back, never lost. What comes in
+/// later is sent back.
 pub async fn close(app: &App, tx: &mut Tx, owner: AccountId, by: Actor) -> Result<Vec<ViewId>, Problem> {
     let now_ms = app.clock.now_ms();
+    // Money that comes in at this moment is in the wallet before, or finds the account closed.
+    account::hold(tx, owner).await?;
     if ledger::wallet(tx, owner, &app.config.payment.currency).await?.minor != 0 {
         let detail = "there is money in the wallet: spend it, or ask the operator to pay it back, then close the account";
         return Err(Problem::conflict("wallet_not_empty", detail));

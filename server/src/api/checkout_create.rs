@@ -10,6 +10,7 @@ use super::authority::Session;
 use super::doc::Doc;
 use super::idempotent::{Key, Once};
 use super::json::Json;
+use super::ownership::require_account_for;
 use super::paying;
 use super::problem::Problem;
 use super::purchase_create::check_country;
@@ -29,12 +30,13 @@ pub struct Body {
 /// How the interface's document tells of it.
 pub fn doc() -> Doc {
     paying::doc(Doc::new("Buys a plan with a payment of its own, past the wallet").once().body::<Body>(), 201)
+        .problem(403, "account_required")
         .problem(404, "not_found")
         .problems(422, &["plan_is_free", "country_invalid"])
 }
 
-/// Answers 201 with the payment: pending, with where the payer goes on, or succeeded, with the purchase; 422
-/// `plan_is_free`. What is paid for by the period saves the payment method, which renewals are charged to. A plan that
+/// Answers 201 with the payment: pending, with where the payer goes on, or succeeded, with the purchase; 403
+/// `account_required`, 422 `plan_is_free`. What is paid for by the period saves the payment method, which renewals are charged to. A plan that
 /// cannot be bought any more when the money comes leaves it in the wallet.
 pub async fn handle(
     State(app): State<App>,
@@ -48,6 +50,7 @@ pub async fn handle(
     let tx = app.store.write().await?;
     let begun = Once::begin_outside(tx, (session.account, "checkout", key), &[&bytes], now_ms).await?;
     let plan = plan.ok_or_else(|| Problem::not_found("plan"))?;
+    require_account_for(&session, &plan)?;
     if plan.price.minor == 0 {
         let detail = "this plan is free: buy it with POST /v1/purchases";
         return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "plan_is_free", detail));

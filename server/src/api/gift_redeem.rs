@@ -11,6 +11,7 @@ use super::authority::Session;
 use super::doc::Doc;
 use super::idempotent::{Begin, Key, Once};
 use super::json::Json;
+use super::ownership::require_account_for;
 use super::problem::Problem;
 use super::purchase_create::{sale, settled};
 use crate::app::App;
@@ -30,11 +31,11 @@ pub fn doc() -> Doc {
         .once()
         .body::<Body>()
         .answer::<PurchaseAnswer>(201)
-        .problem(403, "gift_code_refused")
+        .problems(403, &["account_required", "gift_code_refused"])
         .problem(409, "plan_not_sold")
 }
 
-/// Answers 201 as a purchase does, of which nothing was paid; 403 `gift_code_refused`.
+/// Answers 201 as a purchase does, of which nothing was paid; 403 `gift_code_refused`, `account_required`.
 pub async fn handle(
     State(app): State<App>,
     session: Session,
@@ -55,6 +56,8 @@ pub async fn handle(
     let plan = plan.ok_or_else(|| {
         Problem::forbidden("gift_code_refused", "this code is unknown, was redeemed, or is over")
     })?;
+    // The code is not used up by it.
+    require_account_for(&session, &plan)?;
     let nothing = Money { minor: 0, currency: plan.price.currency.clone() };
     let conditions = Conditions { amount: Some(nothing), ..Conditions::default() };
     let (sale, answer) = sale(session.account, &plan, conditions, now_ms)?;

@@ -102,6 +102,7 @@ pub mod purchase_refund;
 pub mod purchase_show;
 pub mod receipts;
 pub mod reference;
+pub mod refund_list;
 pub mod release_create;
 pub mod release_delete;
 pub mod release_publish;

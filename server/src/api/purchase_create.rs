@@ -13,13 +13,13 @@ use super::authority::Session;
 use super::doc::Doc;
 use super::idempotent::{self, Begin, Key, Once};
 use super::json::Json;
+use super::ownership::require_account_for;
 use super::problem::Problem;
 use crate::app::App;
 use crate::payment::cashier;
 use crate::payment::tax;
 use crate::random;
 use crate::store::Tx;
-use crate::store::account::Role;
 use crate::store::coupon::{self, canonical};
 use crate::store::idempotency::Kept;
 use crate::store::plan::Plan;
@@ -121,12 +121,7 @@ async fn draft(
     now_ms: i64,
 ) -> Result<(Arc<Plan>, Sale, PurchaseAnswer, Kept), Problem> {
     let plan = app.catalog.plan(body.plan).await?.ok_or_else(|| Problem::not_found("plan"))?;
-    if session.has(Role::Guest) && !plan.terms.guests() {
-        return Err(Problem::forbidden(
-            "account_required",
-            "this plan is not for guests: open an account first",
-        ));
-    }
+    require_account_for(session, &plan)?;
     if body.trial && plan.terms.renewal().is_none_or(|renewal| renewal.trial_ms.is_none()) {
         return Err(Problem::new(
             StatusCode::UNPROCESSABLE_ENTITY,

@@ -4,13 +4,13 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use matinee_protocol::api::Money;
-use matinee_protocol::id::PurchaseId;
+use matinee_protocol::id::{AccountId, PaymentId, PurchaseId};
 use matinee_protocol::limit::REASON_BYTES_MAX;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::authority::Operator;
-use super::doc::Doc;
+use super::doc::{Doc, Fields};
 use super::idempotent::{Key, Once, Outside, Parked};
 use super::json::{Json, Path};
 use super::problem::Problem;
@@ -43,17 +43,7 @@ pub fn doc() -> Doc {
     Doc::new("Gives money back and ends what it had bought")
         .once()
         .body::<Body>()
-        .object(201, |it| {
-            it.object("refund", |it| {
-                it.field::<String>("id")
-                    .nullable::<PurchaseId>("purchase")
-                    .field::<Money>("amount")
-                    .field::<String>("to")
-                    .field::<String>("state")
-                    .field::<String>("reason")
-                    .field::<i64>("created_at_ms")
-            })
-        })
+        .object(201, |it| it.object("refund", shown))
         .problems(
             422,
             &[
@@ -64,6 +54,19 @@ pub fn doc() -> Doc {
                 "refund_not_prorated",
             ],
         )
+}
+
+/// The fields of a refund.
+pub fn shown(it: Fields) -> Fields {
+    it.field::<String>("id")
+        .field::<AccountId>("account")
+        .nullable::<PurchaseId>("purchase")
+        .nullable::<PaymentId>("payment")
+        .field::<Money>("amount")
+        .field::<String>("to")
+        .field::<String>("state")
+        .field::<String>("reason")
+        .field::<i64>("created_at_ms")
 }
 
 /// Answers 201 with the refund: succeeded, pending while the provider has still to say, or failed, which means that it
@@ -141,7 +144,9 @@ pub fn summary(refund: &Refund) -> Value {
     let to = if refund.provider.is_some() && refund.state != Stand::Failed { "payer" } else { "wallet" };
     json!({
         "id": refund.id,
+        "account": refund.account_id,
         "purchase": refund.purchase_id,
+        "payment": refund.payment_id,
         "amount": refund.amount,
         "to": to,
         "state": refund.state.text(),
@@ -152,14 +157,15 @@ pub fn summary(refund: &Refund) -> Value {
 
 impl From<back::Error> for Problem {
     fn from(error: back::Error) -> Self {
-        let code = match &error {
-            back::Error::Store(error) => return Self::internal(error),
+        let text = error.to_string();
+        let code = match error {
+            back::Error::Store(error) => return error.into(),
             back::Error::Unknown => return Self::not_found("purchase"),
             back::Error::Exceeds { .. } => "refund_out_of_range",
             back::Error::KeepsAll => "refund_keeps_all",
             back::Error::Ambiguous | back::Error::NotByUse => "refund_not_prorated",
             back::Error::NotByPayer => "refund_not_by_payer",
         };
-        Self::new(StatusCode::UNPROCESSABLE_ENTITY, code, error.to_string())
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, code, text)
     }
 }

@@ -10,6 +10,7 @@ use super::authority::Session;
 use super::doc::Doc;
 use super::idempotent::{Key, Once};
 use super::json::Json;
+use super::ownership::require_account;
 use super::paying;
 use super::problem::Problem;
 use crate::app::App;
@@ -25,17 +26,19 @@ pub struct Body {
 /// How the interface's document tells of it.
 pub fn doc() -> Doc {
     paying::doc(Doc::new("Puts money into the wallet").once().body::<Body>(), 201)
+        .problem(403, "account_required")
         .problems(422, &["amount_out_of_range", "currency_unknown"])
 }
 
-/// Answers 201 with the payment, pending with where the payer goes on or succeeded, and the wallet; 422
-/// `amount_out_of_range`, 402 `payment_declined`.
+/// Answers 201 with the payment, pending with where the payer goes on or succeeded, and the wallet; 403
+/// `account_required`, 422 `amount_out_of_range`, 402 `payment_declined`.
 pub async fn handle(
     State(app): State<App>,
     session: Session,
     key: Key,
     Json { value: Body { amount }, bytes }: Json<Body>,
 ) -> Result<Response, Problem> {
+    require_account(&session, "a wallet is not for guests: open an account first")?;
     check(&app, &amount)?;
     let tx = app.store.write().await?;
     let now_ms = app.clock.now_ms();

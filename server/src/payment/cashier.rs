@@ -7,7 +7,7 @@ use matinee_protocol::id::{AccountId, EntitlementId, PaymentId, PlanId, Purchase
 
 use super::renewing::Desk;
 use super::tax::Rates;
-use super::{By, Charge, Error, Event, Notice, Provider, Returned, Reversal, Standing, back};
+use super::{By, Charge, Error, Event, Notice, Provider, Returned, Reversal, Standing, back, taken};
 use crate::clock::Clock;
 use crate::letter::{Receipt, Writer};
 use crate::license::plan::Scope;
@@ -17,7 +17,7 @@ use crate::store::payment::{self, Payment, State};
 use crate::store::plan::{self, Plan};
 use crate::store::purchase::{self, Conditions, Sale, Settled};
 use crate::store::refund::{self, Refund};
-use crate::store::{self, Store, Tx, event, outbox, saved_method};
+use crate::store::{self, Store, Tx, account, event, outbox, saved_method};
 
 /// How long a provider remembers the id under which it was asked. After it, a payment of which it said nothing is
 /// given up: asking again could charge again.
@@ -26,6 +26,10 @@ pub const ASKING_AGAIN_MS_MAX: i64 = 23 * 60 * 60 * 1000;
 const CHECK_EVERY_MS_MAX: i64 = 60 * 60 * 1000;
 /// Characters of what a payer is shown that a payment is for.
 const LABEL_CHARS_MAX: usize = 200;
+/// Why money is sent back whose owner has left.
+const CLOSED: &str = "the account was closed";
+/// Why nothing more is heard of what was open at another provider.
+const PROVIDER_CHANGED: &str = "the payment provider was changed";
 
 /// Why a payment did not go on.
 #[derive(Debug, thiserror::Error)]
@@ -115,14 +119,14 @@ impl Cashier {
         Ok(payment)
     }
 
-    /// Asks the provider how a payment stands, making the charge if it was not made and is still `wanted`. Not to be called
-    /// with a transaction open: the provider may take its time.
+    /// Asks the provider how a payment stands, making the charge if it was not made and is still `wanted`. What is open at a
+    /// provider that is not asked any more has failed. Not to be called with a transaction open: the provider may take its
+    /// time.
     pub async fn ask(&self, payment: &Payment, label: &str, wanted: bool) -> Result<Standing, Error> {
-        let age_ms = self.clock.now_ms().saturating_sub(payment.created_at_ms);
         if payment.provider != self.provider.name() {
-            let name = &payment.provider;
-            return Err(Error::Refused(format!("payments of the provider {name} are not taken any more")));
+            return Ok(Standing::Failed { reference: None, reason: PROVIDER_CHANGED.to_owned() });
         }
+        let age_ms = self.clock.now_ms().saturating_sub(payment.created_at_ms);
         let by = match &payment.method_reference {
             Some(with) => By::SavedMethod { with: with.clone() },
             None => By::Payer { saves_method: payment.saves_method },
@@ -170,9 +174,15 @@ impl Cashier {
                     self.desk().paid(tx, (payment, renews), (reference, charge), now_ms).await?;
                     return Ok(());
                 }
-                if payment::succeed(tx, payment, reference, charge, now_ms).await?
-                    && let Some(plan) = payment.plan_id
-                {
+                // Before the money is in its wallet: the account cannot be closed in between.
+                let open = account::hold_open(tx, payment.account_id).await?;
+                if !payment::succeed(tx, payment, reference, charge, now_ms).await? {
+                    return Ok(());
+                }
+                if !open {
+                    saved_method::forget_of(tx, payment.id, now_ms).await?;
+                    back::send_back(tx, payment, CLOSED, now_ms).await?;
+                } else if let Some(plan) = payment.plan_id {
                     self.buy(tx, payment, plan, now_ms).await?;
                 }
             }
@@ -216,11 +226,12 @@ impl Cashier {
         saved_method::forget_of(tx, payment.id, now_ms).await
     }
 
-    /// Asks the provider to send a pending refund back, or how it stands. Not to be called with a transaction open.
+    /// Asks the provider to send a pending refund back, or how it stands. Of a provider that is not asked any more: what it
+    /// has named is on its way, and the rest cannot be sent. Not to be called with a transaction open.
     pub async fn send_back(&self, pending: &Refund, payment: &Payment) -> Result<Returned, Error> {
         if payment.provider != self.provider.name() {
-            let name = &payment.provider;
-            return Err(Error::Refused(format!("refunds of the provider {name} are not made any more")));
+            let named = pending.provider_reference.clone();
+            return Ok(named.map_or(Returned::Failed(None), Returned::Succeeded));
         }
         let Some(charge) = payment.charge_reference.clone() else { return Ok(Returned::Failed(None)) };
         let reversal = Reversal {
@@ -268,7 +279,8 @@ impl Cashier {
             None => Vec::new(),
         };
         tx.commit().await?;
-        let reason = if matches!(event.notice, Notice::Dispute { .. }) { back::DISPUTED } else { "refunded" };
+        let reason =
+            if matches!(event.notice, Notice::Dispute { .. }) { taken::DISPUTED } else { "refunded" };
         Ok((ended, reason))
     }
 
@@ -280,7 +292,8 @@ impl Cashier {
         }
         let Some(id) = self.provider.payment_of(charge).await? else { return Ok(None) };
         let Some(found) = payment::by_id(&mut store.read().await?, id).await? else { return Ok(None) };
-        if matches!(found.state, State::Created | State::Pending | State::Failed) {
+        let open = matches!(found.state, State::Created | State::Pending | State::Failed);
+        if open && found.provider == self.provider.name() {
             // A renewal's charge was made, for its money is named: what is to be known is how it stands.
             let standing = self.ask(&found, "", found.renews.is_none()).await?;
             let mut tx = store.write().await?;
@@ -308,14 +321,19 @@ impl Cashier {
                     Some(refund) => refund::by_id(tx, refund).await?,
                     None => None,
                 };
-                if let Some(ours) = ours {
-                    back::settle(tx, &ours, returned, now_ms).await?;
+                let known = match ours {
+                    // Made by hand, and perhaps heard of before.
+                    None => refund::by_reference(tx, self.provider.name(), reference).await?,
+                    ours => ours,
+                };
+                if let Some(known) = known {
+                    back::settle(tx, &known, returned, now_ms).await?;
                     return Ok(Vec::new());
                 }
                 if !matches!(returned, Returned::Succeeded(_)) {
                     return Ok(Vec::new());
                 }
-                Ok(back::refunded_by_hand(tx, payment, reference, amount, now_ms).await?)
+                Ok(taken::refunded_by_hand(tx, payment, reference, amount, now_ms).await?)
             }
             Notice::Dispute { reference, amount, state, .. } => {
                 let told = Told {
@@ -325,7 +343,7 @@ impl Cashier {
                     amount,
                     state: *state,
                 };
-                Ok(back::disputed(tx, payment, told, now_ms).await?)
+                Ok(taken::disputed(tx, payment, told, now_ms).await?)
             }
         }
     }

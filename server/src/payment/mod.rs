@@ -2,13 +2,14 @@
 //!
 //! A payment is a row before its provider is asked, and the provider is asked outside any transaction, under the
 //! payment's id: asking again never charges again, so asking again is also how one learns what became of it.
-//! [`cashier`] drives payments through their states; [`back`] moves money back.
+//! [`cashier`] drives payments through their states; [`back`] moves money back, [`taken`] books what others move back.
 
 pub mod back;
 pub mod cashier;
 pub mod renewing;
 pub mod simulated;
 pub mod stripe;
+pub mod taken;
 pub mod tax;
 pub mod unused;
 

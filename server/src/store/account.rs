@@ -269,7 +269,14 @@ pub async fn hold(tx: &mut Tx, account: AccountId) -> Result<bool, Error> {
     Ok(held == 1)
 }
 
-/// The same, if it still has this password.
+/// The same, if it is still open.
+pub async fn hold_open(tx: &mut Tx, account: AccountId) -> Result<bool, Error> {
+    let sql = "update accounts set roles = roles where id = $1 and deleted_at_ms is null";
+    let held = on!(tx, |db| sqlx::query(sql).bind(account.to_string()).execute(db).await?.rows_affected());
+    Ok(held == 1)
+}
+
+/// The same as [`hold`], if it still has this password.
 pub async fn hold_with_password(tx: &mut Tx, account: AccountId, password_hash: &str) -> Result<bool, Error> {
     let sql = "update accounts set roles = roles where id = $1 and password_hash = $2";
     let held = on!(tx, |db| sqlx::query(sql)

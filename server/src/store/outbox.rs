@@ -8,12 +8,14 @@ use crate::letter::Letter;
 use crate::random;
 
 /// What webhooks are told of.
-pub const TOPICS: [&str; 14] = [
+pub const TOPICS: [&str; 16] = [
     "purchase.completed",
     "payment.succeeded",
     "payment.failed",
     "payment.disputed",
     "refund.created",
+    "refund.succeeded",
+    "refund.failed",
     "entitlement.granted",
     "entitlement.revoked",
     "entitlement.cancelled",

@@ -266,6 +266,16 @@ pub async fn by_id(tx: &mut Tx, payment: PaymentId) -> Result<Option<Payment>, E
     row.map(Payment::try_from).transpose()
 }
 
+/// Holds a payment's row until the transaction ends, and gives it as it is then.
+pub async fn hold(tx: &mut Tx, payment: PaymentId) -> Result<Option<Payment>, Error> {
+    let row: Option<Row> =
+        on!(tx, |db| sqlx::query_as("update payments set state = state where id = $1 returning *")
+            .bind(payment.to_string())
+            .fetch_optional(db)
+            .await)?;
+    row.map(Payment::try_from).transpose()
+}
+
 /// An account's payments, newest first.
 pub async fn by_account(tx: &mut Tx, account: AccountId, asked: &Asked) -> Result<Page<Payment>, Error> {
     let (at, after) = asked.after();

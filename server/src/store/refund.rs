@@ -1,12 +1,14 @@
 //! Refunds: money moved back, into a wallet or through the provider of the payment.
 //!
 //! A refund into a wallet is done as soon as it is written. One through a provider is `pending` until the provider has
-//! said; the money waits in the ledger meanwhile, and goes to the wallet if the provider cannot send it back.
+//! said; the money waits in the ledger meanwhile, and goes to the wallet if the provider cannot send it back, or a bank
+//! returns what was sent.
 
 use matinee_protocol::api::Money;
 use matinee_protocol::id::{AccountId, PaymentId, PurchaseId};
 use serde_json::json;
 
+use super::page::{Asked, Page, Position};
 use super::{Error, Tx, id, outbox};
 
 /// Refunds that reconciliation takes up at a time.
@@ -140,12 +142,48 @@ pub async fn insert(tx: &mut Tx, refund: &Refund) -> Result<(), Error> {
     .execute(db)
     .await
     .map(drop))?;
+    tell(tx, "refund.created", refund, refund.state, refund.created_at_ms).await
+}
+
+async fn tell(
+    tx: &mut Tx,
+    topic: &'static str,
+    refund: &Refund,
+    state: State,
+    now_ms: i64,
+) -> Result<(), Error> {
     let data = json!({
         "account": refund.account_id, "refund": refund.id, "purchase": refund.purchase_id,
-        "payment": refund.payment_id, "amount": refund.amount, "reason": refund.reason,
+        "payment": refund.payment_id, "amount": refund.amount, "reason": refund.reason, "state": state.text(),
     });
-    outbox::post(tx, "refund.created", refund.account_id, &data, refund.created_at_ms).await?;
-    Ok(())
+    outbox::post(tx, topic, refund.account_id, &data, now_ms).await
+}
+
+/// Refunds, newest first: an account's, or everybody's.
+pub async fn listed(tx: &mut Tx, account: Option<AccountId>, asked: &Asked) -> Result<Page<Refund>, Error> {
+    let (at, after) = asked.after();
+    let rows: Vec<Row> = match account {
+        Some(account) => on!(tx, |db| sqlx::query_as(select!(
+            "where account_id = $4 and (created_at_ms, id) < ($1, $2) \
+             order by created_at_ms desc, id desc limit $3"
+        ))
+        .bind(at)
+        .bind(after)
+        .bind(asked.rows())
+        .bind(account.to_string())
+        .fetch_all(db)
+        .await)?,
+        None => on!(tx, |db| sqlx::query_as(select!(
+            "where (created_at_ms, id) < ($1, $2) order by created_at_ms desc, id desc limit $3"
+        ))
+        .bind(at)
+        .bind(after)
+        .bind(asked.rows())
+        .fetch_all(db)
+        .await)?,
+    };
+    let rows = rows.into_iter().map(Refund::try_from).collect::<Result<Vec<_>, _>>()?;
+    Ok(asked.page(rows, |row| Position { at: row.created_at_ms, id: row.id.clone() }))
 }
 
 /// The refund with this id.
@@ -207,26 +245,35 @@ pub async fn name(tx: &mut Tx, refund: &str, reference: &str) -> Result<(), Erro
     Ok(())
 }
 
-/// A pending refund is over. False if it was over before.
+/// A refund is over; where it stood until then is given. None, with nothing changed, if that was known: what was sent can
+/// still fail, for the payer's bank may return it weeks later, and what failed has failed for good. It is told.
 pub async fn finish(
     tx: &mut Tx,
-    refund: &str,
+    refund: &Refund,
     state: State,
     reference: Option<&str>,
     now_ms: i64,
-) -> Result<bool, Error> {
-    let changed = on!(tx, |db| {
-        sqlx::query(
-        "update refunds set state = $1, provider_reference = coalesce($2, provider_reference), changed_at_ms = $3, \
-         check_at_ms = null where id = $4 and state = 'pending'"
-    )
-    .bind(state.text())
-    .bind(reference)
-    .bind(now_ms)
-    .bind(refund)
-    .execute(db)
-    .await?
-    .rows_affected()
-    });
-    Ok(changed == 1)
+) -> Result<Option<State>, Error> {
+    let open: &[State] =
+        if state == State::Failed { &[State::Pending, State::Succeeded] } else { &[State::Pending] };
+    for before in open {
+        let changed = on!(tx, |db| sqlx::query(
+            "update refunds set state = $1, provider_reference = coalesce($2, provider_reference), \
+             changed_at_ms = $3, check_at_ms = null where id = $4 and state = $5"
+        )
+        .bind(state.text())
+        .bind(reference)
+        .bind(now_ms)
+        .bind(&refund.id)
+        .bind(before.text())
+        .execute(db)
+        .await?
+        .rows_affected());
+        if changed == 1 {
+            let topic = if state == State::Failed { "refund.failed" } else { "refund.succeeded" };
+            tell(tx, topic, refund, state, now_ms).await?;
+            return Ok(Some(*before));
+        }
+    }
+    Ok(None)
 }

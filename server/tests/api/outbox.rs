@@ -308,6 +308,20 @@ pub async fn what_happens_to_rights_and_money_is_told(bench: &Bench) {
     let topics = ["entitlement.cancelled", "purchase.completed", "refund.created"];
     assert_eq!(told(bench, &receiver).await, topics);
 
+    // Through the provider it is on its way at first.
+    let paid = bench.post("/v1/checkouts", &json!({ "plan": bench.plan })).bearer(&ana).key("p");
+    let paid = paid.send().await.expect(201).json();
+    let path = format!("/v1/purchases/{}/refund", paid["payment"]["purchase"].as_str().unwrap());
+    bench.post(&path, &reason).bearer(&operator).key("s").send().await.expect(201);
+    let topics = [
+        "entitlement.revoked",
+        "payment.succeeded",
+        "purchase.completed",
+        "refund.created",
+        "refund.succeeded",
+    ];
+    assert_eq!(told(bench, &receiver).await, topics);
+
     let bought = bench.post("/v1/purchases", &json!({ "plan": bench.plan })).bearer(&ana).key("c");
     let id = bought.send().await.expect(201).json()["entitlement"]["id"].as_str().unwrap().to_owned();
     bench.call("POST", format!("/v1/entitlements/{id}/return")).bearer(&ana).send().await.expect(200);

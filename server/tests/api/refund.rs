@@ -95,6 +95,7 @@ async fn a_refund_ends_the_view_unless_it_is_a_part_that_is_kept() {
         let refused = call(body.clone(), "no").await.expect(422);
         assert_eq!(refused.code(), code, "{body}");
     }
+    bench.clock.advance_ms(1);
     let none =
         bench.post("/v1/purchases/0190d9e4-0000-7000-8000-000000000000/refund", &json!({ "reason": "x" }));
     none.bearer(&operator).key("none").send().await.expect(404);
@@ -102,10 +103,18 @@ async fn a_refund_ends_the_view_unless_it_is_a_part_that_is_kept() {
     assert_eq!(
         whole,
         json!({ "refund": {
-            "id": whole["refund"]["id"], "purchase": purchase, "amount": { "minor": 40, "currency": "USD" },
-            "to": "wallet", "state": "succeeded", "reason": "sorry", "created_at_ms": crate::bench::NOW_MS,
+            "id": whole["refund"]["id"], "account": whole["refund"]["account"], "purchase": purchase,
+            "payment": null, "amount": { "minor": 40, "currency": "USD" }, "to": "wallet", "state": "succeeded",
+            "reason": "sorry", "created_at_ms": crate::bench::NOW_MS + 1,
         } })
     );
+    // Listed for whose they are, and for operators.
+    let eve = bench.login("eve@example.org", &[Role::Viewer]).await;
+    let refunds = [whole["refund"].clone(), made.json()["refund"].clone()];
+    for (login, listed) in [(&viewer, &refunds[..]), (&operator, &refunds[..]), (&eve, &[])] {
+        let page = bench.get("/v1/refunds").bearer(login).send().await.expect(200).json();
+        assert_eq!(page, json!({ "refunds": listed, "next": null }));
+    }
     let ended = bench.license(view.view, &view.view_token, &phone, 1).await.expect(403);
     assert_eq!(ended.code(), "entitlement_revoked");
     let wallet = bench.get("/v1/account").bearer(&viewer).send().await.expect(200).json();

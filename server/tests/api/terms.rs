@@ -192,11 +192,36 @@ pub async fn guests_play_what_is_free_for_them(bench: &Bench) {
         let refused = buy(bench, guest, json!({ "plan": plan })).await.expect(403);
         assert_eq!(refused.code(), "account_required");
     }
+    // Nor is it to be had another way: by a payment of its own, out of a wallet, for a gift code.
+    let operator = bench.login("op@example.org", &[Role::Operator]).await;
+    let gift = async |plan: &str| {
+        let path = format!("/v1/plans/{plan}/gift-codes");
+        let made = bench.post(&path, &json!({ "count": 1 })).bearer(&operator).send().await.expect(201);
+        made.json()["codes"][0].clone()
+    };
+    let post = |login: &str, path: &str, body: &Value, key: &str| {
+        bench.post(path, body).bearer(login).key(key).send()
+    };
+    let code = json!({ "code": gift(&bench.plan.to_string()).await });
+    for (path, body) in [
+        ("/v1/checkouts", json!({ "plan": bench.plan })),
+        ("/v1/wallet/top-ups", json!({ "amount": price(500) })),
+        ("/v1/gift-codes/redemptions", code.clone()),
+    ] {
+        let refused = post(guest, path, &body, "a").await.expect(403);
+        assert_eq!(refused.code(), "account_required", "{path}");
+    }
+    let free = post(guest, "/v1/checkouts", &json!({ "plan": all }), "b").await.expect(422);
+    assert_eq!(free.code(), "plan_is_free");
     let bought = buy(bench, guest, json!({ "plan": all })).await.expect(201);
     bench.open(guest, entitlement_of(&bought), &Device::new(1)).await.expect(201);
     let ana = bench.login("ana@example.org", &[Role::Viewer]).await;
     let bought = buy(bench, &ana, json!({ "plan": members })).await.expect(201);
     bench.open(&ana, entitlement_of(&bought), &Device::new(2)).await.expect(201);
+    post(&ana, "/v1/gift-codes/redemptions", &code, "a").await.expect(201);
+    let code = json!({ "code": gift(&all).await });
+    post(guest, "/v1/gift-codes/redemptions", &code, "b").await.expect(201);
+    assert_eq!(bench.balance().await, 0, "no guest has paid anything");
     bench.post("/v1/guests", &json!({})).send().await.expect(201);
     let third = bench.post("/v1/guests", &json!({})).send().await.expect(429);
     assert_eq!(third.code(), "guests_too_many", "two an hour, as configured");

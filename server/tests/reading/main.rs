@@ -131,6 +131,7 @@ async fn neither_jobs_nor_viewers_read_a_whole_table() {
     for path in [
         "payments",
         "purchases",
+        "refunds",
         "entitlements",
         "devices",
         "sessions",

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use matinee_server::store::account::Role;
+use matinee_server::store::account::{self, Role};
 use matinee_server::store::idempotency::{self, Begun, Kept, Name};
 use matinee_server::store::page::Asked;
-use matinee_server::store::{Store, entitlement, ledger, payment, proof, view};
+use matinee_server::store::{Store, Tx, entitlement, ledger, payment, proof, view};
 use tokio::sync::Barrier;
 use tokio::task::JoinSet;
 
@@ -185,4 +185,24 @@ pub async fn a_proof_is_spent_once(database: &Database) {
     })
     .await;
     assert_eq!(spent, 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_was_undone_for_another_may_come_again() {
+    let database = Database::postgres().await;
+    let mut tx = database.write().await;
+    let ana = fixture::account(&mut tx, "ana@example.org", &[Role::Viewer]).await;
+    let bob = fixture::account(&mut tx, "bob@example.org", &[Role::Viewer]).await;
+    tx.commit().await.unwrap();
+    let (mut one, mut two) = (database.write().await, database.write().await);
+    assert!(account::hold(&mut one, ana).await.unwrap() && account::hold(&mut two, bob).await.unwrap());
+    let cross = async |mut tx: Tx, other| {
+        let held = account::hold(&mut tx, other).await;
+        tx.commit().await.unwrap();
+        held
+    };
+    let both = tokio::join!(cross(one, bob), cross(two, ana));
+    let undone = [both.0, both.1].into_iter().filter_map(Result::err).collect::<Vec<_>>();
+    assert!(undone.len() == 1 && undone[0].is_passing(), "{undone:?}");
+    database.store.close().await;
 }

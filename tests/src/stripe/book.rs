@@ -91,6 +91,15 @@ fn required<'a>(form: &'a Form, name: &str) -> Result<&'a str, Wrong> {
     value.ok_or_else(|| Wrong::request(format!("Missing required param: {name}.")))
 }
 
+fn list(mut found: Vec<&Value>, url: &str) -> Value {
+    let number = |object: &Value| -> u64 {
+        let id = object["id"].as_str().and_then(|id| id.rsplit('_').next());
+        id.and_then(|id| id.parse().ok()).unwrap_or(0)
+    };
+    found.sort_by_key(|object| std::cmp::Reverse(number(object)));
+    json!({ "object": "list", "data": found, "has_more": false, "url": url })
+}
+
 impl Book {
     fn id(&mut self, kind: &str) -> String {
         self.number += 1;
@@ -208,14 +217,14 @@ impl Book {
 
     /// What was charged to a customer, the newest first.
     pub(super) fn intents_of(&self, customer: &str) -> Value {
-        let number = |intent: &Value| -> u64 {
-            let id = intent["id"].as_str().and_then(|id| id.rsplit('_').next());
-            id.and_then(|id| id.parse().ok()).unwrap_or(0)
-        };
-        let mut found: Vec<&Value> =
-            self.intents.values().filter(|intent| intent["customer"] == customer).collect();
-        found.sort_by_key(|intent| std::cmp::Reverse(number(intent)));
-        json!({ "object": "list", "data": found, "has_more": false, "url": "/v1/payment_intents" })
+        let found = self.intents.values().filter(|intent| intent["customer"] == customer);
+        list(found.collect(), "/v1/payment_intents")
+    }
+
+    /// What was sent back of an intent, the newest first.
+    pub fn refunds_of(&self, intent: &str) -> Value {
+        let found = self.refunds.values().filter(|refund| refund["payment_intent"] == intent);
+        list(found.collect(), "/v1/refunds")
     }
 
     /// A bank says yes or no to a charge that began as `processing`.
@@ -312,7 +321,7 @@ impl Book {
         assert!(made.is_ok(), "{intent} has less than {amount} left");
     }
 
-    /// A pending refund is over.
+    /// A refund is over: a pending one either way, and one that was sent and that the bank returns.
     pub fn refund_ends(&mut self, refund: &str, status: &str) {
         let mut found = self.refunds[refund].clone();
         found["status"] = json!(status);

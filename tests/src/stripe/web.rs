@@ -48,8 +48,18 @@ impl Wrong {
     }
 }
 
-/// What a key stands for: the form it came with, and what was answered.
-type Keys = Arc<Mutex<HashMap<String, (Form, Option<(StatusCode, Value)>)>>>;
+/// How long a key is remembered.
+const KEY_KEPT_S: u64 = 24 * 60 * 60;
+
+/// What a key stands for: the form it came with, when, and what was answered.
+#[derive(Clone)]
+struct Kept {
+    form: Form,
+    at_s: u64,
+    answer: Option<(StatusCode, Value)>,
+}
+
+type Keys = Arc<Mutex<HashMap<String, Kept>>>;
 
 #[derive(Clone)]
 struct Web {
@@ -64,7 +74,7 @@ pub(super) fn router(desk: Arc<Desk>) -> Router {
         .route("/v1/payment_intents", get(intents_list).post(intent))
         .route("/v1/payment_intents/{id}", get(intent_show))
         .route("/v1/payment_methods/{id}/detach", post(detach))
-        .route("/v1/refunds", post(refund))
+        .route("/v1/refunds", get(refunds_list).post(refund))
         .route("/v1/refunds/{id}", get(refund_show))
         .route("/pay/{id}", get(page).post(paid))
         .with_state(Web { desk, keys: Keys::default() })
@@ -115,18 +125,19 @@ async fn once(
     let form: Form = url_decoded(&body);
     let key = headers.get("idempotency-key").and_then(|value| value.to_str().ok()).unwrap_or("").to_owned();
     assert!(!key.is_empty(), "a POST to {path} without an Idempotency-Key");
+    let now_s = web.desk.now_s();
     let seen = web.keys.lock().unwrap_or_else(PoisonError::into_inner).get(&key).cloned();
-    match seen {
-        Some((before, _)) if before != form => {
+    match seen.filter(|seen| now_s < seen.at_s + KEY_KEPT_S) {
+        Some(before) if before.form != form => {
             let message = "Keys for idempotent requests can only be used with the same parameters".to_owned();
             let wrong = Wrong::new(StatusCode::BAD_REQUEST, "idempotency_error", message);
             let (status, answer) = wrong.parts();
             return (status, Json(answer)).into_response();
         }
-        Some((_, Some((status, answer)))) => {
+        Some(Kept { answer: Some((status, answer)), .. }) => {
             return sent(&web, (status, [("idempotent-replayed", "true")], Json(answer)).into_response());
         }
-        Some((_, None)) => {
+        Some(_) => {
             let message = "There is currently another in-progress request using this key".to_owned();
             let wrong = Wrong::new(StatusCode::CONFLICT, "idempotency_error", message);
             let (status, answer) = wrong.parts();
@@ -134,12 +145,13 @@ async fn once(
         }
         None => {}
     }
-    web.keys.lock().unwrap_or_else(PoisonError::into_inner).insert(key.clone(), (form.clone(), None));
+    let kept = Kept { form, at_s: now_s, answer: None };
+    web.keys.lock().unwrap_or_else(PoisonError::into_inner).insert(key.clone(), kept.clone());
     let mut working = Working { keys: Arc::clone(&web.keys), key: key.clone(), answered: false };
     web.desk.hold(path, At::Arrival).await;
-    let made = work(&mut web.desk.lock(), &form);
+    let made = work(&mut web.desk.lock(), &kept.form);
     let (status, answer) = made.map_or_else(Wrong::parts, |answer| (StatusCode::OK, answer));
-    let kept = (form, Some((status, answer.clone())));
+    let kept = Kept { answer: Some((status, answer.clone())), ..kept };
     web.keys.lock().unwrap_or_else(PoisonError::into_inner).insert(key, kept);
     working.answered = true;
     web.desk.hold(path, At::Answer).await;
@@ -179,6 +191,16 @@ async fn intents_list(
 ) -> Response {
     let book = web.desk.lock();
     let found = asked.get("customer").map(|customer| book.intents_of(customer));
+    shown(&headers, &book, found.as_ref())
+}
+
+async fn refunds_list(
+    State(web): State<Web>,
+    headers: HeaderMap,
+    Query(asked): Query<HashMap<String, String>>,
+) -> Response {
+    let book = web.desk.lock();
+    let found = asked.get("payment_intent").map(|intent| book.refunds_of(intent));
     shown(&headers, &book, found.as_ref())
 }
 

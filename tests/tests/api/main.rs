@@ -10,5 +10,6 @@ mod money;
 mod oidc;
 mod payment;
 mod receipt;
+mod refund;
 mod renewal;
 mod stripe_library;

@@ -28,25 +28,25 @@ use serde_json::{Value, json};
 use crate::payment::{begin, entitlements, shown};
 use crate::stripe_library::Library;
 
-const DAY_MS: i64 = 24 * 60 * 60 * 1000;
+pub(crate) const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 const HALF_DAY_MS: i64 = DAY_MS / 2;
-const PRICE_MINOR: i64 = 795;
+pub(crate) const PRICE_MINOR: i64 = 795;
 /// Of the price, at 19 %.
 const TAX_MINOR: i64 = 127;
 
 /// A cinema with a monthly plan, a day of grace.
-struct Cinema {
-    app: App,
-    clock: Arc<ManualClock>,
-    stripe: Stripe,
-    plan: PlanId,
-    url: String,
+pub(crate) struct Cinema {
+    pub(crate) app: App,
+    pub(crate) clock: Arc<ManualClock>,
+    pub(crate) stripe: Stripe,
+    pub(crate) plan: PlanId,
+    pub(crate) url: String,
     address: String,
     started_ms: i64,
     folder: tempfile::TempDir,
 }
 
-fn config(stripe: &Stripe) -> Config {
+pub(crate) fn config(stripe: &Stripe) -> Config {
     let mut config = Config::default();
     config.account.session_days = 366;
     config.payment.provider = "stripe".to_owned();
@@ -60,7 +60,7 @@ fn config(stripe: &Stripe) -> Config {
 }
 
 impl Cinema {
-    async fn build(store: Option<String>) -> Self {
+    pub(crate) async fn build(store: Option<String>) -> Self {
         let (folder, stripe) = (tempfile::tempdir().unwrap(), Stripe::start().await);
         let own = format!("sqlite:{}", folder.path().join("matinee.db").display());
         let address = store.unwrap_or(own);
@@ -75,13 +75,17 @@ impl Cinema {
 
     /// As after a crash: everything that was in memory is gone.
     async fn start_again(&mut self) {
-        self.app = open(&self.folder, &self.address, &self.clock, config(&self.stripe)).await;
+        self.start_again_with(config(&self.stripe)).await;
+    }
+
+    pub(crate) async fn start_again_with(&mut self, config: Config) {
+        self.app = open(&self.folder, &self.address, &self.clock, config).await;
         self.url = serve(&self.app).await;
         self.stripe.tell(&self.url);
     }
 
     /// Somebody who subscribed on the hosted page, and the entitlement.
-    async fn subscriber(&self, email: &str) -> (Viewer, EntitlementId) {
+    pub(crate) async fn subscriber(&self, email: &str) -> (Viewer, EntitlementId) {
         let viewer = Viewer::sign_up(&self.url, email).await;
         let body = json!({ "plan": self.plan });
         let payment = begin(&viewer, "/v1/checkouts", &nonce(), &body).await;
@@ -92,29 +96,29 @@ impl Cinema {
         (viewer, id)
     }
 
-    fn pass(&self, ms: i64) {
+    pub(crate) fn pass(&self, ms: i64) {
         self.clock.advance_ms(ms);
         let ahead_ms = self.clock.now_ms() - self.started_ms;
         self.stripe.be_ahead_s(u64::try_from(ahead_ms / 1000).unwrap());
     }
 
     /// Moves the clock to a millisecond.
-    fn pass_until(&self, at_ms: i64) {
+    pub(crate) fn pass_until(&self, at_ms: i64) {
         self.pass(at_ms - self.clock.now_ms());
     }
 
     /// One turn of the jobs.
-    async fn turn(&self) {
+    pub(crate) async fn turn(&self) {
         renewal::run(&self.app).await.unwrap();
         reconcile::run(&self.app).await.unwrap();
     }
 
-    async fn status(&self, viewer: &Viewer, id: EntitlementId) -> Value {
+    pub(crate) async fn status(&self, viewer: &Viewer, id: EntitlementId) -> Value {
         let path = format!("/v1/entitlements/{id}/status");
         viewer.request(Method::GET, &path).send().await.unwrap().json().await.unwrap()
     }
 
-    async fn paid_until_ms(&self, viewer: &Viewer, id: EntitlementId) -> i64 {
+    pub(crate) async fn paid_until_ms(&self, viewer: &Viewer, id: EntitlementId) -> i64 {
         self.status(viewer, id).await["entitlement"]["paid_until_ms"].as_i64().unwrap()
     }
 
@@ -126,7 +130,7 @@ impl Cinema {
     }
 
     /// Both sides' books say the same, and how much of what kind is in ours.
-    async fn booked(&self, kind: &str) -> i64 {
+    pub(crate) async fn booked(&self, kind: &str) -> i64 {
         let mut tx = self.app.store.read().await.unwrap();
         let check = ledger::check(&mut tx).await.unwrap();
         assert!(check.is_sound(), "{check:?}");
@@ -138,7 +142,7 @@ impl Cinema {
         of(kind)
     }
 
-    async fn operator(&self) -> Viewer {
+    pub(crate) async fn operator(&self) -> Viewer {
         let viewer = Viewer::sign_up(&self.url, "operator@example.com").await;
         let mut tx = self.app.store.write().await.unwrap();
         let found = account::by_email(&mut tx, "operator@example.com").await.unwrap().unwrap();
@@ -195,13 +199,13 @@ async fn monthly(app: &App, now_ms: i64) -> PlanId {
     id
 }
 
-async fn on_both<F: AsyncFn(&mut Cinema)>(test: F) {
+pub(crate) async fn on_both<F: AsyncFn(&mut Cinema)>(test: F) {
     test(&mut Cinema::build(None).await).await;
     let postgres = Cluster::shared();
     test(&mut Cinema::build(Some(postgres.database().await)).await).await;
 }
 
-async fn listed(viewer: &Viewer, what: &str) -> Vec<Value> {
+pub(crate) async fn listed(viewer: &Viewer, what: &str) -> Vec<Value> {
     let answer = viewer.request(Method::GET, &format!("/v1/{what}")).send().await.unwrap();
     answer.json::<Value>().await.unwrap()[what].as_array().unwrap().clone()
 }

@@ -29,6 +29,8 @@ const REPEAT_AFTER_MS: u64 = 250;
 const ANSWER_BYTES_MAX: usize = 1024 * 1024;
 /// PaymentIntents of a customer that are looked through for one: each customer has one subscription.
 const INTENTS_LISTED_MAX: usize = 100;
+/// Refunds of a PaymentIntent that are looked through for one: each gives a part of one payment back.
+const REFUNDS_LISTED_MAX: usize = 100;
 /// Characters of an error of Stripe's that are passed on.
 const MESSAGE_CHARS_MAX: usize = 200;
 
@@ -196,7 +198,7 @@ impl Stripe {
         let Some((customer, method)) = saved else { return failed("no payment method was saved") };
         let path =
             format!("/v1/payment_intents?customer={}&limit={INTENTS_LISTED_MAX}", path_part(customer)?);
-        if let Answer::Yes(found) = self.send::<Found>(Method::GET, &path, None, &Form::new()).await?
+        if let Answer::Yes(found) = self.send::<Found<Intent>>(Method::GET, &path, None, &Form::new()).await?
             && let Some(made) = found.data.into_iter().find(|made| made.payment() == Some(charge.payment))
         {
             return made.standing();
@@ -233,10 +235,13 @@ impl Stripe {
         self.send::<IgnoredAny>(Method::POST, &path, Some(&key), &Form::new()).await.map(drop)
     }
 
+    /// Sends money back. What was sent before is found, however long ago: the key alone is forgotten after a day.
     async fn send_back(&self, reversal: &Reversal) -> Result<Returned, Error> {
         let refund: Answer<Refund> = if let Some(reference) = &reversal.reference {
             let path = format!("/v1/refunds/{}", path_part(reference)?);
             self.send(Method::GET, &path, None, &Form::new()).await?
+        } else if let Some(made) = self.sent_back(reversal).await? {
+            Answer::Yes(made)
         } else {
             let Some(amount) = amount::to_stripe(&reversal.amount) else { return Ok(Returned::Failed(None)) };
             let form = vec![
@@ -250,6 +255,17 @@ impl Stripe {
             Answer::Yes(refund) => refund.returned(),
             Answer::No(_) => Returned::Failed(None),
         })
+    }
+
+    /// The refund that was made before under the same id, if it was.
+    async fn sent_back(&self, reversal: &Reversal) -> Result<Option<Refund>, Error> {
+        let charge = path_part(&reversal.charge)?;
+        let path = format!("/v1/refunds?payment_intent={charge}&limit={REFUNDS_LISTED_MAX}");
+        let Answer::Yes(found) = self.send::<Found<Refund>>(Method::GET, &path, None, &Form::new()).await?
+        else {
+            return Ok(None);
+        };
+        Ok(found.data.into_iter().find(|made| made.ours() == Some(reversal.refund.as_str())))
     }
 
     async fn intent(&self, charge: &str) -> Result<Option<Intent>, Error> {

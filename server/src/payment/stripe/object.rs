@@ -86,6 +86,11 @@ pub struct Refund {
 }
 
 impl Refund {
+    /// The refund of ours that it is; none was made by hand.
+    pub fn ours(&self) -> Option<&str> {
+        self.metadata.as_ref()?.get(REFUND).map(String::as_str)
+    }
+
     /// How it stands.
     pub fn returned(&self) -> Returned {
         match self.status.as_deref() {
@@ -119,11 +124,11 @@ struct Declined {
     message: Option<String>,
 }
 
-/// A list of PaymentIntents, the newest first.
+/// A list of objects, the newest first.
 #[derive(Debug, Deserialize)]
-pub struct Found {
+pub struct Found<T> {
     /// Those of this page.
-    pub data: Vec<Intent>,
+    pub data: Vec<T>,
 }
 
 impl Intent {
@@ -222,7 +227,7 @@ fn notice(kind: &str, object: Value) -> Option<Notice> {
         "refund.created" | "refund.updated" | "refund.failed" | "charge.refund.updated" => {
             let refund: Refund = serde_json::from_value(object).ok()?;
             Some(Notice::Refund {
-                refund: refund.metadata.as_ref().and_then(|metadata| metadata.get(REFUND)).cloned(),
+                refund: refund.ours().map(str::to_owned),
                 charge: id_of(refund.payment_intent.as_ref())?.to_owned(),
                 amount: amount::from_stripe(refund.amount, &refund.currency)?,
                 reference: refund.id.clone(),
