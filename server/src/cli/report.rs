@@ -32,7 +32,7 @@ pub(super) enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Purchases, money and views by title.
+    /// Purchases, renewals, money and views by title.
     Sales(sales::Args),
     /// Every entry of the ledger, oldest first.
     Ledger {
