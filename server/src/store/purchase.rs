@@ -91,6 +91,8 @@ pub struct Conditions {
     pub coupon: Option<String>,
     /// Whether it begins with the plan's trial, for nothing.
     pub trial: bool,
+    /// Whether somebody else paid for it: it is not renewed by itself then.
+    pub gift: bool,
     /// The tax inside what is paid.
     pub tax: Option<TaxLine>,
     /// Where its payer pays tax, as declared: renewals are taxed there.
@@ -109,11 +111,12 @@ pub fn draft(
     conditions: Conditions,
     now_ms: i64,
 ) -> Option<Sale> {
-    let Conditions { amount, coupon, trial, tax, country, saved_method } = conditions;
+    let Conditions { amount, coupon, trial, gift, tax, country, saved_method } = conditions;
     let nothing = Money { minor: 0, currency: plan.price.currency.clone() };
     let amount = if trial { nothing } else { amount.unwrap_or_else(|| plan.price.clone()) };
     let bought = |scope: &Scope| {
         let bought = Entitlement::bought(plan, *scope, (fresh(), account), trial, now_ms)?;
+        let bought = if gift { bought.given() } else { bought };
         // Who pays once has nothing to be charged or taxed later.
         let renews = bought.billing.is_some();
         let (tax_country, saved_method) = (country.clone().filter(|_| renews), saved_method && renews);

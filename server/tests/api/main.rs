@@ -93,6 +93,7 @@ over_both! {
     subscription::a_trial_is_free_once(crate::policy::open());
     subscription::renewals_are_taxed_where_the_purchase_was(crate::subscription::taxed());
     subscription::a_month_out_of_the_wallet_is_a_purchase_of_its_own(crate::subscription::taxed());
+    subscription::a_gift_is_renewed_only_by_who_asks_for_it(crate::policy::open());
     subscription::what_was_paid_by_a_method_is_renewed_by_it(crate::policy::open());
     subscription::a_quota_counts_a_title_once_a_period(crate::policy::open());
     subscription::races_take_no_title_too_many(crate::policy::open());

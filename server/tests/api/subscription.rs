@@ -347,6 +347,35 @@ pub async fn what_was_paid_by_a_method_is_renewed_by_it(bench: &Bench) {
     assert_eq!((balance(bench, &ana).await, booked(bench, "sales/").await), (300, 1200));
 }
 
+pub async fn a_gift_is_renewed_only_by_who_asks_for_it(bench: &Bench) {
+    let operator = bench.login("op@example.org", &[Role::Operator]).await;
+    let path = format!("/v1/titles/{}/plans", bench.title);
+    let body = json!({ "kind": "subscription", "price": price(300), "period": "month", "grace_ms": DAY_MS });
+    let monthly = plan(bench, &path, body).await;
+    let path = format!("/v1/plans/{monthly}/gift-codes");
+    let made = bench.post(path, &json!({ "count": 2 })).bearer(&operator).send().await.expect(201).json();
+    let (ana, bob) = (bench.viewer("ana@example.org").await, bench.viewer("bob@example.org").await);
+    let mut ids = Vec::new();
+    for (viewer, code) in [&ana, &bob].into_iter().zip(made["codes"].as_array().unwrap()) {
+        let call = bench.post("/v1/gift-codes/redemptions", &json!({ "code": code }));
+        let given = call.bearer(viewer).key("g").send().await.expect(201);
+        let told = given.json()["entitlement"].clone();
+        assert_eq!((&told["renews"], &told["paid_until_ms"]), (&json!(false), &json!(NOW_MS + MONTH_MS)));
+        ids.push(entitlement_of(&given));
+    }
+    let path = format!("/v1/entitlements/{}/renewal", ids[1]);
+    let asked = bench.call("PUT", path).json(&json!({ "renews": true })).bearer(&bob).send().await;
+    assert_eq!(asked.expect(200).json()["renewed_by"], "wallet");
+    bench.clock.advance_ms(MONTH_MS - 1);
+    bench.open(&ana, ids[0], &Device::new(1)).await.expect(201);
+    bench.clock.advance_ms(1);
+    renew(bench).await;
+    assert_eq!((balance(bench, &ana).await, balance(bench, &bob).await), (1000, 700));
+    let over = bench.open(&ana, ids[0], &Device::new(1)).await.expect(403);
+    assert_eq!(over.code(), "subscription_lapsed", "at its end, without grace");
+    bench.open(&bob, ids[1], &Device::new(2)).await.expect(201);
+}
+
 fn two_a_month() -> Value {
     json!({ "kind": "quota", "price": price(300), "period": "month", "quota_titles": 2, "tier": 2 })
 }
