@@ -1,6 +1,7 @@
 //! `matinee report`.
 
 mod sales;
+mod tax;
 
 use std::io::Write as _;
 
@@ -34,6 +35,8 @@ pub(super) enum Command {
     },
     /// Purchases, renewals, money and views by title.
     Sales(sales::Args),
+    /// The tax that was charged and given back in a month, by country and rate.
+    Tax(tax::Args),
     /// Every entry of the ledger, oldest first.
     Ledger {
         /// How.
@@ -71,6 +74,7 @@ pub(super) async fn run(command: Command, config: &Config) -> Result<(), Error> 
     match command {
         Command::Sales(_) => {}
         Command::Audit { subject, limit, json } => audit(&store, subject, limit, json).await?,
+        Command::Tax(args) => tax::run(&store, &args).await?,
         Command::Ledger { format, month } => ledger(&store, format, month).await?,
         Command::Royalties { month, format } => royalties(&store, config, format, month).await?,
     }
