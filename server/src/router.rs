@@ -214,6 +214,7 @@ routes! {
     GET    "/v1/ledger/entries"                                 Operator        ledger_entries;
     PUT    "/v1/titles/{title}/royalty-rules"                   Operator        royalty_rules;
     GET    "/v1/royalties/{month}"                              Operator        royalty_statement;
+    GET    "/v1/taxes/{month}"                                  Operator        tax_month;
     POST   "/v1/webhooks/stripe"                                None            webhook_stripe;
     GET    "/v1/ledger/balance"                                 Operator        ledger_balance;
 }

@@ -59,7 +59,7 @@ pub async fn handle(
     // The code is not used up by it.
     require_account_for(&session, &plan)?;
     let nothing = Money { minor: 0, currency: plan.price.currency.clone() };
-    let conditions = Conditions { amount: Some(nothing), ..Conditions::default() };
+    let conditions = Conditions { amount: Some(nothing), gift: true, ..Conditions::default() };
     let (sale, answer) = sale(session.account, &plan, conditions, now_ms)?;
     settled(purchase::settle(&mut once.tx, &plan, &sale).await?)?;
     once.answer(StatusCode::CREATED, &answer).await

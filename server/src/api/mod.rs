@@ -119,6 +119,7 @@ pub mod sign_in_link_create;
 pub mod sign_in_link_use;
 pub mod sign_in_ways;
 pub mod signaling;
+pub mod tax_month;
 pub mod title_create;
 pub mod title_entitlements;
 pub mod title_list;

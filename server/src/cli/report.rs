@@ -1,6 +1,7 @@
 //! `matinee report`.
 
 mod sales;
+mod tax;
 
 use std::io::Write as _;
 
@@ -32,8 +33,10 @@ pub(super) enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Purchases, money and views by title.
+    /// Purchases, renewals, money and views by title.
     Sales(sales::Args),
+    /// The tax that was charged and given back in a month, by country and rate.
+    Tax(tax::Args),
     /// Every entry of the ledger, oldest first.
     Ledger {
         /// How.
@@ -83,6 +86,7 @@ pub(super) async fn run(command: Command, config: &Config) -> Result<(), Error> 
     match command {
         Command::Sales(_) => {}
         Command::Audit { subject, limit, json } => audit(&store, subject, limit, json).await?,
+        Command::Tax(args) => tax::run(&store, &args).await?,
         Command::Ledger { format, json, month } => ledger(&store, format.or_json(json), month).await?,
         Command::Royalties { month, format, json } => {
             royalties(&store, config, format.or_json(json), month).await?;

@@ -6,9 +6,11 @@
 use std::sync::Arc;
 
 use futures_util::{StreamExt as _, stream};
+use matinee_protocol::id::PurchaseId;
 
 use crate::app::App;
 use crate::payment::renewing::item;
+use crate::random;
 use crate::store::ending::{self, ENDINGS_LISTED_MAX};
 use crate::store::renewal::{self, Due, Plans, RENEWALS_LISTED_MAX};
 use crate::store::{self, Tx, outbox};
@@ -40,9 +42,10 @@ pub async fn run(app: &App) -> Result<(), store::Error> {
 async fn renew(app: App, due: Due, plans: Arc<Plans>, now_ms: i64) -> Result<(), store::Error> {
     let desk = app.cashier.desk();
     let likely = !due.entitlement.saved_method;
+    let purchase = PurchaseId::from_bytes(random::id(now_ms));
     let charge = async |mut tx: Tx| {
-        let renewed = renewal::renew_as_found(&mut tx, &due, &desk.rules(&plans), now_ms).await?;
-        desk.write_to(&mut tx, due.entitlement.id, renewed, now_ms).await?;
+        let renewed = renewal::renew_as_found(&mut tx, &due, purchase, &desk.rules(&plans), now_ms).await?;
+        desk.write_to(&mut tx, (due.entitlement.id, purchase), renewed, now_ms).await?;
         tx.commit().await
     };
     app.store.presuming(likely, charge).await

@@ -174,6 +174,14 @@ impl Entitlement {
         Some(bought)
     }
 
+    /// As who was given it has it: nobody has agreed to pay for another period.
+    #[must_use]
+    pub fn given(self) -> Self {
+        let billing = self.billing.map(|billing| Billing { renews: false, ..billing });
+        let valid_until_ms = billing.map_or(self.valid_until_ms, |billing| Some(billing.valid_until_ms()));
+        Self { billing, valid_until_ms, ..self }
+    }
+
     /// What opening a view, which the rules allowed, makes of it.
     #[must_use]
     pub fn started(&self, counts_title: bool, now_ms: i64) -> Self {

@@ -145,7 +145,7 @@ async fn not_used(tx: &mut Tx, bought: &Purchase, wanted: &Wanted, now_ms: i64) 
     }
     let credits = credits(tx, bought).await?;
     let paid_minor = credits.iter().map(|(_, minor)| minor).sum();
-    let unused_minor = unused_minor(tx, bought.id, paid_minor, now_ms).await?;
+    let unused_minor = unused_minor(tx, bought, paid_minor, now_ms).await?;
     let minor = unused_minor - bought.refunded_minor;
     if minor <= 0 { Err(Error::Exceeds { left_minor: 0 }) } else { Ok(minor) }
 }

@@ -43,7 +43,7 @@ impl Desk<'_> {
         let plans = Plans::default();
         let paid = renewal::pay(tx, payment, purchase, &self.rules(&plans), now_ms).await?;
         if paid {
-            return self.write_to(tx, renews.entitlement, Renewed::Yes, now_ms).await;
+            return self.write_to(tx, (renews.entitlement, purchase), Renewed::Yes, now_ms).await;
         }
         back::send_back(tx, payment, NOTHING_TO_PAY, now_ms).await
     }
@@ -60,9 +60,11 @@ impl Desk<'_> {
         if !payment::fail(tx, payment.id, reference, reason, now_ms).await? {
             return Ok(());
         }
+        let purchase = PurchaseId::from_bytes(random::id(now_ms));
         let plans = Plans::default();
-        let outcome = renewal::declined(tx, payment, reason, &self.rules(&plans), now_ms).await?;
-        self.write_to(tx, renews.entitlement, outcome, now_ms).await
+        let rules = self.rules(&plans);
+        let outcome = renewal::declined(tx, (payment, reason), purchase, &rules, now_ms).await?;
+        self.write_to(tx, (renews.entitlement, purchase), outcome, now_ms).await
     }
 
     /// What the store renews by.
@@ -70,11 +72,11 @@ impl Desk<'_> {
         Rules { plans, tax: self.rates, provider: self.provider }
     }
 
-    /// Writes to the owner what came of a renewal, where there is something to say.
+    /// Writes to the owner what came of a renewal, where there is something to say. A receipt names the purchase.
     pub async fn write_to(
         &self,
         tx: &mut Tx,
-        renewed: EntitlementId,
+        (renewed, purchase): (EntitlementId, PurchaseId),
         outcome: Renewed,
         now_ms: i64,
     ) -> Result<(), store::Error> {
@@ -87,7 +89,7 @@ impl Desk<'_> {
         let item = item(tx, &found).await?;
         let letter = match outcome {
             Renewed::Yes if plan.price.minor > 0 => {
-                let id = renewal::journal(found.id, billing.index);
+                let id = purchase.to_string();
                 let paid = &plan.price;
                 let line = self.rates.line(paid, found.tax_country.as_deref());
                 let tax =

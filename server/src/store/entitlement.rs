@@ -509,8 +509,8 @@ pub async fn revoke(
 /// What a purchase gave, or renewed.
 pub async fn by_purchase(tx: &mut Tx, purchase: PurchaseId) -> Result<Vec<EntitlementId>, Error> {
     let rows: Vec<(String,)> = on!(tx, |db| sqlx::query_as(
-        "select id from entitlements where purchase_id = $1 union select entitlement_id from payments \
-             where purchase_id = $1 and entitlement_id is not null order by 1"
+        "select id from entitlements where purchase_id = $1 union select entitlement_id from purchases \
+             where id = $1 and entitlement_id is not null order by 1"
     )
     .bind(purchase.to_string())
     .fetch_all(db)

@@ -106,6 +106,7 @@ pub mod sign_in_link;
 pub mod signing_key;
 pub mod sqlite;
 pub mod supplied;
+pub mod tax;
 pub mod title;
 pub mod upload;
 pub mod view;

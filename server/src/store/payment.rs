@@ -63,7 +63,7 @@ impl State {
     }
 }
 
-/// What a payment renews.
+/// What a payment or a purchase renews.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Renews {
     /// The subscription or quota.
@@ -73,6 +73,13 @@ pub struct Renews {
 }
 
 impl Renews {
+    /// As the database keeps it: both or neither.
+    pub(super) fn read(entitlement: Option<&str>, period: Option<i64>) -> Result<Option<Self>, Error> {
+        let both = entitlement.zip(period);
+        both.map(|(entitlement, period)| Ok(Self { entitlement: id(entitlement)?, period: index(period)? }))
+            .transpose()
+    }
+
     /// The id of the charge that is tried for the `attempt`th time. It says all that a charge is for: whoever forgets that
     /// it was made makes the same one again, which a provider does not.
     pub fn payment(&self, attempt: u32) -> PaymentId {
@@ -186,12 +193,7 @@ impl TryFrom<Row> for Payment {
     type Error = Error;
 
     fn try_from(row: Row) -> Result<Self, Error> {
-        let renews = match (&row.entitlement_id, row.period_index) {
-            (Some(entitlement), Some(period)) => {
-                Some(Renews { entitlement: id(entitlement)?, period: index(period)? })
-            }
-            _ => None,
-        };
+        let renews = Renews::read(row.entitlement_id.as_deref(), row.period_index)?;
         Ok(Self {
             id: id(&row.id)?,
             account_id: id(&row.account_id)?,

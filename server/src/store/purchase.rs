@@ -7,6 +7,7 @@ use super::coupon::{self, Redeemed};
 use super::entitlement::{self, Entitlement};
 use super::ledger::{self, Holder, Journal};
 use super::page::{Asked, Page, Position};
+use super::payment::Renews;
 use super::plan::Plan;
 use super::{Error, Tx, id, outbox, unsigned};
 use crate::license::plan::Scope;
@@ -40,6 +41,8 @@ pub struct Purchase {
     pub journal_id: Option<String>,
     /// How much of it was taken back.
     pub refunded_minor: i64,
+    /// The period that it pays for; none is a purchase that somebody made.
+    pub renews: Option<Renews>,
     /// When it was made.
     pub created_at_ms: i64,
 }
@@ -88,6 +91,8 @@ pub struct Conditions {
     pub coupon: Option<String>,
     /// Whether it begins with the plan's trial, for nothing.
     pub trial: bool,
+    /// Whether somebody else paid for it: it is not renewed by itself then.
+    pub gift: bool,
     /// The tax inside what is paid.
     pub tax: Option<TaxLine>,
     /// Where its payer pays tax, as declared: renewals are taxed there.
@@ -106,11 +111,12 @@ pub fn draft(
     conditions: Conditions,
     now_ms: i64,
 ) -> Option<Sale> {
-    let Conditions { amount, coupon, trial, tax, country, saved_method } = conditions;
+    let Conditions { amount, coupon, trial, gift, tax, country, saved_method } = conditions;
     let nothing = Money { minor: 0, currency: plan.price.currency.clone() };
     let amount = if trial { nothing } else { amount.unwrap_or_else(|| plan.price.clone()) };
     let bought = |scope: &Scope| {
         let bought = Entitlement::bought(plan, *scope, (fresh(), account), trial, now_ms)?;
+        let bought = if gift { bought.given() } else { bought };
         // Who pays once has nothing to be charged or taxed later.
         let renews = bought.billing.is_some();
         let (tax_country, saved_method) = (country.clone().filter(|_| renews), saved_method && renews);
@@ -125,7 +131,7 @@ pub fn draft(
 }
 
 /// Whose sales a plan's money is: those of the one title, or the plan's own where it is for several.
-pub fn seller(plan: &Plan) -> Holder {
+fn seller(plan: &Plan) -> Holder {
     match plan.scopes.as_slice() {
         [Scope::Title(title)] => Holder::Sales(*title),
         _ => Holder::PlanSales(plan.id),
@@ -147,34 +153,19 @@ pub async fn settle(tx: &mut Tx, plan: &Plan, sale: &Sale) -> Result<Settled, Er
             return Ok(Settled::CouponRefused);
         }
     }
-    let amount = &sale.summary.amount;
-    let free = amount.minor == 0;
-    if !free {
-        // The journal carries the purchase's own id: there is exactly one.
-        let journal = Journal { id: &reference, kind: "purchase", reference: &reference, at_ms };
-        let tax_minor = sale.tax.as_ref().map_or(0, |line| line.tax_minor);
-        let mut entries =
-            vec![(Holder::Wallet(account), -amount.minor), (seller(plan), amount.minor - tax_minor)];
-        entries.extend(sale.tax.as_ref().map(|line| (Holder::Tax(line.country.clone()), line.tax_minor)));
-        if !ledger::post(tx, journal, entries, &amount.currency).await? {
-            return Ok(Settled::WalletTooLow);
-        }
-    }
-    later!(
-        tx,
-        "insert into purchases (id, account_id, plan_id, price_minor, currency, journal_id, created_at_ms, coupon) \
-         values ($1, $2, $3, $4, $5, $6, $7, $8)",
-        &reference,
-        account.to_string(),
-        plan.id.to_string(),
-        amount.minor,
-        &amount.currency,
-        (!free).then_some(reference.as_str()),
-        at_ms,
-        sale.coupon.as_deref(),
-    );
-    if let Some(line) = sale.tax.as_ref().filter(|_| !free) {
-        insert_tax(tx, &reference, 0, line, &amount.currency).await?;
+    // The journal carries the purchase's own id: there is exactly one.
+    let bill = Billed {
+        id: sale.summary.id,
+        account,
+        plan,
+        amount: &sale.summary.amount,
+        tax: sale.tax.as_ref(),
+        coupon: sale.coupon.as_deref(),
+        renews: None,
+        journal: Journal { id: &reference, kind: "purchase", reference: &reference, at_ms },
+    };
+    if !charge(tx, &bill).await? {
+        return Ok(Settled::WalletTooLow);
     }
     for entitlement in &sale.entitlements {
         entitlement::insert(tx, entitlement).await?;
@@ -188,48 +179,115 @@ pub async fn settle(tx: &mut Tx, plan: &Plan, sale: &Sale) -> Result<Settled, Er
     Ok(Settled::Yes)
 }
 
-/// Writes the tax inside a price: of the purchase itself (number 0), or of a period that the wallet paid for.
-pub(super) async fn insert_tax(
-    tx: &mut Tx,
-    purchase: &str,
-    number: i64,
-    line: &TaxLine,
-    currency: &str,
-) -> Result<(), Error> {
-    later!(
-        tx,
-        "insert into tax_lines (purchase_id, line, country, rate_basis_points, net_minor, tax_minor, currency) \
-         values ($1, $2, $3, $4, $5, $6, $7)",
-        purchase,
-        number,
-        &line.country,
-        i64::from(line.rate_basis_points),
-        line.net_minor,
-        line.tax_minor,
-        currency,
-    );
-    Ok(())
+/// A purchase that is charged to the wallet.
+#[derive(Debug)]
+pub(super) struct Billed<'a> {
+    /// Its id.
+    pub id: PurchaseId,
+    /// Whose wallet.
+    pub account: AccountId,
+    /// What is bought, or renewed.
+    pub plan: &'a Plan,
+    /// What is paid.
+    pub amount: &'a Money,
+    /// The tax inside it.
+    pub tax: Option<&'a TaxLine>,
+    /// The coupon that lowered it.
+    pub coupon: Option<&'a str>,
+    /// The period that it pays for.
+    pub renews: Option<Renews>,
+    /// Under which it is booked, if it costs something.
+    pub journal: Journal<'a>,
 }
 
-type Row = (String, String, String, Option<String>, i64, i64);
+/// Charges a purchase to the wallet, to the benefit of sales and of the tax office, and writes it with its tax line. False,
+/// with nothing changed, if the wallet holds too little.
+pub(super) async fn charge(tx: &mut Tx, bill: &Billed<'_>) -> Result<bool, Error> {
+    let Billed { amount, journal, .. } = *bill;
+    let (id, paid) = (bill.id.to_string(), amount.minor > 0);
+    let tax = bill.tax.filter(|_| paid);
+    if paid {
+        let tax_minor = tax.map_or(0, |line| line.tax_minor);
+        let mut entries = vec![
+            (Holder::Wallet(bill.account), -amount.minor),
+            (seller(bill.plan), amount.minor - tax_minor),
+        ];
+        entries.extend(tax.map(|line| (Holder::Tax(line.country.clone()), line.tax_minor)));
+        if !ledger::post(tx, journal, entries, &amount.currency).await? {
+            return Ok(false);
+        }
+    }
+    later!(
+        tx,
+        "insert into purchases (id, account_id, plan_id, price_minor, currency, journal_id, created_at_ms, coupon, \
+         entitlement_id, period_index) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+        &id,
+        bill.account.to_string(),
+        bill.plan.id.to_string(),
+        amount.minor,
+        &amount.currency,
+        paid.then_some(journal.id),
+        journal.at_ms,
+        bill.coupon,
+        bill.renews.map(|renews| renews.entitlement.to_string()),
+        bill.renews.map(|renews| i64::from(renews.period)),
+    );
+    if let Some(line) = tax {
+        later!(
+            tx,
+            "insert into tax_lines (purchase_id, country, rate_basis_points, net_minor, tax_minor, currency) \
+             values ($1, $2, $3, $4, $5, $6)",
+            &id,
+            &line.country,
+            i64::from(line.rate_basis_points),
+            line.net_minor,
+            line.tax_minor,
+            &amount.currency,
+        );
+    }
+    Ok(true)
+}
 
-fn read(row: Row) -> Result<Purchase, Error> {
-    let (purchase, account, currency, journal_id, refunded_minor, created_at_ms) = row;
-    let (id, account_id) = (id(&purchase)?, id(&account)?);
-    Ok(Purchase { id, account_id, currency, journal_id, refunded_minor, created_at_ms })
+#[derive(sqlx::FromRow)]
+struct Row {
+    id: String,
+    account_id: String,
+    currency: String,
+    journal_id: Option<String>,
+    refunded_minor: i64,
+    entitlement_id: Option<String>,
+    period_index: Option<i64>,
+    created_at_ms: i64,
+}
+
+impl TryFrom<Row> for Purchase {
+    type Error = Error;
+
+    fn try_from(row: Row) -> Result<Self, Error> {
+        Ok(Self {
+            id: id(&row.id)?,
+            account_id: id(&row.account_id)?,
+            currency: row.currency,
+            journal_id: row.journal_id,
+            refunded_minor: row.refunded_minor,
+            renews: Renews::read(row.entitlement_id.as_deref(), row.period_index)?,
+            created_at_ms: row.created_at_ms,
+        })
+    }
 }
 
 /// The purchase with this id.
 pub async fn by_id(tx: &mut Tx, purchase: PurchaseId) -> Result<Option<Purchase>, Error> {
     let row: Option<Row> = on!(tx, |db| {
         sqlx::query_as(
-        "select id, account_id, currency, journal_id, refunded_minor, created_at_ms from purchases where id = $1"
-    )
-    .bind(purchase.to_string())
-    .fetch_optional(db)
-    .await
+            "select id, account_id, currency, journal_id, refunded_minor, entitlement_id, period_index, created_at_ms \
+             from purchases where id = $1",
+        )
+        .bind(purchase.to_string())
+        .fetch_optional(db)
+        .await
     })?;
-    row.map(read).transpose()
+    row.map(Purchase::try_from).transpose()
 }
 
 /// A purchase as its account sees it.
@@ -270,11 +328,10 @@ macro_rules! bills {
     ($rest:literal) => {
         concat!(
             "select p.id, p.plan_id, l.kind, coalesce(l.name, t.name, c.name, '') as name, p.price_minor, \
-             p.refunded_minor, p.currency, p.coupon, p.created_at_ms, y.entitlement_id as renews, x.country, x.rate_basis_points, x.net_minor, \
-             x.tax_minor from purchases p join plans l on l.id = p.plan_id \
+             p.refunded_minor, p.currency, p.coupon, p.created_at_ms, p.entitlement_id as renews, x.country, \
+             x.rate_basis_points, x.net_minor, x.tax_minor from purchases p join plans l on l.id = p.plan_id \
              left join titles t on t.id = l.title_id left join collections c on c.id = l.collection_id \
-             left join payments y on y.purchase_id = p.id \
-             left join tax_lines x on x.purchase_id = p.id and x.line = 0 where p.account_id = $1 ",
+             left join tax_lines x on x.purchase_id = p.id where p.account_id = $1 ",
             $rest
         )
     };
@@ -314,8 +371,8 @@ pub async fn out_of_wallet_since(
 ) -> Result<Vec<Purchase>, Error> {
     let rows: Vec<Row> = on!(tx, |db| {
         sqlx::query_as(
-        "select id, account_id, currency, journal_id, refunded_minor, created_at_ms from purchases where account_id = $1 \
-         and currency = $2 and created_at_ms >= $3 and refunded_minor < price_minor \
+        "select id, account_id, currency, journal_id, refunded_minor, entitlement_id, period_index, created_at_ms \
+         from purchases where account_id = $1 and currency = $2 and created_at_ms >= $3 and refunded_minor < price_minor \
          and not exists (select 1 from payments p where p.purchase_id = purchases.id) \
          order by created_at_ms desc, id desc limit $4"
     )
@@ -326,7 +383,7 @@ pub async fn out_of_wallet_since(
     .fetch_all(db)
     .await
     })?;
-    rows.into_iter().map(read).collect()
+    rows.into_iter().map(Purchase::try_from).collect()
 }
 
 /// Notes that an amount of a purchase is taken back. None, with nothing changed, if that is more than is left of

@@ -3,7 +3,8 @@
 //!
 //! Out of the wallet, each is one transaction that holds the entitlement's row first, so that two servers charge a period
 //! once. By a saved method, that transaction writes a payment and asks nobody; what becomes of the payment is booked by
-//! [`pay`] or [`declined`], which hold the same row. The journal that pays for a period carries its number either way.
+//! [`pay`] or [`declined`], which hold the same row. Either way a period that was paid for is a purchase of its own, which
+//! can be refunded, and the journal that pays for it carries its number.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,10 +14,10 @@ use matinee_protocol::id::{EntitlementId, PlanId, PurchaseId};
 use serde_json::json;
 
 use super::entitlement::{self, Entitlement, Row};
-use super::ledger::{self, Holder, Journal};
+use super::ledger::Journal;
 use super::payment::{self, Payment, Renews};
 use super::plan::{self, Plan};
-use super::purchase::TaxLine;
+use super::purchase::{Billed, TaxLine};
 use super::{Error, Tx, outbox, purchase, saved_method};
 use crate::license::entitlement::Billing;
 use crate::license::status::Event;
@@ -130,15 +131,16 @@ fn next_period(found: &Entitlement, now_ms: i64) -> Option<(Entitlement, PlanId)
     (next.billing?.end_ms > now_ms).then_some((next, plan_id))
 }
 
-/// Charges the next period of one entitlement, if it is due.
+/// Charges the next period of one entitlement, if it is due: `purchase` is the id of what the wallet pays for.
 pub async fn renew(
     tx: &mut Tx,
     entitlement: EntitlementId,
+    purchase: PurchaseId,
     rules: &Rules<'_>,
     now_ms: i64,
 ) -> Result<Renewed, Error> {
     match hold_due(tx, entitlement, now_ms).await? {
-        Some(due) => charge(tx, &due, rules, now_ms).await,
+        Some(due) => charge(tx, &due, purchase, rules, now_ms).await,
         None => Ok(Renewed::NotDue),
     }
 }
@@ -147,12 +149,13 @@ pub async fn renew(
 pub async fn renew_as_found(
     tx: &mut Tx,
     due: &Due,
+    purchase: PurchaseId,
     rules: &Rules<'_>,
     now_ms: i64,
 ) -> Result<Renewed, Error> {
     let found = &due.entitlement;
     if !tx.presumes() {
-        return renew(tx, found.id, rules, now_ms).await;
+        return renew(tx, found.id, purchase, rules, now_ms).await;
     }
     let as_found = guarded!(
         tx,
@@ -164,11 +167,17 @@ pub async fn renew_as_found(
         found.billing.map(|billing| i64::from(billing.index)),
         found.saved_method,
     );
-    if as_found { charge(tx, due, rules, now_ms).await } else { Ok(Renewed::NotDue) }
+    if as_found { charge(tx, due, purchase, rules, now_ms).await } else { Ok(Renewed::NotDue) }
 }
 
 /// Charges the next period of an entitlement whose row is held.
-async fn charge(tx: &mut Tx, due: &Due, rules: &Rules<'_>, now_ms: i64) -> Result<Renewed, Error> {
+async fn charge(
+    tx: &mut Tx,
+    due: &Due,
+    purchase: PurchaseId,
+    rules: &Rules<'_>,
+    now_ms: i64,
+) -> Result<Renewed, Error> {
     let Due { entitlement: found, since_ms } = due;
     let Some(billing) = found.billing else { return Ok(Renewed::NotDue) };
     if found.saved_method && payment::is_renewing(tx, found.id).await? {
@@ -184,7 +193,8 @@ async fn charge(tx: &mut Tx, due: &Due, rules: &Rules<'_>, now_ms: i64) -> Resul
         if found.saved_method && begin(tx, found, next, &plan, rules, now_ms).await? {
             return Ok(Renewed::Begun);
         }
-        if out_of_wallet(tx, found, next, &plan, rules, now_ms).await? {
+        let tax = rules.tax.inside(&plan.price, found.tax_country.as_deref());
+        if pay_for(tx, (purchase, next), &plan, tax.as_ref(), now_ms).await? {
             return Ok(Renewed::Yes);
         }
     }
@@ -223,31 +233,37 @@ async fn begin(
     Ok(true)
 }
 
-/// Charges a period to the wallet. False, with nothing changed, if that holds too little.
-async fn out_of_wallet(
+/// Pays for a period out of the wallet: a purchase of its own, which can be refunded, if it costs something. False, with
+/// nothing changed, if the wallet holds too little. The journal carries the period: there is exactly one.
+async fn pay_for(
     tx: &mut Tx,
-    found: &Entitlement,
-    next: &Entitlement,
+    (purchase, next): (PurchaseId, &Entitlement),
     plan: &Plan,
-    rules: &Rules<'_>,
+    tax: Option<&TaxLine>,
     now_ms: i64,
 ) -> Result<bool, Error> {
-    let index = next.billing.map_or(0, |billing| billing.index);
-    let tax = rules.tax.inside(&plan.price, found.tax_country.as_deref()).filter(|_| plan.price.minor > 0);
-    if plan.price.minor > 0 && !post(tx, (found, index), plan, tax.as_ref(), now_ms).await? {
+    let period = next.billing.ok_or(Error::Corrupt("billing"))?.index;
+    let (name, reference) = (journal(next.id, period), next.id.to_string());
+    let bill = Billed {
+        id: purchase,
+        account: next.account_id,
+        plan,
+        amount: &plan.price,
+        tax,
+        coupon: None,
+        renews: Some(Renews { entitlement: next.id, period }),
+        journal: Journal { id: &name, kind: "renewal", reference: &reference, at_ms: now_ms },
+    };
+    let paid = plan.price.minor > 0;
+    if paid && !purchase::charge(tx, &bill).await? {
         return Ok(false);
     }
-    if let Some((line, purchase)) = tax.as_ref().zip(found.purchase_id) {
-        let (purchase, number) = (purchase.to_string(), i64::from(index));
-        purchase::insert_tax(tx, &purchase, number, line, &plan.price.currency).await?;
-    }
-    extend(tx, next, plan, None, now_ms).await?;
+    extend(tx, next, plan, paid.then_some(purchase), now_ms).await?;
     Ok(true)
 }
 
-/// Pays for a period with the money of its payment, which is in the wallet: a purchase of its own, which can be refunded.
-/// The entitlement's row is held. False, with nothing changed, if nothing is to be paid for: it ended or was given up, or
-/// another payment was earlier.
+/// Pays for a period with the money of its payment, which is in the wallet. The entitlement's row is held. False, with
+/// nothing changed, if nothing is to be paid for: it ended or was given up, or another payment was earlier.
 pub async fn pay(
     tx: &mut Tx,
     payment: &Payment,
@@ -262,37 +278,20 @@ pub async fn pay(
     let Some((next, plan_id)) = next else { return Ok(false) };
     let plan = rules.plans.get(tx, plan_id).await?;
     let tax = rules.tax.inside(&plan.price, payment.country.as_deref());
-    if plan.price != payment.amount || !post(tx, (&found, renews.period), &plan, tax.as_ref(), now_ms).await?
-    {
-        return Ok(false);
+    let paid =
+        plan.price == payment.amount && pay_for(tx, (purchase, &next), &plan, tax.as_ref(), now_ms).await?;
+    if paid {
+        payment::note_purchase(tx, payment.id, purchase).await?;
     }
-    let id = purchase.to_string();
-    later!(
-        tx,
-        "insert into purchases (id, account_id, plan_id, price_minor, currency, journal_id, created_at_ms) \
-         values ($1, $2, $3, $4, $5, $6, $7)",
-        &id,
-        found.account_id.to_string(),
-        plan.id.to_string(),
-        plan.price.minor,
-        &plan.price.currency,
-        journal(found.id, renews.period),
-        now_ms,
-    );
-    if let Some(line) = &tax {
-        purchase::insert_tax(tx, &id, 0, line, &plan.price.currency).await?;
-    }
-    payment::note_purchase(tx, payment.id, purchase).await?;
-    extend(tx, &next, &plan, Some(purchase), now_ms).await?;
-    Ok(true)
+    Ok(paid)
 }
 
-/// No money came of a payment for a period: the wallet is tried instead, then what holds for a wallet that holds too little
-/// holds here. The entitlement's row is held.
+/// No money came of a payment for a period: the wallet is tried instead, which pays for `purchase`, then what holds for a
+/// wallet that holds too little holds here. The entitlement's row is held.
 pub async fn declined(
     tx: &mut Tx,
-    payment: &Payment,
-    reason: &str,
+    (payment, reason): (&Payment, &str),
+    purchase: PurchaseId,
     rules: &Rules<'_>,
     now_ms: i64,
 ) -> Result<Renewed, Error> {
@@ -306,7 +305,8 @@ pub async fn declined(
     let next = next_period(&found, now_ms).filter(|_| first || now_ms < billing.valid_until_ms());
     if let Some((next, plan_id)) = &next {
         let plan = rules.plans.get(tx, *plan_id).await?;
-        if out_of_wallet(tx, &found, next, &plan, rules, now_ms).await? {
+        let tax = rules.tax.inside(&plan.price, found.tax_country.as_deref());
+        if pay_for(tx, (purchase, next), &plan, tax.as_ref(), now_ms).await? {
             return Ok(Renewed::Yes);
         }
     }
@@ -328,24 +328,6 @@ async fn not_paid(
     }
     entitlement::apply(tx, found.id, Event::Expire, "it was not paid for", now_ms).await?;
     Ok(Renewed::Lapsed)
-}
-
-/// Books the price of a period out of the wallet: to sales, and to the tax office what is inside it. False, with nothing
-/// changed, if the wallet holds too little. The journal carries the period: there is exactly one.
-async fn post(
-    tx: &mut Tx,
-    (found, index): (&Entitlement, u32),
-    plan: &Plan,
-    tax: Option<&TaxLine>,
-    now_ms: i64,
-) -> Result<bool, Error> {
-    let (name, reference) = (journal(found.id, index), found.id.to_string());
-    let journal = Journal { id: &name, kind: "renewal", reference: &reference, at_ms: now_ms };
-    let (price, tax_minor) = (plan.price.minor, tax.map_or(0, |line| line.tax_minor));
-    let mut entries =
-        vec![(Holder::Wallet(found.account_id), -price), (purchase::seller(plan), price - tax_minor)];
-    entries.extend(tax.map(|line| (Holder::Tax(line.country.clone()), line.tax_minor)));
-    ledger::post(tx, journal, entries, &plan.price.currency).await
 }
 
 /// Another period is paid for.
@@ -384,7 +366,7 @@ async fn hold_due(tx: &mut Tx, entitlement: EntitlementId, now_ms: i64) -> Resul
 }
 
 /// The name of the journal that pays for a period.
-pub fn journal(entitlement: EntitlementId, period: u32) -> String {
+fn journal(entitlement: EntitlementId, period: u32) -> String {
     format!("{entitlement}/{period}")
 }
 

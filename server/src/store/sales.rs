@@ -13,16 +13,28 @@ pub struct Sold {
     pub name: String,
     /// Views that were counted.
     pub views: i64,
-    /// Purchases; renewals are none.
+    /// Purchases that somebody made.
     pub purchases: i64,
-    /// What they came to before refunds, in minor units.
+    /// Periods that were paid for after the first.
+    pub renewals: i64,
+    /// What both came to, tax included, before refunds, in minor units.
     pub gross_minor: i64,
     /// The currency; none where nothing was sold.
     pub currency: Option<String>,
 }
 
-/// Title, its name, the plan's name and kind, the currency, purchases and what they came to.
-type SoldRow = (Option<String>, Option<String>, Option<String>, String, String, i64, i64);
+/// A plan in one currency.
+#[derive(sqlx::FromRow)]
+struct SoldRow {
+    title_id: Option<String>,
+    title_name: Option<String>,
+    plan_name: Option<String>,
+    kind: String,
+    currency: String,
+    purchases: i64,
+    renewals: i64,
+    gross_minor: i64,
+}
 
 /// Every title that was sold or watched since then, and plans that are for no single title; what brought most comes first.
 pub async fn by_title(tx: &mut Tx, since_ms: i64) -> Result<Vec<Sold>, Error> {
@@ -37,26 +49,37 @@ pub async fn by_title(tx: &mut Tx, since_ms: i64) -> Result<Vec<Sold>, Error> {
         views.into_iter().map(|(id, name, count)| (id, (name, count))).collect();
     let sold: Vec<SoldRow> = on!(tx, |db| {
         sqlx::query_as(
-            "select l.title_id, t.name, l.name, l.kind, p.currency, count(*), cast(sum(p.price_minor) as bigint) \
+            "select l.title_id, t.name as title_name, l.name as plan_name, l.kind, p.currency, \
+             count(*) - count(p.entitlement_id) as purchases, count(p.entitlement_id) as renewals, \
+             cast(sum(p.price_minor) as bigint) as gross_minor \
              from purchases p join plans l on l.id = p.plan_id left join titles t on t.id = l.title_id \
-             where p.created_at_ms >= $1 \
-             and not exists (select 1 from payments y where y.purchase_id = p.id and y.entitlement_id is not null) \
-             group by l.title_id, t.name, l.name, l.kind, p.currency"
+             where p.created_at_ms >= $1 group by l.title_id, t.name, l.name, l.kind, p.currency",
         )
         .bind(since_ms)
         .fetch_all(db)
         .await
     })?;
     let mut told: BTreeMap<(Option<String>, String, String), Sold> = BTreeMap::new();
-    for (title, title_name, plan_name, kind, currency, purchases, gross_minor) in sold {
+    for SoldRow {
+        title_id: title,
+        title_name,
+        plan_name,
+        kind,
+        currency,
+        purchases,
+        renewals,
+        gross_minor,
+    } in sold
+    {
         let name = title_name.or(plan_name).unwrap_or(kind);
         let key = (title.clone(), name.clone(), currency.clone());
         let row = told.entry(key).or_insert_with(|| {
             // A title's views are told once, though it may have been sold in several currencies.
             let views = title.as_ref().and_then(|title| views.remove(title)).map_or(0, |(_, count)| count);
-            Sold { title, name, views, purchases: 0, gross_minor: 0, currency: Some(currency) }
+            Sold { title, name, views, purchases: 0, renewals: 0, gross_minor: 0, currency: Some(currency) }
         });
         row.purchases += purchases;
+        row.renewals += renewals;
         row.gross_minor += gross_minor;
     }
     let watched = views.into_iter().map(|(title, (name, views))| Sold {
@@ -64,6 +87,7 @@ pub async fn by_title(tx: &mut Tx, since_ms: i64) -> Result<Vec<Sold>, Error> {
         name,
         views,
         purchases: 0,
+        renewals: 0,
         gross_minor: 0,
         currency: None,
     });

@@ -43,6 +43,10 @@ pub const EXPORTED: &[(&str, &str)] = &[
     ("outbox", "select kind, recipient, topic, state, created_at_ms from outbox where account_id = $1"),
     ("payments", "select * from payments where account_id = $1"),
     ("purchases", "select * from purchases where account_id = $1"),
+    (
+        "tax_lines",
+        "select x.* from purchases p join tax_lines x on x.purchase_id = p.id where p.account_id = $1",
+    ),
     ("entitlements", "select * from entitlements where account_id = $1"),
     (
         "views",

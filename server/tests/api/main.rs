@@ -72,6 +72,7 @@ over_both! {
     outbox::a_webhook_does_not_reach_into_the_servers_own_network(crate::policy::open());
     outbox::what_happens_to_rights_and_money_is_told(crate::outbox::private());
     outbox::the_course_of_a_subscription_is_told(crate::outbox::private());
+    outbox::a_receipt_names_what_can_be_refunded(crate::outbox::writing());
     outbox::an_email_that_cannot_be_sent_is_tried_and_given_up(crate::outbox::writing());
     terms::a_purchase_is_for_ever(crate::policy::open());
     terms::a_bundle_gives_an_entitlement_a_title(crate::policy::open());
@@ -91,6 +92,8 @@ over_both! {
     subscription::a_charge_that_fails_leaves_a_grace(crate::policy::open());
     subscription::a_trial_is_free_once(crate::policy::open());
     subscription::renewals_are_taxed_where_the_purchase_was(crate::subscription::taxed());
+    subscription::a_month_out_of_the_wallet_is_a_purchase_of_its_own(crate::subscription::taxed());
+    subscription::a_gift_is_renewed_only_by_who_asks_for_it(crate::policy::open());
     subscription::what_was_paid_by_a_method_is_renewed_by_it(crate::policy::open());
     subscription::a_quota_counts_a_title_once_a_period(crate::policy::open());
     subscription::races_take_no_title_too_many(crate::policy::open());
@@ -124,6 +127,7 @@ over_both! {
     breaks::all_that_a_seek_skips_is_shown_where_the_plan_says_so(crate::policy::open());
     breaks::breaks_are_shown_one_after_the_other(crate::policy::open());
     refund::what_was_not_used_is_given_back(crate::policy::open());
+    refund::tax_is_summed_by_month(crate::subscription::taxed());
     lease::a_lease_holds_every_key_for_its_time(crate::policy::open());
     lease::a_lease_counts_as_a_view_and_ends_with_its_right(crate::policy::open());
     lease::leases_are_counted_whoever_races(crate::policy::open());

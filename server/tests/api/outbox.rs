@@ -371,6 +371,20 @@ async fn texts(bench: &Bench) -> Vec<String> {
     rows.into_iter().map(|(text,)| text).collect()
 }
 
+pub async fn a_receipt_names_what_can_be_refunded(bench: &Bench) {
+    let ana = bench.viewer("ana@example.org").await;
+    let body = json!({ "kind": "subscription", "price": price(300), "period": "month", "grace_ms": DAY_MS });
+    subscribed(bench, &ana, body).await;
+    bench.clock.advance_ms(30 * DAY_MS);
+    renewal::run(&bench.app).await.unwrap();
+    let bought = bench.get("/v1/purchases").bearer(&ana).send().await.expect(200).json();
+    let receipts = texts(bench).await;
+    assert_eq!(receipts.len(), 2, "of the first month and of its renewal");
+    for (receipt, purchase) in receipts.iter().rev().zip(bought["purchases"].as_array().unwrap()) {
+        assert!(receipt.contains(purchase["id"].as_str().unwrap()), "{receipt}");
+    }
+}
+
 pub async fn an_email_that_cannot_be_sent_is_tried_and_given_up(bench: &Bench) {
     let (ana, _) = bench.viewer_with_rental("ana@example.org").await;
     let kept = async || {

@@ -179,3 +179,39 @@ pub async fn what_was_not_used_is_given_back(bench: &Bench) {
     assert_eq!(refund(&subscribed[3], json!({})).await.expect(422).code(), "refund_out_of_range");
     bench.balance().await;
 }
+
+pub async fn tax_is_summed_by_month(bench: &Bench) {
+    let operator = bench.login("op@example.org", &[Role::Operator]).await;
+    let path = format!("/v1/titles/{}/plans", bench.title);
+    let body =
+        json!({ "kind": "subscription", "price": { "minor": 300, "currency": "USD" }, "period": "month" });
+    let monthly = crate::terms::plan(bench, &path, body).await;
+    let mut bought = Vec::new();
+    for country in ["DE", "CH", "FR"] {
+        let viewer = bench.viewer(&format!("{country}@example.org")).await;
+        let plan = json!({ "plan": monthly, "country": country });
+        bought.push(crate::terms::buy(bench, &viewer, plan).await.expect(201).json());
+    }
+    let line = |country: &str, rate: u32, [net, tax, net_back, tax_back]: [i64; 4]| {
+        json!({
+            "country": country, "rate_basis_points": rate, "net_minor": net, "tax_minor": tax,
+            "refunded_net_minor": net_back, "refunded_tax_minor": tax_back, "owed_minor": tax - tax_back,
+            "currency": "USD",
+        })
+    };
+    let month = async |month: &str| bench.get(format!("/v1/taxes/{month}")).bearer(&operator).send().await;
+    // A month later each is renewed, and a part of the first month is given back.
+    bench.clock.advance_ms(30 * DAY_MS);
+    matinee_server::job::renewal::run(&bench.app).await.unwrap();
+    let path = format!("/v1/purchases/{}/refund", bought[0]["purchase"]["id"].as_str().unwrap());
+    let part = json!({ "reason": "it rained", "amount_minor": 100, "keep": true });
+    bench.post(path, &part).bearer(&operator).key("part").send().await.expect(201);
+    let november = [line("CH", 810, [278, 22, 0, 0]), line("DE", 1900, [252, 48, 0, 0])];
+    let told = month("2026-11").await.expect(200).json();
+    assert_eq!(told, json!({ "month": "2026-11", "final": true, "lines": november }));
+    let december = [line("CH", 810, [278, 22, 0, 0]), line("DE", 1900, [252, 48, 84, 16])];
+    let told = month("2026-12").await.expect(200).json();
+    assert_eq!(told, json!({ "month": "2026-12", "final": false, "lines": december }));
+    assert_eq!(month("2027-01").await.expect(200).json()["lines"], json!([]));
+    assert_eq!(month("2026-13").await.expect(400).code(), "month_invalid");
+}

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::bench::{Bench, DAY_MS, Device, NOW_MS};
 use crate::terms::{balance, buy, entitlement_of, plan, price, status};
 use matinee_server::store::account::Role;
-use matinee_server::store::{Store, Tx, ledger};
+use matinee_server::store::{Store, Tx, ledger, sales};
 
 /// NOW_MS is 18 November 2026: a month is 30 days, the next one 31.
 const MONTH_MS: i64 = 30 * DAY_MS;
@@ -212,23 +212,95 @@ pub async fn renewals_are_taxed_where_the_purchase_was(bench: &Bench) {
         renew(bench).await;
         reconcile::run(&bench.app).await.unwrap();
     }
-    // Each has its line: of the purchase itself, of a period out of the wallet under the purchase's number.
+    // Each period is a purchase that has its line.
     let mut tx = bench.app.store.read().await.unwrap();
-    let lines: Vec<(i64, String, i64)> = match &mut tx {
+    let lines: Vec<(String, i64)> = match &mut tx {
         Tx::Sqlite(_) => {
             let Store::Sqlite { readers, .. } = &bench.app.store else { unreachable!() };
             sqlx::query_as(LINES).fetch_all(&mut *readers.lend().await.unwrap()).await.unwrap()
         }
         Tx::Postgres(link) => sqlx::query_as(LINES).fetch_all(&mut **link).await.unwrap(),
     };
-    let wallet = |country: &str, tax| [0, 2, 3].map(|line| (line, country.to_owned(), tax));
-    let mut expected = [wallet("DE", home), wallet("CH", abroad)].concat();
-    expected.extend([(); 3].map(|()| (0, "CH".to_owned(), abroad)));
-    expected.sort();
+    let expected = [vec![("CH".to_owned(), abroad); 6], vec![("DE".to_owned(), home); 3]].concat();
     assert_eq!(lines, expected);
 }
 
-const LINES: &str = "select line, country, tax_minor from tax_lines order by line, country";
+const LINES: &str = "select country, tax_minor from tax_lines order by country";
+
+pub async fn a_month_out_of_the_wallet_is_a_purchase_of_its_own(bench: &Bench) {
+    let operator = bench.login("op@example.org", &[Role::Operator]).await;
+    let path = format!("/v1/titles/{}/plans", bench.title);
+    let body = json!({ "kind": "subscription", "price": price(300), "period": "month", "grace_ms": DAY_MS });
+    let monthly = plan(bench, &path, body).await;
+    let (ana, bob) = (bench.viewer("ana@example.org").await, bench.viewer("bob@example.org").await);
+    let mut ids = Vec::new();
+    for viewer in [&ana, &bob] {
+        ids.push(entitlement_of(&buy(bench, viewer, json!({ "plan": monthly })).await.expect(201)));
+    }
+    for passed_ms in [MONTH_MS, NEXT_MONTH_MS] {
+        bench.clock.advance_ms(passed_ms);
+        renew(bench).await;
+    }
+    let bills = async |viewer: &str| {
+        let listed = bench.get("/v1/purchases").bearer(viewer).send().await.expect(200).json();
+        listed["purchases"].as_array().unwrap().clone()
+    };
+    let anas = bills(&ana).await;
+    let renews: Vec<&Value> = anas.iter().map(|bill| &bill["renews"]).collect();
+    assert_eq!(renews, [&json!(ids[0]), &json!(ids[0]), &Value::Null], "newest first");
+    for bill in &anas {
+        assert_eq!((&bill["amount"], &bill["tax"]["tax_minor"]), (&price(300), &json!(48)));
+    }
+    // Sales count them, before anything is given back.
+    let sold = sales::by_title(&mut bench.app.store.read().await.unwrap(), 0).await.unwrap();
+    let counted: Vec<_> = sold.iter().map(|one| (one.purchases, one.renewals, one.gross_minor)).collect();
+    assert_eq!(counted, [(2, 4, 1800)]);
+    let since = sales::by_title(&mut bench.app.store.read().await.unwrap(), NOW_MS + 1).await.unwrap();
+    assert_eq!((since[0].purchases, since[0].renewals, since[0].gross_minor), (0, 4, 1200));
+
+    let refund = async |bill: &Value, body: Value| {
+        let mut body = body;
+        body["reason"] = json!("it rained");
+        let path = format!("/v1/purchases/{}/refund", bill["id"].as_str().unwrap());
+        let key = hex::encode(matinee_server::random::bytes::<8>());
+        bench.post(path, &body).bearer(&operator).key(&key).send().await
+    };
+    // A part of the second month, kept; then all of the third, which ends it.
+    refund(&anas[1], json!({ "amount_minor": 100, "keep": true })).await.expect(201);
+    assert_eq!(
+        (balance(bench, &ana).await, status(bench, &ana, ids[0]).await["status"].clone()),
+        (200, json!("ready"))
+    );
+    let whole = refund(&anas[0], json!({})).await.expect(201).json();
+    assert_eq!((&whole["refund"]["amount"], &whole["refund"]["to"]), (&price(300), &json!("wallet")));
+    assert_eq!(
+        (balance(bench, &ana).await, status(bench, &ana, ids[0]).await["status"].clone()),
+        (500, json!("revoked"))
+    );
+    assert_eq!(refund(&anas[0], json!({})).await.expect(422).code(), "refund_out_of_range", "once");
+    assert_eq!(bills(&ana).await[0]["refunded_minor"], 300);
+    // Ten days into the third month of 31 days, the earlier two are used up.
+    bench.clock.advance_ms(10 * DAY_MS);
+    let bobs = bills(&bob).await;
+    let prorated = || json!({ "prorated": true });
+    for used in &bobs[1..] {
+        assert_eq!(refund(used, prorated()).await.expect(422).code(), "refund_out_of_range");
+    }
+    let made = refund(&bobs[0], prorated()).await.expect(201).json();
+    assert_eq!(made["refund"]["amount"], price(204), "21 of 31 days, in the viewer's favor");
+    assert_eq!(
+        (balance(bench, &bob).await, status(bench, &bob, ids[1]).await["status"].clone()),
+        (304, json!("revoked"))
+    );
+    assert_eq!(booked(bench, "sales/").await + booked(bench, "tax/DE/").await, 1800 - 100 - 300 - 204);
+    bench.clock.advance_ms(NEXT_MONTH_MS);
+    renew(bench).await;
+    assert_eq!(
+        (balance(bench, &ana).await, balance(bench, &bob).await),
+        (500, 304),
+        "what ended is not charged"
+    );
+}
 
 pub async fn what_was_paid_by_a_method_is_renewed_by_it(bench: &Bench) {
     let ana = bench.login("ana@example.org", &[Role::Viewer]).await;
@@ -273,6 +345,35 @@ pub async fn what_was_paid_by_a_method_is_renewed_by_it(bench: &Bench) {
     }))
     .await;
     assert_eq!((balance(bench, &ana).await, booked(bench, "sales/").await), (300, 1200));
+}
+
+pub async fn a_gift_is_renewed_only_by_who_asks_for_it(bench: &Bench) {
+    let operator = bench.login("op@example.org", &[Role::Operator]).await;
+    let path = format!("/v1/titles/{}/plans", bench.title);
+    let body = json!({ "kind": "subscription", "price": price(300), "period": "month", "grace_ms": DAY_MS });
+    let monthly = plan(bench, &path, body).await;
+    let path = format!("/v1/plans/{monthly}/gift-codes");
+    let made = bench.post(path, &json!({ "count": 2 })).bearer(&operator).send().await.expect(201).json();
+    let (ana, bob) = (bench.viewer("ana@example.org").await, bench.viewer("bob@example.org").await);
+    let mut ids = Vec::new();
+    for (viewer, code) in [&ana, &bob].into_iter().zip(made["codes"].as_array().unwrap()) {
+        let call = bench.post("/v1/gift-codes/redemptions", &json!({ "code": code }));
+        let given = call.bearer(viewer).key("g").send().await.expect(201);
+        let told = given.json()["entitlement"].clone();
+        assert_eq!((&told["renews"], &told["paid_until_ms"]), (&json!(false), &json!(NOW_MS + MONTH_MS)));
+        ids.push(entitlement_of(&given));
+    }
+    let path = format!("/v1/entitlements/{}/renewal", ids[1]);
+    let asked = bench.call("PUT", path).json(&json!({ "renews": true })).bearer(&bob).send().await;
+    assert_eq!(asked.expect(200).json()["renewed_by"], "wallet");
+    bench.clock.advance_ms(MONTH_MS - 1);
+    bench.open(&ana, ids[0], &Device::new(1)).await.expect(201);
+    bench.clock.advance_ms(1);
+    renew(bench).await;
+    assert_eq!((balance(bench, &ana).await, balance(bench, &bob).await), (1000, 700));
+    let over = bench.open(&ana, ids[0], &Device::new(1)).await.expect(403);
+    assert_eq!(over.code(), "subscription_lapsed", "at its end, without grace");
+    bench.open(&bob, ids[1], &Device::new(2)).await.expect(201);
 }
 
 fn two_a_month() -> Value {

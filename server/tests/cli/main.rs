@@ -402,8 +402,14 @@ fn reports_of_an_empty_house() {
     let report = text(&["report", "royalties", "--month", "2026-10", "--format", "json"]);
     assert_eq!(serde_json::from_str::<Value>(&report).unwrap(), json!({ "statement": statement }));
     assert_eq!(text(&["report", "royalties", "--month", "2026-10", "--json"]), report);
-    let wrong = house.run(&["report", "royalties", "--month", "2026-13"], "");
-    assert_eq!(wrong.status.code(), Some(2), "a wrong command line");
+    let heading = "country,rate_basis_points,net_minor,tax_minor,refunded_net_minor,refunded_tax_minor,owed_minor,currency\n";
+    assert_eq!(text(&["report", "tax", "--month", "2026-10"]), heading);
+    let report = text(&["report", "tax", "--month", "2026-10", "--format", "json"]);
+    assert_eq!(report, "{\"lines\":[]}\n");
+    for of in ["royalties", "tax"] {
+        let wrong = house.run(&["report", of, "--month", "2026-13"], "");
+        assert_eq!(wrong.status.code(), Some(2), "a wrong command line");
+    }
     let nothing = "0190d9e4-0000-7000-8000-000000000000";
     assert_eq!(house.fails(&["refund", nothing]), format!("there is no purchase {nothing}"));
     let set = ["royalty", "set", "--title", nothing, "--holder", "Studio=5000,0.10USD"];

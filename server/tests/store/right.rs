@@ -1,6 +1,6 @@
 //! The store against the rules: what a guarded statement lets through is what the rule allows, row by row.
 
-use matinee_protocol::id::{EntitlementId, PlanId};
+use matinee_protocol::id::{EntitlementId, PlanId, PurchaseId};
 use matinee_server::license::calendar::Period;
 use matinee_server::license::decide;
 use matinee_server::license::entitlement::Entitlement;
@@ -8,7 +8,7 @@ use matinee_server::license::plan::{Plan, Renewal, Scope, Terms};
 use matinee_server::license::status::{Event, Status, next};
 use matinee_server::payment::tax::Rates;
 use matinee_server::store::renewal::{self, Due, Plans, Renewed, Rules};
-use matinee_server::store::{Error, entitlement, ledger, plan};
+use matinee_server::store::{Error, Tx, entitlement, ledger, plan};
 
 use crate::Database;
 use crate::fixture::{self, DAY_MS, NOW_MS, dollars, fresh};
@@ -134,19 +134,23 @@ pub async fn a_renewal_says_what_the_rule_says(database: &Database) {
     let bought = fixture::buy(&mut tx, rental.account_id, &monthly).await.unwrap();
     assert_eq!(bought.scope, Scope::Title(title));
     let end_ms = bought.billing.unwrap().end_ms;
+    let renew = async |tx: &mut Tx, now_ms| {
+        let purchase = PurchaseId::from_bytes(fresh());
+        renewal::renew(tx, bought.id, purchase, &rules, now_ms).await.unwrap()
+    };
     assert_eq!(renewal::due(&mut tx, end_ms - 1).await.unwrap(), []);
-    assert_eq!(renewal::renew(&mut tx, bought.id, &rules, end_ms - 1).await.unwrap(), Renewed::NotDue);
+    assert_eq!(renew(&mut tx, end_ms - 1).await, Renewed::NotDue);
     let due = renewal::due(&mut tx, end_ms).await.unwrap();
     assert_eq!(due, [Due { entitlement: bought.clone(), since_ms: end_ms }]);
-    assert_eq!(renewal::renew(&mut tx, bought.id, &rules, end_ms).await.unwrap(), Renewed::Yes);
+    assert_eq!(renew(&mut tx, end_ms).await, Renewed::Yes);
     let renewed = entitlement::by_id(&mut tx, bought.id).await.unwrap();
     assert_eq!(renewed, bought.renewed(), "the store writes what the rule makes of it");
-    assert_eq!(renewal::renew(&mut tx, bought.id, &rules, end_ms).await.unwrap(), Renewed::NotDue);
+    assert_eq!(renew(&mut tx, end_ms).await, Renewed::NotDue);
     assert_eq!(ledger::wallet(&mut tx, bought.account_id, "USD").await.unwrap(), dollars(0));
     let end_ms = renewed.and_then(|renewed| renewed.billing).unwrap().end_ms;
-    assert_eq!(renewal::renew(&mut tx, bought.id, &rules, end_ms).await.unwrap(), Renewed::Failed);
-    assert_eq!(renewal::renew(&mut tx, bought.id, &rules, end_ms).await.unwrap(), Renewed::NotDue, "put off");
-    assert_eq!(renewal::renew(&mut tx, bought.id, &rules, end_ms + DAY_MS).await.unwrap(), Renewed::Lapsed);
+    assert_eq!(renew(&mut tx, end_ms).await, Renewed::Failed);
+    assert_eq!(renew(&mut tx, end_ms).await, Renewed::NotDue, "put off");
+    assert_eq!(renew(&mut tx, end_ms + DAY_MS).await, Renewed::Lapsed);
     assert_eq!(entitlement::by_id(&mut tx, bought.id).await.unwrap().unwrap().status, Status::Expired);
     assert!(!renewal::set(&mut tx, bought.id, false, end_ms).await.unwrap(), "over is over");
 }
@@ -177,7 +181,8 @@ pub async fn a_renewal_that_is_presumed_is_charged_once_and_never_for_nothing(da
         }
         let mut tx = database.store.presume().await.unwrap();
         let presumes = tx.presumes();
-        let told = renewal::renew_as_found(&mut tx, &due, &rules, now_ms).await.unwrap();
+        let purchase = PurchaseId::from_bytes(fresh());
+        let told = renewal::renew_as_found(&mut tx, &due, purchase, &rules, now_ms).await.unwrap();
         if presumes {
             assert_eq!(told, Renewed::Yes, "so it is presumed");
             assert_eq!(tx.commit().await.is_ok(), paid);

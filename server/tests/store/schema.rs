@@ -1,9 +1,12 @@
 //! The two databases have one schema.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use matinee_server::store::Store;
+use matinee_server::store::page::Asked;
+use matinee_server::store::{Store, purchase};
+use sqlx::migrate::Migrator;
+use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection, SqliteConnection};
 
 use crate::Database;
 
@@ -99,14 +102,111 @@ async fn migrating_again_changes_nothing() {
     }
 }
 
+fn files(folder: &str) -> Vec<PathBuf> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../migrations").join(folder);
+    let mut files: Vec<_> = std::fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    files
+}
+
+/// The migrations of a database before that of this number.
+async fn before(folder: &str, number: &str) -> Migrator {
+    let copy = tempfile::tempdir().unwrap();
+    for file in files(folder) {
+        let name = file.file_name().unwrap();
+        if name.to_str().unwrap() < number {
+            std::fs::copy(&file, copy.path().join(name)).unwrap();
+        }
+    }
+    Migrator::new(copy.path()).await.unwrap()
+}
+
+/// A subscription whose second month was charged to a saved method and whose third came out of the wallet, as that was
+/// kept before each was a purchase.
+const RENEWED_BEFORE: &str = "
+    insert into accounts (id, email, name, password_hash, roles, created_at_ms) values ('@a', 'a@b.c', 'Ana', '!', 'viewer', 1);
+    insert into titles (id, publisher_id, name, created_at_ms) values ('@b', '@a', 'Film', 1);
+    insert into plans (id, title_id, kind, price_minor, currency, created_at_ms)
+        values ('@c', '@b', 'subscription', 300, 'USD', 1);
+    insert into ledger_accounts (name, currency, balance_minor)
+        values ('wallet/@a/USD', 'USD', 0), ('sales/@b/USD', 'USD', 0), ('tax/DE/USD', 'USD', 0);
+    insert into journals (id, kind, reference, at_ms)
+        values ('@d', 'purchase', '@d', 1), ('@e/2', 'renewal', '@e', 2), ('@e/3', 'renewal', '@e', 3);
+    insert into ledger_entries (journal_id, account, amount_minor)
+        select j.id, x.name, x.minor from journals j cross join (select 'wallet/@a/USD' as name, -300 as minor
+        union all select 'sales/@b/USD', 252 union all select 'tax/DE/USD', 48) x;
+    insert into purchases (id, account_id, plan_id, price_minor, currency, journal_id, created_at_ms)
+        values ('@d', '@a', '@c', 300, 'USD', '@d', 1), ('@f', '@a', '@c', 300, 'USD', '@e/2', 2);
+    insert into entitlements (id, account_id, title_id, kind, plan_id, purchase_id, state, views_used, created_at_ms)
+        values ('@e', '@a', '@b', 'subscription', '@c', '@d', 'ready', 0, 1);
+    insert into payments (id, account_id, plan_id, entitlement_id, period_index, purchase_id, provider, amount_minor,
+        refunded_minor, currency, state, created_at_ms, changed_at_ms, checks)
+        values ('@1', '@a', '@c', '@e', 2, '@f', 'simulated', 300, 0, 'USD', 'succeeded', 2, 2, 0),
+        ('@2', '@a', '@c', '@e', 3, null, 'simulated', 300, 0, 'USD', 'failed', 3, 3, 0);
+    insert into tax_lines (purchase_id, line, country, rate_basis_points, net_minor, tax_minor, currency)
+        values ('@d', 0, 'DE', 1900, 252, 48, 'USD'), ('@f', 0, 'DE', 1900, 252, 48, 'USD'),
+        ('@d', 3, 'CH', 810, 278, 22, 'USD');";
+
+#[tokio::test]
+async fn periods_that_were_paid_for_before_are_purchases() {
+    let id = |last: &str| format!("0190d9e4-0000-7000-8000-00000000000{last}");
+    let rows = RENEWED_BEFORE.replace('@', &id(""));
+    let folder = tempfile::tempdir().unwrap();
+    let cluster = tokio::task::spawn_blocking(crate::postgres::Cluster::shared).await.unwrap();
+    let own = format!("sqlite:{}", folder.path().join("matinee.db").display());
+    for address in [own, cluster.database().await] {
+        if address.starts_with("sqlite:") {
+            let mut link = SqliteConnection::connect(&format!("{address}?mode=rwc")).await.unwrap();
+            before("sqlite", "0020").await.run(&mut link).await.unwrap();
+            link.execute(AssertSqlSafe(rows.clone())).await.unwrap();
+            link.close().await.unwrap();
+        } else {
+            let mut link = PgConnection::connect(&address).await.unwrap();
+            before("postgres", "0020").await.run(&mut link).await.unwrap();
+            link.execute(AssertSqlSafe(rows.clone())).await.unwrap();
+            link.close().await.unwrap();
+        }
+        let store = Store::open(&address).await.unwrap();
+        store.migrate().await.unwrap();
+        let mut tx = store.read().await.unwrap();
+        let account = id("a").parse().unwrap();
+        let bills = purchase::bills(&mut tx, account, &Asked::first(10)).await.unwrap().rows;
+        let told: Vec<_> = bills
+            .iter()
+            .map(|bill| {
+                (
+                    bill.created_at_ms,
+                    bill.price_minor,
+                    bill.renews.clone(),
+                    bill.country.clone(),
+                    bill.tax_minor,
+                )
+            })
+            .collect();
+        let (renews, country) = (Some(id("e")), |code: &str| Some(code.to_owned()));
+        assert_eq!(
+            told,
+            [
+                (3, 300, renews.clone(), country("CH"), Some(22)),
+                (2, 300, renews, country("DE"), Some(48)),
+                (1, 300, None, country("DE"), Some(48)),
+            ]
+        );
+        for (bill, period) in bills.iter().zip([Some(3), Some(2), None]) {
+            let found = purchase::by_id(&mut tx, bill.id.parse().unwrap()).await.unwrap().unwrap();
+            assert_eq!(found.renews.map(|renews| renews.period), period);
+            let journal = period.map_or(id("d"), |period| format!("{}/{period}", id("e")));
+            assert_eq!(found.journal_id, Some(journal));
+        }
+        drop(tx);
+        store.close().await;
+    }
+}
+
 #[test]
 fn migrations_have_the_same_names() {
-    let names = |folder: &str| {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../migrations").join(folder);
-        let mut names: Vec<_> =
-            std::fs::read_dir(path).unwrap().map(|entry| entry.unwrap().file_name()).collect();
-        names.sort();
-        names
+    let names = |folder: &str| -> Vec<_> {
+        files(folder).iter().map(|file| file.file_name().unwrap().to_owned()).collect()
     };
     assert_eq!(names("sqlite"), names("postgres"));
     assert!(!names("sqlite").is_empty());

@@ -196,3 +196,29 @@ async fn a_month_of_royalties() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn a_month_of_taxes() {
+    let taxed = [("MATINEE_TAX__HOME_COUNTRY", "DE"), ("MATINEE_TAX__RATES", "DE=1900,CH=810")];
+    let taxed = taxed.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
+    let postgres = Cluster::shared();
+    for store in [None, Some(postgres.database().await)] {
+        let deployment = Deployment::start_with(store, taxed.clone()).await;
+        let film = deployment.publish("Film", &[&film::exact(1_000)], 3).await;
+        let viewer = deployment.viewer("viewer@example.com").await;
+        let (purchase, _) = buy(&viewer, &film.plan).await;
+        buy(&viewer, &film.plan).await;
+        run_ok(deployment.command(&["refund", &purchase]), "").await;
+        // 50 cents hold 8 of tax; one of two comes back.
+        let month = month();
+        let table = run_ok(deployment.command(&["report", "tax", "--month", &month]), "").await;
+        assert_eq!(
+            table,
+            "country,rate_basis_points,net_minor,tax_minor,refunded_net_minor,refunded_tax_minor,owed_minor,currency\n\
+             DE,1900,84,16,42,8,8,USD\n"
+        );
+        let words = ["report", "tax", "--month", &month, "--format", "json"];
+        let printed: Value = serde_json::from_str(&run_ok(deployment.command(&words), "").await).unwrap();
+        assert_eq!(printed["lines"][0]["owed_minor"], 8);
+    }
+}

@@ -621,3 +621,43 @@ async fn a_bank_that_says_no_after_the_grace_ends_it() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn a_disputed_top_up_takes_back_the_period_that_it_paid_for() {
+    on_both(async |cinema| {
+        let viewer = Viewer::sign_up(&cinema.url, "ana@example.com").await;
+        let top_up = async || {
+            let amount = json!({ "amount": { "minor": PRICE_MINOR, "currency": "USD" } });
+            let payment = begin(&viewer, "/v1/wallet/top-ups", &nonce(), &amount).await;
+            cinema.stripe.pay(payment["checkout_url"].as_str().unwrap()).await;
+            cinema.stripe.deliver_all().await;
+            payment
+        };
+        // The first month out of one top-up, the second out of another.
+        top_up().await;
+        let bought = viewer.post("/v1/purchases", &nonce(), &json!({ "plan": cinema.plan })).await;
+        let bought: Value = bought.json().await.unwrap();
+        let id = bought["entitlement"]["id"].as_str().unwrap().parse().unwrap();
+        cinema.pass(DAY_MS);
+        let second = top_up().await;
+        cinema.pass_until(cinema.paid_until_ms(&viewer, id).await);
+        cinema.turn().await;
+        assert_eq!(
+            (viewer.wallet().await, cinema.booked("sales/").await),
+            (0, 2 * (PRICE_MINOR - TAX_MINOR))
+        );
+
+        let intent = cinema.stripe.book().intent_of(second["id"].as_str().unwrap());
+        cinema.stripe.book().dispute(&intent);
+        cinema.stripe.deliver_all().await;
+        assert_eq!(shown(&viewer, &second).await["state"], "disputed");
+        assert_eq!(cinema.status(&viewer, id).await["code"], "entitlement_revoked");
+        let purchases = listed(&viewer, "purchases").await;
+        let back: Vec<&Value> = purchases.iter().map(|one| &one["refunded_minor"]).collect();
+        assert_eq!(back, [PRICE_MINOR, 0], "the newest first, and no more than was taken");
+        assert_eq!((viewer.wallet().await, cinema.booked("debt/").await), (0, 0), "nothing is owed");
+        assert_eq!(cinema.booked("sales/").await, PRICE_MINOR - TAX_MINOR);
+        assert_eq!(cinema.booked("tax/DE/").await, TAX_MINOR);
+    })
+    .await;
+}

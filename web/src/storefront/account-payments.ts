@@ -67,7 +67,7 @@ export class AccountPayments extends Part {
                 ${rows.map(
                   (one) => html`<li class="purchase">
                     <span class="grow"><a href="/purchases/${one.id}">${one.name || kindOf(one)}</a><br />
-                      <span class="quiet">${kindOf(one)}, ${date(one.created_at_ms)}</span></span>
+                      <span class="quiet">${one.renews === null ? '' : 'Renewal, '}${kindOf(one)}, ${date(one.created_at_ms)}</span></span>
                     <span class="amount">${money(one.amount)}${one.refunded_minor > 0 ? html`<br /><span class="quiet">${money({ ...one.amount, minor: one.refunded_minor })} back</span>` : nothing}</span>
                   </li>`,
                 )}

@@ -115,6 +115,8 @@ export interface Purchase {
   coupon: string | null;
   tax: Tax | null;
   refunded_minor: number;
+  /** The entitlement that it renewed. */
+  renews: string | null;
   created_at_ms: number;
 }
 

@@ -22,14 +22,15 @@ pub(super) async fn run(args: &Args, config: &Config) -> Result<(), Error> {
     let since_ms = back_ms.map_or(i64::MIN, |ms| now_ms().saturating_sub(ms));
     let sold = sales::by_title(&mut store.read().await?, since_ms).await?;
     store.close().await;
-    let head = format!("{:>12} {:>10} {:>10}  title", "gross", "purchases", "views");
+    let head = format!("{:>12} {:>10} {:>10} {:>10}  title", "gross", "purchases", "renewals", "views");
     let lines: Vec<String> = std::iter::once(head).chain(sold.iter().map(line)).collect();
     print(args.json, &sold, &lines.join("\n"))
 }
 
 fn line(sold: &Sold) -> String {
     let gross = sold.currency.as_ref().map_or(String::new(), |code| amount(sold.gross_minor, code));
-    format!("{gross:>12} {:>10} {:>10}  {}", sold.purchases, sold.views, sold.name)
+    let Sold { purchases, renewals, views, name, .. } = sold;
+    format!("{gross:>12} {purchases:>10} {renewals:>10} {views:>10}  {name}")
 }
 
 /// An amount as people read it.
