@@ -4,6 +4,7 @@
 //! *Invariant:* what the rights holders earn and what stays with the house is exactly what came in.
 
 pub mod apportion;
+pub mod span;
 pub mod usage;
 
 use std::collections::BTreeMap;

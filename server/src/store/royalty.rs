@@ -1,67 +1,17 @@
-//! What royalty statements are computed from: rules, sales out of the ledger, plays and use out of the key releases.
+//! What royalty statements are computed from: sales out of the ledger, plays and use out of the key releases.
 
 use std::collections::BTreeMap;
 
 use matinee_protocol::id::TitleId;
 
-use super::{Error, Tx, id};
+use super::{Error, Tx, id, royalty_rule};
 use crate::royalty::usage::{Release, Usage, usage};
-use crate::royalty::{Month, Pool, Rule};
+use crate::royalty::{Month, Pool};
+
+pub use crate::royalty::span::Span;
 
 /// Views whose key releases are held in memory at a time.
 const VIEWS_READ_MAX: i64 = 500;
-
-/// A time from one millisecond up to, and without, another.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Span {
-    /// The first.
-    pub from_ms: i64,
-    /// The one after the last.
-    pub until_ms: i64,
-}
-
-/// Replaces the rules of a title.
-pub async fn set_rules(tx: &mut Tx, title: TitleId, currency: &str, rules: &[Rule]) -> Result<(), Error> {
-    on!(tx, |db| sqlx::query("delete from royalty_rules where title_id = $1")
-        .bind(title.to_string())
-        .execute(db)
-        .await
-        .map(drop))?;
-    for rule in rules {
-        on!(tx, |db| sqlx::query(
-            "insert into royalty_rules (title_id, holder, share_basis_points, minimum_minor, currency) \
-             values ($1, $2, $3, $4, $5)"
-        )
-        .bind(title.to_string())
-        .bind(&rule.holder)
-        .bind(i64::from(rule.share_basis_points))
-        .bind(rule.minimum_minor)
-        .bind(currency)
-        .execute(db)
-        .await
-        .map(drop))?;
-    }
-    Ok(())
-}
-
-/// Every rule in a currency, by title and rights holder.
-pub async fn rules(tx: &mut Tx, currency: &str) -> Result<Vec<(TitleId, Rule)>, Error> {
-    let rows: Vec<(String, String, i64, i64)> = on!(tx, |db| {
-        sqlx::query_as(
-        "select title_id, holder, share_basis_points, minimum_minor from royalty_rules where currency = $1 \
-         order by title_id, holder"
-    )
-    .bind(currency)
-    .fetch_all(db)
-    .await
-    })?;
-    rows.into_iter()
-        .map(|(title, holder, share, minimum_minor)| {
-            let share_basis_points = u32::try_from(share).map_err(|_| Error::Corrupt("share"))?;
-            Ok((id(&title)?, Rule { holder, share_basis_points, minimum_minor }))
-        })
-        .collect()
-}
 
 /// What accounts of a kind (`sales`, `plan-sales`) earned within a span, by the id in their name, in minor units.
 pub async fn earned(
@@ -105,7 +55,7 @@ pub async fn month(tx: &mut Tx, currency: &str, span: Span) -> Result<Month, Err
             *pool.epochs.entry(used.title).or_default() += usage.epochs;
         }
     }
-    for (title, rule) in rules(tx, currency).await? {
+    for (title, rule) in royalty_rule::all(tx, currency, span.from_ms).await? {
         if let Some(of) = month.titles.get_mut(&title) {
             of.rules.push(rule);
         }

@@ -7,7 +7,7 @@ use matinee_server::store::account::Role;
 use matinee_server::store::entry::{self, Place};
 use matinee_server::store::ledger::{self, Holder, Journal};
 use matinee_server::store::royalty::{self, Span};
-use matinee_server::store::{Tx, entitlement, key_release, view};
+use matinee_server::store::{Tx, entitlement, key_release, royalty_rule, view};
 
 use crate::Database;
 use crate::fixture::{self, DAY_MS, NOW_MS, dollars, new_view};
@@ -91,8 +91,8 @@ pub async fn use_is_counted_out_of_the_key_releases(database: &Database) {
         minimum_minor,
     };
     let rules = [rule("a studio", 5000, 0), rule("director", 100, 7)];
-    royalty::set_rules(&mut tx, title, "USD", &[rule("somebody else", 1, 1)]).await.unwrap();
-    royalty::set_rules(&mut tx, title, "USD", &rules).await.unwrap();
+    royalty_rule::set(&mut tx, title, 0, "USD", &[rule("somebody else", 1, 1)]).await.unwrap();
+    royalty_rule::set(&mut tx, title, 0, "USD", &rules).await.unwrap();
     let span = |from_ms: i64, until_ms: i64| Span { from_ms: NOW_MS + from_ms, until_ms: NOW_MS + until_ms };
     for (span, plays, sales) in [
         (span(0, DAY_MS), 1, 50),
