@@ -1,17 +1,21 @@
-//! What royalty statements are computed from: sales out of the ledger, plays and use out of the key releases.
+//! What royalty statements are computed from: sales out of the ledger, plays and use out of the views and their key
+//! releases.
 
 use std::collections::BTreeMap;
 
 use matinee_protocol::id::TitleId;
 
+use super::key_release::{Row, released};
 use super::{Error, Tx, id, royalty_rule};
-use crate::royalty::usage::{Release, Usage, usage};
+use crate::royalty::usage::{Usage, usage};
 use crate::royalty::{Month, Pool};
 
 pub use crate::royalty::span::Span;
 
-/// Views whose key releases are held in memory at a time.
-const VIEWS_READ_MAX: i64 = 500;
+/// Pairs of an entitlement and a title whose views are held in memory at a time.
+const PAIRS_READ_MAX: i64 = 500;
+/// The day, in UTC, within which views of one title under one entitlement are one play.
+const PLAY_MS: i64 = 24 * 60 * 60 * 1000;
 
 /// What accounts of a kind (`sales`, `plan-sales`) earned within a span, by the id in their name, in minor units.
 pub async fn earned(
@@ -70,47 +74,50 @@ struct Used {
     plan: Option<String>,
 }
 
-type Row = (String, String, Option<String>, i64, i64, i64, i64);
-
-/// What was played within a span, out of the usage ledger.
+/// What was played within a span. Views of a title under one entitlement that were opened on one day are one play: how
+/// often a view is opened, and on how many devices, is up to who opens it.
 async fn used(tx: &mut Tx, span: Span) -> Result<BTreeMap<Used, Usage>, Error> {
     let mut sum: BTreeMap<Used, Usage> = BTreeMap::new();
-    let mut after = String::new();
+    let mut after = (String::new(), String::new());
     loop {
-        let rows = released(tx, span, &after).await?;
+        let rows = played(tx, span, &after).await?;
         let Some(last) = rows.last() else { return Ok(sum) };
-        after.clone_from(&last.0);
-        for of_view in rows.chunk_by(|one, two| one.0 == two.0) {
-            let (_, title, plan, ..) = &of_view[0];
-            let releases = of_view.iter().map(|(_, _, _, file, first, epochs, at_ms)| Release {
-                file: *file,
-                first_epoch: *first,
-                epochs: *epochs,
-                at_ms: *at_ms,
-            });
-            let usage = usage(releases.collect(), span.from_ms);
-            let of = sum.entry(Used { title: id(title)?, plan: plan.clone() }).or_default();
+        after = (last.entitlement_id.clone(), last.title_id.clone());
+        let of_play = |one: &Row, two: &Row| {
+            let day = |row: &Row| row.opened_at_ms.div_euclid(PLAY_MS);
+            (&one.entitlement_id, &one.title_id, day(one)) == (&two.entitlement_id, &two.title_id, day(two))
+        };
+        for play in rows.chunk_by(of_play) {
+            let released = play.iter().map(Row::released).collect::<Result<_, _>>()?;
+            let usage = usage(released, span.from_ms);
+            let used = Used { title: id(&play[0].title_id)?, plan: play[0].plan_id.clone() };
+            let of = sum.entry(used).or_default();
             of.plays += usage.plays;
             of.epochs += usage.epochs;
         }
     }
 }
 
-/// Key releases until the end of a span to the next views that had any within it, by view.
-async fn released(tx: &mut Tx, span: Span, after: &str) -> Result<Vec<Row>, Error> {
+/// What was released until the end of a span to the views of the next entitlements and titles that had any within it, by
+/// entitlement, title and day. A preview is no play.
+async fn played(tx: &mut Tx, span: Span, after: &(String, String)) -> Result<Vec<Row>, Error> {
     Ok(on!(tx, |db| {
-        sqlx::query_as(
-        "select k.view_id, r.title_id, n.plan_id, k.file, k.first_epoch, k.epochs, k.at_ms from key_releases k \
-         join views v on v.id = k.view_id join releases r on r.id = v.release_id \
-         join entitlements n on n.id = v.entitlement_id \
-         where k.at_ms < $2 and k.view_id in (select distinct view_id from key_releases \
-         where at_ms >= $1 and at_ms < $2 and view_id > $3 order by view_id limit $4) order by k.view_id"
-    )
-    .bind(span.from_ms)
-    .bind(span.until_ms)
-    .bind(after)
-    .bind(VIEWS_READ_MAX)
-    .fetch_all(db)
-    .await
+        sqlx::query_as(released!(
+            "join (select v.entitlement_id, v.title_id from views v join releases r on r.id = v.release_id \
+             join entitlements n on n.id = v.entitlement_id \
+             where (v.entitlement_id, v.title_id) > ($3, $4) and v.opened_at_ms < $2 and n.kind <> 'preview' \
+             and (exists (select 1 from key_releases k where k.view_id = v.id and k.at_ms >= $1 and k.at_ms < $2) \
+             or (v.opened_at_ms >= $1 and not r.sealed)) \
+             group by v.entitlement_id, v.title_id order by v.entitlement_id, v.title_id limit $5) p \
+             on p.entitlement_id = v.entitlement_id and p.title_id = v.title_id",
+            "coalesce(k.at_ms, v.opened_at_ms) < $2 order by v.entitlement_id, v.title_id, v.opened_at_ms"
+        ))
+        .bind(span.from_ms)
+        .bind(span.until_ms)
+        .bind(&after.0)
+        .bind(&after.1)
+        .bind(PAIRS_READ_MAX)
+        .fetch_all(db)
+        .await
     })?)
 }

@@ -125,6 +125,9 @@ over_both! {
     breaks::all_that_a_seek_skips_is_shown_where_the_plan_says_so(crate::policy::open());
     breaks::breaks_are_shown_one_after_the_other(crate::policy::open());
     refund::what_was_not_used_is_given_back(crate::policy::open());
+    refund::what_is_open_is_used_whole_by_a_view_or_a_lease(crate::policy::open());
+    royalty::minimums_are_not_played_up(crate::policy::open());
+    royalty::what_is_open_is_played_whole(crate::policy::open());
     royalty::rules_hold_from_a_month_on(crate::policy::open());
     lease::a_lease_holds_every_key_for_its_time(crate::policy::open());
     lease::a_lease_counts_as_a_view_and_ends_with_its_right(crate::policy::open());

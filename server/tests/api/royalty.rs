@@ -1,12 +1,33 @@
-//! Royalties, in process: which rules hold, and what is final.
+//! Royalties, in process: what is a play, and which rules hold.
 
-use matinee_protocol::id::TitleId;
+use matinee_protocol::id::{EntitlementId, FileIndex, ReleaseId, TitleId};
 use matinee_server::royalty::span::{FINAL_AFTER_MS, Span};
 use matinee_server::store::account::Role;
+use matinee_server::store::release::{self, File};
 use serde_json::{Value, json};
 
-use crate::bench::Bench;
-use crate::terms::buy;
+use crate::bench::{Bench, DAY_MS, Device, opening};
+use crate::terms::{buy, entitlement_of, plan, price};
+
+/// Makes the newest release of a title an open one, of two files of four epochs together.
+pub async fn published_open(bench: &Bench, title: TitleId) -> ReleaseId {
+    let id = ReleaseId::from_bytes(matinee_server::random::id(bench.clock_ms()));
+    let file = |index: u32, size_bytes: u64| File {
+        file: FileIndex(index),
+        name: format!("{index}.mp4"),
+        media_type: "video/mp4".to_owned(),
+        size_bytes,
+        duration_ms: Some(60_000),
+        epoch_chunks: 64,
+        uploaded_bytes: size_bytes,
+    };
+    let files = [file(0, 192 * 256 * 1024), file(1, 4)];
+    let mut tx = bench.app.store.write().await.unwrap();
+    release::insert(&mut tx, id, title, None, &files, bench.clock_ms()).await.unwrap();
+    assert!(release::publish(&mut tx, id, "a.b.c", bench.clock_ms() + 1).await.unwrap());
+    tx.commit().await.unwrap();
+    id
+}
 
 async fn put_rules(bench: &Bench, operator: &str, title: TitleId, body: Value) -> crate::bench::Answer {
     let call = bench.call("PUT", format!("/v1/titles/{title}/royalty-rules"));
@@ -30,6 +51,79 @@ async fn lines(bench: &Bench, operator: &str, month: &str) -> Vec<(TitleId, u64,
         (title, line["plays"].as_u64().unwrap(), number("revenue_minor"), number("amount_minor"))
     };
     told["statement"]["lines"].as_array().unwrap().iter().map(line).collect()
+}
+
+/// Opens a view on a device and ends it.
+async fn watch(bench: &Bench, login: &str, right: EntitlementId, title: TitleId, device: u8) {
+    let device = Device::new(device);
+    let view = opening(&bench.open_title(login, right, title, &device).await.expect(201));
+    let ended = bench.call("DELETE", format!("/v1/views/{}", view.view));
+    ended.proof(&device, Some(&view.view_token)).send().await.expect(204);
+}
+
+pub async fn minimums_are_not_played_up(bench: &Bench) {
+    let operator = bench.login("op@example.org", &[Role::Operator]).await;
+    let studio = bench.studio_login().await;
+    put_rules(bench, &operator, bench.title, json!({ "rules": rules(0, 10) })).await.expect(200);
+    let rights = bench.call("PUT", format!("/v1/titles/{}/rights", bench.title));
+    rights.json(&json!({ "preview_ms": 120_000 })).bearer(&studio).send().await.expect(204);
+    // A preview costs nothing, and is no play however often it is opened.
+    let ana = bench.viewer("ana@example.org").await;
+    let preview = bench.post(format!("/v1/titles/{}/previews", bench.title), &json!({})).bearer(&ana);
+    let preview = entitlement_of(&preview.send().await.expect(201));
+    for device in [1, 1, 2] {
+        watch(bench, &ana, preview, bench.title, device).await;
+    }
+    assert!(lines(bench, &operator, "2026-11").await.is_empty());
+    // What is owned is played once a day, on however many devices: a device is a key that its viewer makes.
+    let own = plan(
+        bench,
+        &format!("/v1/titles/{}/plans", bench.title),
+        json!({ "kind": "purchase", "price": price(1) }),
+    )
+    .await;
+    let owned = entitlement_of(&buy(bench, &ana, json!({ "plan": own })).await.expect(201));
+    for device in [1, 1, 2, 3] {
+        watch(bench, &ana, owned, bench.title, device).await;
+    }
+    assert_eq!(lines(bench, &operator, "2026-11").await, [(bench.title, 1, 1, 10)]);
+    // Another day is another play, and so is another account's.
+    bench.clock.advance_ms(DAY_MS);
+    for device in [1, 2] {
+        watch(bench, &ana, owned, bench.title, device).await;
+    }
+    assert_eq!(lines(bench, &operator, "2026-11").await, [(bench.title, 2, 1, 20)]);
+    let bob = bench.viewer("bob@example.org").await;
+    let owned = entitlement_of(&buy(bench, &bob, json!({ "plan": own })).await.expect(201));
+    watch(bench, &bob, owned, bench.title, 9).await;
+    assert_eq!(lines(bench, &operator, "2026-11").await, [(bench.title, 3, 2, 30)]);
+}
+
+pub async fn what_is_open_is_played_whole(bench: &Bench) {
+    let operator = bench.login("op@example.org", &[Role::Operator]).await;
+    let studio = bench.studio_login().await;
+    let second = bench.another_film().await;
+    published_open(bench, second).await;
+    let made = bench.post("/v1/collections", &json!({ "name": "All" })).bearer(&studio).send().await;
+    let collection = made.expect(201).json()["collection"]["id"].as_str().unwrap().to_owned();
+    for title in [bench.title, second] {
+        put_rules(bench, &operator, title, json!({ "rules": rules(10_000, 0) })).await.expect(200);
+        let path = format!("/v1/collections/{collection}/titles/{title}");
+        let put = bench.call("PUT", path).json(&json!({ "tier": 1 })).bearer(&studio);
+        put.send().await.expect(204);
+    }
+    let monthly = json!({ "kind": "subscription", "price": price(700), "period": "month", "tier": 1 });
+    let monthly = plan(bench, &format!("/v1/collections/{collection}/plans"), monthly).await;
+    let ana = bench.viewer("ana@example.org").await;
+    let all = entitlement_of(&buy(bench, &ana, json!({ "plan": monthly })).await.expect(201));
+    // Three epochs of the sealed film, and all four of the open one, however often it is opened that day.
+    watch(bench, &ana, all, bench.title, 1).await;
+    for device in [1, 1, 2] {
+        watch(bench, &ana, all, second, device).await;
+    }
+    let mut expected = [(bench.title, 1, 300, 300), (second, 1, 400, 400)];
+    expected.sort_unstable();
+    assert_eq!(lines(bench, &operator, "2026-11").await, expected);
 }
 
 pub async fn rules_hold_from_a_month_on(bench: &Bench) {
