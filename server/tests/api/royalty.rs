@@ -1,4 +1,4 @@
-//! Royalties, in process: what is a play, and which rules hold.
+//! Royalties, in process: what is a play, what a month earns, and which rules hold.
 
 use matinee_protocol::id::{EntitlementId, FileIndex, ReleaseId, TitleId};
 use matinee_server::royalty::span::{FINAL_AFTER_MS, Span};
@@ -124,6 +124,72 @@ pub async fn what_is_open_is_played_whole(bench: &Bench) {
     let mut expected = [(bench.title, 1, 300, 300), (second, 1, 400, 400)];
     expected.sort_unstable();
     assert_eq!(lines(bench, &operator, "2026-11").await, expected);
+}
+
+pub async fn what_is_sold_at_once_is_shared_whenever_it_is_played(bench: &Bench) {
+    let operator = bench.login("op@example.org", &[Role::Operator]).await;
+    let studio = bench.studio_login().await;
+    let second = bench.another_film().await;
+    for title in [bench.title, second] {
+        put_rules(bench, &operator, title, json!({ "rules": rules(10_000, 0) })).await.expect(200);
+    }
+    let both = json!({ "kind": "purchase", "price": price(701), "titles": [second] });
+    let both = plan(bench, &format!("/v1/titles/{}/plans", bench.title), both).await;
+    let made = bench.post("/v1/collections", &json!({ "name": "All" })).bearer(&studio).send().await;
+    let collection = made.expect(201).json()["collection"]["id"].as_str().unwrap().to_owned();
+    let put = bench.call("PUT", format!("/v1/collections/{collection}/titles/{second}"));
+    put.json(&json!({ "tier": 1 })).bearer(&studio).send().await.expect(204);
+    let yearly = json!({ "kind": "subscription", "price": price(100), "period": "year", "tier": 1 });
+    let yearly = plan(bench, &format!("/v1/collections/{collection}/plans"), yearly).await;
+
+    // A second before December: a bundle is its titles' at once, by halves, and what one plays when changes nothing.
+    bench.clock.advance_ms(Span::month("2026-11").unwrap().until_ms - 1000 - bench.clock_ms());
+    let ana = bench.viewer("ana@example.org").await;
+    let bought = buy(bench, &ana, json!({ "plan": both })).await.expect(201).json();
+    let subscribed = buy(bench, &ana, json!({ "plan": yearly })).await.expect(201);
+    let (year, year_bought) = (entitlement_of(&subscribed), subscribed.json());
+    bench.clock.advance_ms(2000);
+    let given = bought["entitlements"][0]["id"].as_str().unwrap().parse().unwrap();
+    watch(bench, &ana, given, bench.title, 1).await;
+    let (one, two) = (bench.title.min(second), bench.title.max(second));
+    let expected = [(one, 0, 351, 351), (two, 0, 350, 350)];
+    assert_eq!(lines(bench, &operator, "2026-11").await, expected);
+    assert_eq!(lines(bench, &operator, "2026-12").await, [(bench.title, 1, 0, 0)]);
+
+    // A twelfth of the year is shared by the use of each month; of a month without use it stays with the house.
+    watch(bench, &ana, year, second, 1).await;
+    let refund = json!({ "reason": "it rained", "amount_minor": 30, "keep": true });
+    let path = format!("/v1/purchases/{}/refund", year_bought["purchase"]["id"].as_str().unwrap());
+    let mut sum = 0;
+    let mut months = Vec::new();
+    for _ in 0..20 {
+        let month = Span::month_of(bench.clock_ms()).unwrap();
+        let name = month.name().unwrap();
+        if name == "2027-03" {
+            watch(bench, &ana, year, second, 1).await;
+            bench.post(&path, &refund).bearer(&operator).key("back").send().await.expect(201);
+        }
+        let revenue =
+            statement(bench, &operator, &name).await["statement"]["revenue_minor"].as_i64().unwrap();
+        months.push(revenue);
+        sum += revenue;
+        if ["2026-12", "2027-03"].contains(&name.as_str()) {
+            let of = lines(bench, &operator, &name).await;
+            assert!(of.contains(&(second, 1, revenue, revenue)), "{name}: {of:?}");
+        }
+        bench.clock.advance_ms(month.until_ms - bench.clock_ms());
+    }
+    // Of 100 cents 9 were November's. Given back in the fifth of twelve months: out of the eight from then on.
+    assert_eq!(months[..12], [9, 9, 9, 4, 4, 4, 4, 4, 4, 5, 5, 0]);
+    assert_eq!(sum, 100 - 9 - 30, "nothing is lost");
+    // What was told before is told again.
+    for (month, revenue) in [("2026-11", 701 + 9), ("2026-12", 9), ("2027-02", 9)] {
+        assert_eq!(
+            statement(bench, &operator, month).await["statement"]["revenue_minor"],
+            revenue,
+            "{month}"
+        );
+    }
 }
 
 pub async fn rules_hold_from_a_month_on(bench: &Bench) {

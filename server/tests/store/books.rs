@@ -120,7 +120,7 @@ pub async fn use_is_counted_out_of_the_key_releases(database: &Database) {
     {
         let used = royalty::month(&mut tx, "USD", span).await.unwrap();
         match used.pools.as_slice() {
-            [pool] => assert_eq!((pool.revenue_minor, pool.epochs[&title]), (795, epochs), "{span:?}"),
+            [pool] => assert_eq!((pool.revenue_minor, pool.weights[&title]), (795, epochs), "{span:?}"),
             other => assert!(other.is_empty() && span.from_ms > NOW_MS, "{other:?}"),
         }
     }
@@ -179,7 +179,7 @@ pub async fn views_of_an_open_release_are_plays_and_use_all_of_it(database: &Dat
         let span = Span { from_ms: NOW_MS + from_ms, until_ms: NOW_MS + until_ms };
         let month = royalty::month(&mut tx, "USD", span).await.unwrap();
         let seen = month.titles.get(&title).map_or(0, |of| of.plays);
-        let epochs = month.pools.first().and_then(|pool| pool.epochs.get(&title)).copied();
+        let epochs = month.pools.first().and_then(|pool| pool.weights.get(&title)).copied();
         assert_eq!((seen, epochs.unwrap_or(0)), (plays, 3 * plays), "{span:?}");
     }
 }
