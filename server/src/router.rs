@@ -212,6 +212,7 @@ routes! {
     POST   "/v1/plans/{plan}/gift-codes"                        Operator        gift_codes_create;
     POST   "/v1/purchases/{purchase}/refund"                    Operator        purchase_refund;
     GET    "/v1/ledger/entries"                                 Operator        ledger_entries;
+    GET    "/v1/titles/{title}/royalty-rules"                   Operator        royalty_rules_show;
     PUT    "/v1/titles/{title}/royalty-rules"                   Operator        royalty_rules;
     GET    "/v1/royalties/{month}"                              Operator        royalty_statement;
     GET    "/v1/taxes/{month}"                                  Operator        tax_month;

@@ -108,6 +108,7 @@ pub mod release_delete;
 pub mod release_publish;
 pub mod rights_set;
 pub mod royalty_rules;
+pub mod royalty_rules_show;
 pub mod royalty_statement;
 pub mod search;
 pub mod session_create;

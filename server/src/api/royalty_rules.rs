@@ -10,13 +10,16 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::authority::Operator;
-use super::doc::Doc;
+use super::doc::{Doc, Fields};
 use super::json::{Json, Path};
 use super::problem::Problem;
+use super::royalty_statement::month;
 use super::trail::note;
 use crate::app::App;
+use crate::royalty::span::Span;
 use crate::royalty::{Rule, WHOLE_BASIS_POINTS};
-use crate::store::{royalty, title};
+use crate::store::royalty_rule::Held;
+use crate::store::{royalty_rule, title};
 
 /// Rights holders of one title.
 pub const HOLDERS_MAX: usize = 100;
@@ -30,6 +33,8 @@ pub const MINIMUM_MINOR_MAX: i64 = 1_000_000;
 #[serde(deny_unknown_fields)]
 pub struct Body {
     rules: Vec<BodyRule>,
+    /// The first month that they are for, `2026-10`; this one if not given.
+    from: Option<String>,
 }
 
 /// A rule in it.
@@ -45,42 +50,74 @@ pub struct BodyRule {
 
 /// How the interface's document tells of it.
 pub fn doc() -> Doc {
-    Doc::new("Says who earns what of a title")
+    Doc::new("Says who earns what of a title, from a month on")
         .body::<Body>()
-        .object(200, |it| {
-            it.field::<TitleId>("title").field::<String>("currency").list_of("rules", |it| {
-                it.field::<String>("holder").field::<u32>("share_basis_points").field::<i64>("minimum_minor")
-            })
-        })
-        .problem(422, "royalty_rules_invalid")
+        .object(200, fields)
+        .problem(400, "month_invalid")
+        .problems(422, &["royalty_rules_invalid", "royalty_month_final"])
 }
 
-/// Replaces the rules, and answers with them; 422 `royalty_rules_invalid`. They count for every statement computed from
-/// then on.
+/// The rules of a title, as the interface shows them.
+pub fn fields(it: Fields) -> Fields {
+    it.field::<TitleId>("title")
+        .field::<String>("currency")
+        .nullable::<String>("from")
+        .list_of("rules", |it| {
+            it.field::<String>("holder").field::<u32>("share_basis_points").field::<i64>("minimum_minor")
+        })
+}
+
+/// Replaces the rules that count from a month on, and answers with them; 422 `royalty_rules_invalid`, and
+/// `royalty_month_final` for a month whose statement stays as it is. Those of earlier months stay, and those that were set
+/// for a later one.
 pub async fn handle(
     State(app): State<App>,
     Operator(session): Operator,
     Path(title): Path<TitleId>,
     Json { value: body, .. }: Json<Body>,
 ) -> Result<JsonResponse<Value>, Problem> {
+    let refused = |code, detail| Problem::new(StatusCode::UNPROCESSABLE_ENTITY, code, detail);
     let rule = |rule: BodyRule| Rule {
         holder: rule.holder.trim().to_owned(),
         share_basis_points: rule.share_basis_points,
         minimum_minor: rule.minimum_minor,
     };
     let rules: Vec<Rule> = body.rules.into_iter().map(rule).collect();
-    check(&rules)
-        .map_err(|detail| Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "royalty_rules_invalid", detail))?;
+    check(&rules).map_err(|detail| refused("royalty_rules_invalid", detail))?;
+    let now_ms = app.clock.now_ms();
+    let from = body.from.as_deref().map(month).transpose()?;
+    let from = open_month(from, now_ms).map_err(|detail| refused("royalty_month_final", detail))?;
     let currency = &app.config.payment.currency;
     let mut tx = app.store.write().await?;
     title::by_id(&mut tx, title).await?.ok_or_else(|| Problem::not_found("title"))?;
-    royalty::set_rules(&mut tx, title, currency, &rules).await?;
-    // Rights holders are named: the trail counts them.
-    let shares: u32 = rules.iter().map(|rule| rule.share_basis_points).sum();
-    let detail = json!({ "holders": rules.len(), "share_basis_points": shares });
-    note(&mut tx, &session, "royalty.set", &title, detail, app.clock.now_ms()).await?;
+    royalty_rule::set(&mut tx, title, from.from_ms, currency, &rules).await?;
+    note(&mut tx, &session, "royalty.set", &title, told(&rules, from), now_ms).await?;
     tx.commit().await?;
-    let shown: Vec<_> = rules
+    Ok(JsonResponse(shown(title, currency, &Held { from_ms: Some(from.from_ms), rules })))
+}
+
+/// The month from which on rules are to count: this one if none is named.
+///
+/// # Errors
+/// Its statement is final.
+pub fn open_month(named: Option<Span>, now_ms: i64) -> Result<Span, String> {
+    let from = named.or_else(|| Span::month_of(now_ms)).ok_or("there is no such month")?;
+    if from.is_final(now_ms) {
+        return Err("the statement of that month is final: rules count from a later one on".to_owned());
+    }
+    Ok(from)
+}
+
+/// What the trail tells of rules that were set. Rights holders are named in them: it counts them.
+pub fn told(rules: &[Rule], from: Span) -> Value {
+    let shares: u32 = rules.iter().map(|rule| rule.share_basis_points).sum();
+    json!({ "holders": rules.len(), "share_basis_points": shares, "from": from.name() })
+}
+
+/// The rules of a title as the interface shows them.
+pub fn shown(title: TitleId, currency: &str, held: &Held) -> Value {
+    let rules: Vec<_> = held
+        .rules
         .iter()
         .map(|rule| {
             json!({
@@ -90,7 +127,8 @@ pub async fn handle(
             })
         })
         .collect();
-    Ok(JsonResponse(json!({ "title": title, "currency": currency, "rules": shown })))
+    let from = held.from_ms.and_then(Span::month_of).and_then(|from| from.name());
+    json!({ "title": title, "currency": currency, "from": from, "rules": rules })
 }
 
 /// What is wrong with the rules of a title.

@@ -40,24 +40,9 @@ fn line(it: Fields) -> Fields {
         .field::<i64>("amount_minor")
 }
 
-/// A month in UTC, `2026-10`.
-///
-/// # Errors
-/// What is wrong with it.
-pub fn month(text: &str) -> Result<Span, String> {
-    let wrong = || "a month is written as year and month, for example 2026-10".to_owned();
-    let (year, month) = text.split_once('-').filter(|_| text.len() == 7).ok_or_else(wrong)?;
-    let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
-    if !digits(year) || !digits(month) {
-        return Err(wrong());
-    }
-    let (year, month) = (year.parse().map_err(|_| wrong())?, month.parse().map_err(|_| wrong())?);
-    let first = jiff::civil::Date::new(year, month, 1).map_err(|_| wrong())?;
-    let next = first.checked_add(jiff::Span::new().months(1)).map_err(|_| wrong())?;
-    let ms = |date: jiff::civil::Date| {
-        date.to_zoned(jiff::tz::TimeZone::UTC).map(|at| at.timestamp().as_millisecond()).map_err(|_| wrong())
-    };
-    Ok(Span { from_ms: ms(first)?, until_ms: ms(next)? })
+/// The month that a request names; 400 `month_invalid`.
+pub fn month(text: &str) -> Result<Span, Problem> {
+    Span::month(text).map_err(|detail| Problem::new(StatusCode::BAD_REQUEST, "month_invalid", detail))
 }
 
 /// Computes the statement of a span.
@@ -65,33 +50,15 @@ pub async fn compute(tx: &mut Tx, currency: &str, span: Span) -> Result<Statemen
     Ok(statement(&royalty::month(tx, currency, span).await?))
 }
 
-/// Answers; a month that is not over yet gives what there is so far, `final: false`.
+/// Answers. `final: true`: it stays as it is. A month that is not over, or has been for less than
+/// [`FINAL_AFTER_MS`](crate::royalty::span::FINAL_AFTER_MS), gives what there is so far.
 pub async fn handle(
     State(app): State<App>,
     _: Operator,
     Path(text): Path<String>,
 ) -> Result<Json<Value>, Problem> {
-    let span =
-        month(&text).map_err(|detail| Problem::new(StatusCode::BAD_REQUEST, "month_invalid", detail))?;
+    let span = month(&text)?;
     let mut tx = app.store.read().await?;
     let statement = compute(&mut tx, &app.config.payment.currency, span).await?;
-    let over = span.until_ms <= app.clock.now_ms();
-    Ok(Json(json!({ "month": text, "final": over, "statement": statement })))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn months() {
-        let october = month("2026-10").unwrap();
-        assert_eq!((october.from_ms, october.until_ms), (1_790_812_800_000, 1_793_491_200_000));
-        let leap = month("2028-02").unwrap();
-        assert_eq!((leap.until_ms - leap.from_ms) / 86_400_000, 29);
-        assert_eq!(month("2026-12").unwrap().until_ms, month("2027-01").unwrap().from_ms);
-        for wrong in ["", "2026", "2026-13", "2026-00", "2026-1", "2026-10-01", "-026-10", "2026-+1", "x"] {
-            assert!(month(wrong).is_err(), "{wrong}");
-        }
-    }
+    Ok(Json(json!({ "month": text, "final": span.is_final(app.clock.now_ms()), "statement": statement })))
 }

@@ -46,13 +46,13 @@ pub(super) enum Command {
         #[arg(long, conflicts_with = "format")]
         json: bool,
         /// Only one month, in UTC, for example 2026-10.
-        #[arg(long, value_name = "MONTH", value_parser = royalty_statement::month)]
+        #[arg(long, value_name = "MONTH", value_parser = Span::month)]
         month: Option<Span>,
     },
     /// Who earned what in a month.
     Royalties {
         /// The month, in UTC, for example 2026-10.
-        #[arg(long, value_name = "MONTH", value_parser = royalty_statement::month)]
+        #[arg(long, value_name = "MONTH", value_parser = Span::month)]
         month: Span,
         /// How.
         #[arg(long, default_value = "csv")]

@@ -1,5 +1,6 @@
 //! `matinee royalty`.
 
+use matinee_protocol::api::Money;
 use matinee_protocol::id::TitleId;
 use serde_json::json;
 
@@ -7,8 +8,9 @@ use super::publish::terms;
 use super::{Error, note, now_ms, open_store, print};
 use crate::api::royalty_rules;
 use crate::config::Config;
+use crate::royalty::span::Span;
 use crate::royalty::{Rule, WHOLE_BASIS_POINTS};
-use crate::store::{royalty, title};
+use crate::store::{royalty_rule, title};
 
 /// Royalties.
 #[derive(Debug, clap::Subcommand)]
@@ -21,6 +23,20 @@ pub(super) enum Command {
         /// A rights holder with a share in basis points and, after a comma, the least for a play: `Studio=5000,0.10USD`.
         #[arg(long = "holder", value_name = "RULE", value_parser = rule)]
         holders: Vec<(Rule, Option<String>)>,
+        /// The first month that they count for, in UTC, for example 2026-10; this one if not given.
+        #[arg(long, value_name = "MONTH", value_parser = Span::month)]
+        from: Option<Span>,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Shows who earns what of a title.
+    Show {
+        /// The title.
+        title: TitleId,
+        /// In which month, in UTC, for example 2026-10; this one if not given.
+        #[arg(long, value_name = "MONTH", value_parser = Span::month)]
+        month: Option<Span>,
         /// Print JSON.
         #[arg(long)]
         json: bool,
@@ -45,26 +61,64 @@ fn rule(text: &str) -> Result<(Rule, Option<String>), String> {
 }
 
 pub(super) async fn run(command: Command, config: &Config) -> Result<(), Error> {
-    let Command::Set { title, holders, json } = command;
+    match command {
+        Command::Set { title, holders, from, json } => set(config, title, holders, from, json).await,
+        Command::Show { title, month, json } => show(config, title, month, json).await,
+    }
+}
+
+async fn set(
+    config: &Config,
+    title: TitleId,
+    holders: Vec<(Rule, Option<String>)>,
+    from: Option<Span>,
+    json: bool,
+) -> Result<(), Error> {
     let currency = &config.payment.currency;
     if holders.iter().any(|(_, of)| of.as_ref().is_some_and(|of| of != currency)) {
         return Error::refused(format!("minimums are in {currency}"));
     }
     let rules: Vec<Rule> = holders.into_iter().map(|(rule, _)| rule).collect();
     royalty_rules::check(&rules).or_else(Error::refused)?;
+    let now_ms = now_ms();
+    let from = royalty_rules::open_month(from, now_ms).or_else(Error::refused)?;
     let store = open_store(config).await?;
     let mut tx = store.write().await?;
     if title::by_id(&mut tx, title).await?.is_none() {
         return Error::refused(format!("there is no title {title}"));
     }
-    royalty::set_rules(&mut tx, title, currency, &rules).await?;
-    let shares: u32 = rules.iter().map(|rule| rule.share_basis_points).sum();
-    let detail = json!({ "holders": rules.len(), "share_basis_points": shares });
-    note(&mut tx, "royalty.set", &title, detail, now_ms()).await?;
+    royalty_rule::set(&mut tx, title, from.from_ms, currency, &rules).await?;
+    note(&mut tx, "royalty.set", &title, royalty_rules::told(&rules, from), now_ms).await?;
     tx.commit().await?;
     store.close().await;
-    let data = json!({ "title": title, "holders": rules.len(), "share_basis_points": shares });
+    let shares: u32 = rules.iter().map(|rule| rule.share_basis_points).sum();
+    let data = json!({
+        "title": title, "holders": rules.len(), "share_basis_points": shares, "from": from.name(),
+    });
     print(json, &data, &format!("{} rights holders of {title} have {shares} basis points", rules.len()))
+}
+
+async fn show(config: &Config, title: TitleId, month: Option<Span>, json: bool) -> Result<(), Error> {
+    let currency = &config.payment.currency;
+    let store = open_store(config).await?;
+    let mut tx = store.read().await?;
+    if title::by_id(&mut tx, title).await?.is_none() {
+        return Error::refused(format!("there is no title {title}"));
+    }
+    let at_ms = month.map_or_else(now_ms, |month| month.from_ms);
+    let held = royalty_rule::of_title(&mut tx, title, currency, at_ms).await?;
+    drop(tx);
+    store.close().await;
+    let line = |rule: &Rule| {
+        let least = Money { minor: rule.minimum_minor, currency: currency.clone() };
+        let least =
+            if least.minor > 0 { format!(",{}{currency}", terms::shown(&least)) } else { String::new() };
+        format!("{}={}{least}", rule.holder, rule.share_basis_points)
+    };
+    let lines: Vec<_> = held.rules.iter().map(line).collect();
+    let text =
+        if lines.is_empty() { "nobody: all of it stays with the house".to_owned() } else { lines.join("\n") };
+    print(json, &royalty_rules::shown(title, currency, &held), &text)
 }
 
 #[cfg(test)]

@@ -1,9 +1,11 @@
 //! Royalties of a month, as pure code: what was sold and used goes in, who earns what comes out. No SQL, no HTTP, no
 //! clock; the same month gives the same statement, to the cent.
 //!
-//! *Invariant:* what the rights holders earn and what stays with the house is exactly what came in.
+//! *Invariant:* what the rights holders earn and what stays with the house is exactly what the month earned.
 
 pub mod apportion;
+pub mod span;
+pub mod spread;
 pub mod usage;
 
 use std::collections::BTreeMap;
@@ -37,15 +39,15 @@ pub struct TitleMonth {
     pub rules: Vec<Rule>,
 }
 
-/// The revenue of a plan over several titles, to be shared by use.
+/// The revenue of a plan over several titles, to be shared among them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Pool {
     /// The plan.
     pub plan: String,
-    /// What it sold, without tax, less refunds.
+    /// What it earned in the month, without tax, less refunds.
     pub revenue_minor: i64,
-    /// Epochs whose keys were released under it, by title.
-    pub epochs: BTreeMap<TitleId, u64>,
+    /// In which proportion, by title: the epochs that were used under it, or the same for each title of a bundle.
+    pub weights: BTreeMap<TitleId, u64>,
 }
 
 /// A month of one currency.
@@ -85,7 +87,7 @@ pub struct Line {
 pub struct Statement {
     /// The currency of every amount.
     pub currency: String,
-    /// What came in, without tax.
+    /// What was earned, without tax.
     pub revenue_minor: i64,
     /// What stays with the house: shares that nobody has, less the minimums; below zero where those are more.
     pub house_minor: i64,
@@ -99,8 +101,8 @@ pub fn statement(month: &Month) -> Statement {
         month.titles.iter().map(|(title, of)| (*title, of.sales_minor)).collect();
     let mut unused_minor = 0;
     for pool in &month.pools {
-        let used: Vec<_> = pool.epochs.iter().filter(|(_, epochs)| **epochs > 0).collect();
-        let weights: Vec<u64> = used.iter().map(|(_, epochs)| **epochs).collect();
+        let used: Vec<_> = pool.weights.iter().filter(|(_, weight)| **weight > 0).collect();
+        let weights: Vec<u64> = used.iter().map(|(_, weight)| **weight).collect();
         if weights.is_empty() {
             // Paid for, and nothing played: nobody has earned it.
             unused_minor += pool.revenue_minor;

@@ -26,9 +26,9 @@ fn shares_pools_and_minimums() {
             Pool {
                 plan: "all you can see".to_owned(),
                 revenue_minor: 795,
-                epochs: BTreeMap::from([(title(1), 200), (title(2), 100)]),
+                weights: BTreeMap::from([(title(1), 200), (title(2), 100)]),
             },
-            Pool { plan: "nobody looked".to_owned(), revenue_minor: 300, epochs: BTreeMap::new() },
+            Pool { plan: "nobody looked".to_owned(), revenue_minor: 300, weights: BTreeMap::new() },
         ],
     };
     let seen = statement(&month);
@@ -77,10 +77,10 @@ fn any_month() -> impl Strategy<Value = Month> {
             .collect(),
         pools: pools
             .into_iter()
-            .map(|(revenue_minor, epochs)| Pool {
+            .map(|(revenue_minor, weights)| Pool {
                 plan: "plan".to_owned(),
                 revenue_minor,
-                epochs: epochs.into_iter().map(|(name, epochs)| (title(name), epochs)).collect(),
+                weights: weights.into_iter().map(|(name, weight)| (title(name), weight)).collect(),
             })
             .collect(),
     })

@@ -1,8 +1,12 @@
-//! How much one view used, out of its key releases.
+//! How much of a title a play used, out of what was released to its views.
 
-/// Keys of a run of epochs released to a view.
+use matinee_protocol::id::ReleaseId;
+
+/// A run of epochs released to a view: their keys, or all of a file that needs none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Release {
+pub struct Released {
+    /// Of what.
+    pub release: ReleaseId,
     /// The file.
     pub file: i64,
     /// The first epoch.
@@ -16,15 +20,15 @@ pub struct Release {
 /// Use, summed up.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Usage {
-    /// Views that began.
+    /// Plays that began.
     pub plays: u64,
-    /// Epochs whose keys were released for the first time.
+    /// Epochs that were released for the first time.
     pub epochs: u64,
 }
 
-/// What a view used from `from_ms` on. An epoch counts when its key was first released, however often it is released
-/// again; the view counts when its first key was.
-pub fn usage(releases: Vec<Release>, from_ms: i64) -> Usage {
+/// What a play used from `from_ms` on. An epoch counts when it was first released, however often it is released again, to
+/// whichever of the play's views; the play counts when its first epoch was.
+pub fn usage(releases: Vec<Released>, from_ms: i64) -> Usage {
     let began = releases.iter().map(|release| release.at_ms).min();
     let before = releases.iter().copied().filter(|release| release.at_ms < from_ms).collect();
     let epochs = distinct(releases).saturating_sub(distinct(before));
@@ -32,12 +36,13 @@ pub fn usage(releases: Vec<Release>, from_ms: i64) -> Usage {
 }
 
 /// Epochs in the union of some runs.
-fn distinct(mut releases: Vec<Release>) -> u64 {
-    releases.sort_unstable_by_key(|release| (release.file, release.first_epoch));
-    let (mut file, mut until, mut count) = (i64::MIN, i64::MIN, 0_u64);
+fn distinct(mut releases: Vec<Released>) -> u64 {
+    releases.sort_unstable_by_key(|release| (release.release, release.file, release.first_epoch));
+    let (mut file, mut until, mut count) = (None, i64::MIN, 0_u64);
     for release in releases {
-        if release.file != file {
-            (file, until) = (release.file, i64::MIN);
+        let of = Some((release.release, release.file));
+        if of != file {
+            (file, until) = (of, i64::MIN);
         }
         let end = release.first_epoch.saturating_add(release.epochs.max(0));
         let start = release.first_epoch.max(until);
@@ -55,8 +60,10 @@ mod tests {
 
     use super::*;
 
-    fn release((file, first_epoch, epochs, at_ms): (i64, i64, i64, i64)) -> Release {
-        Release { file, first_epoch, epochs, at_ms }
+    fn release((file, first_epoch, epochs, at_ms): (i64, i64, i64, i64)) -> Released {
+        // Files from 10 on are another release's.
+        let release = ReleaseId::from_bytes([u8::from(file >= 10); 16]);
+        Released { release, file: file % 10, first_epoch, epochs, at_ms }
     }
 
     #[test]
@@ -72,6 +79,7 @@ mod tests {
         assert_eq!(seen(&rolling, 11), (0, 2), "begun in the month before");
         assert_eq!(seen(&rolling, 31), (0, 0));
         assert_eq!(seen(&[(0, 0, 3, 10), (1, 0, 3, 10), (0, 0, 3, 20)], 0), (1, 6), "two files");
+        assert_eq!(seen(&[(0, 0, 3, 10), (10, 0, 3, 10)], 0), (1, 6), "two releases");
         assert_eq!(seen(&[], 0), (0, 0));
     }
 

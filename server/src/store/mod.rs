@@ -98,6 +98,7 @@ pub mod renewal;
 pub mod report;
 pub mod right;
 pub mod royalty;
+pub mod royalty_rule;
 pub mod sales;
 pub mod saved_method;
 pub mod sealed;

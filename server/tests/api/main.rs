@@ -31,6 +31,7 @@ mod refund;
 mod rival;
 #[path = "../store/room.rs"]
 mod room;
+mod royalty;
 mod secret;
 mod shop;
 mod storefront;
@@ -128,6 +129,11 @@ over_both! {
     breaks::breaks_are_shown_one_after_the_other(crate::policy::open());
     refund::what_was_not_used_is_given_back(crate::policy::open());
     refund::tax_is_summed_by_month(crate::subscription::taxed());
+    refund::what_is_open_is_used_whole_by_a_view_or_a_lease(crate::policy::open());
+    royalty::minimums_are_not_played_up(crate::policy::open());
+    royalty::what_is_open_is_played_whole(crate::policy::open());
+    royalty::what_is_sold_at_once_is_shared_whenever_it_is_played(crate::policy::open());
+    royalty::rules_hold_from_a_month_on(crate::policy::open());
     lease::a_lease_holds_every_key_for_its_time(crate::policy::open());
     lease::a_lease_counts_as_a_view_and_ends_with_its_right(crate::policy::open());
     lease::leases_are_counted_whoever_races(crate::policy::open());

@@ -214,4 +214,36 @@ pub async fn tax_is_summed_by_month(bench: &Bench) {
     assert_eq!(told, json!({ "month": "2026-12", "final": false, "lines": december }));
     assert_eq!(month("2027-01").await.expect(200).json()["lines"], json!([]));
     assert_eq!(month("2026-13").await.expect(400).code(), "month_invalid");
+    bench.balance().await;
+}
+
+pub async fn what_is_open_is_used_whole_by_a_view_or_a_lease(bench: &Bench) {
+    let operator = bench.login("op@example.org", &[Role::Operator]).await;
+    crate::royalty::published_open(bench, bench.title).await;
+    let path = format!("/v1/titles/{}/plans", bench.title);
+    let body =
+        json!({ "kind": "purchase", "price": { "minor": 50, "currency": "USD" }, "offline_ms": DAY_MS });
+    let own = json!({ "plan": crate::terms::plan(bench, &path, body).await });
+    let ana = bench.viewer("ana@example.org").await;
+    let mut bought = Vec::new();
+    for _ in 0..3 {
+        bought.push(crate::terms::buy(bench, &ana, own.clone()).await.expect(201).json());
+    }
+    let right = |of: &Value| of["entitlement"]["id"].as_str().unwrap().to_owned();
+    bench.open(&ana, right(&bought[0]).parse().unwrap(), &Device::new(1)).await.expect(201);
+    let phone = Device::new(2);
+    let body = json!({ "agreement_key": matinee_protocol::encoding::b64u(&phone.agreement.public()) });
+    let lease = bench.post(format!("/v1/entitlements/{}/leases", right(&bought[1])), &body);
+    lease.bearer(&ana).key("lease").proof(&phone, None).send().await.expect(201);
+    let refund = |of: &Value| {
+        let path = format!("/v1/purchases/{}/refund", of["purchase"]["id"].as_str().unwrap());
+        let body = json!({ "reason": "it rained", "prorated": true });
+        let key = hex::encode(matinee_server::random::bytes::<8>());
+        bench.post(path, &body).bearer(&operator).key(&key).send()
+    };
+    for used in &bought[..2] {
+        assert_eq!(refund(used).await.expect(422).code(), "refund_out_of_range");
+    }
+    assert_eq!(refund(&bought[2]).await.expect(201).json()["refund"]["amount"]["minor"], 50);
+    bench.balance().await;
 }

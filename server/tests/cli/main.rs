@@ -418,4 +418,7 @@ fn reports_of_an_empty_house() {
     assert!(house.fails(&too_much).contains("18000 basis points"));
     let euros = ["royalty", "set", "--title", nothing, "--holder", "a=9000,1EUR"];
     assert_eq!(house.fails(&euros), "minimums are in USD");
+    let past = ["royalty", "set", "--title", nothing, "--holder", "a=1", "--from", "2001-01"];
+    assert!(house.fails(&past).starts_with("the statement of that month is final"));
+    assert_eq!(house.fails(&["royalty", "show", nothing]), format!("there is no title {nothing}"));
 }

@@ -111,6 +111,7 @@ contract! {
     ledger::a_foreseen_answer_is_kept_at_once;
     books::a_journal_that_cannot_be_posted_changes_nothing;
     books::use_is_counted_out_of_the_key_releases;
+    books::views_of_an_open_release_are_plays_and_use_all_of_it;
     payment::a_payment_moves_through_its_states;
     payment::late_money_is_booked_once;
     payment::what_is_due_is_taken_up_once;

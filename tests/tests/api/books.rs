@@ -158,20 +158,23 @@ async fn a_month_of_royalties() {
             assert_eq!(put(wrong.clone()).await, 422, "{wrong}");
         }
         assert_eq!(put(json!([rule("old", 10_000, 0)])).await, 200);
-        assert_eq!(put(json!([rule("composer", 333, 0), rule("studio", 5_000, 20)])).await, 200);
+        assert_eq!(put(json!([rule("composer", 333, 0), rule("studio", 5_000, 30)])).await, 200);
         let words = ["royalty", "set", "--title", &free.title, "--holder", "Studio=5000,0.10USD", "--json"];
         run_ok(deployment.command(&words), "").await;
+        let told = run_ok(deployment.command(&["royalty", "show", &free.title]), "").await;
+        assert_eq!(told, "Studio=5000,0.10USD\n");
 
         let month = month();
         let seen = get(operator, &format!("/v1/royalties/{month}")).await;
         let line = |holder: &str, share_basis_points: u32, share: i64, minimum: i64| {
             json!({
-                "title": film.title, "holder": holder, "plays": 3, "revenue_minor": 100,
+                "title": film.title, "holder": holder, "plays": 2, "revenue_minor": 100,
                 "share_basis_points": share_basis_points, "share_minor": share, "minimum_minor": minimum,
                 "amount_minor": share + minimum,
             })
         };
-        // 100 cents: 3.33 and 50 and 46.67 for the house; three plays at 20 are 10 more than the studio's share.
+        // 100 cents: 3.33 and 50 and 46.67 for the house. Of what was bought, each is one play a day: two at 30 are 10
+        // more than the studio's share.
         let statement = json!({
             "currency": "USD", "revenue_minor": 100, "house_minor": 37,
             "lines": [line("composer", 333, 3, 0), line("studio", 5_000, 50, 10)],
@@ -185,8 +188,8 @@ async fn a_month_of_royalties() {
             table,
             format!(
                 "title,name,holder,plays,revenue,share_basis_points,share,minimum,amount,currency\n\
-                 {0},'=Film,composer,3,1.00,333,0.03,0.00,0.03,USD\n\
-                 {0},'=Film,studio,3,1.00,5000,0.50,0.10,0.60,USD\n\
+                 {0},'=Film,composer,2,1.00,333,0.03,0.00,0.03,USD\n\
+                 {0},'=Film,studio,2,1.00,5000,0.50,0.10,0.60,USD\n\
                  ,,(house),,1.00,,,,0.37,USD\n",
                 film.title
             )
