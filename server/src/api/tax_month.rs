@@ -2,7 +2,6 @@
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::StatusCode;
 use serde_json::{Value, json};
 
 use super::authority::Operator;
@@ -31,15 +30,14 @@ fn line(it: Fields) -> Fields {
         .field::<String>("currency")
 }
 
-/// Answers; a month that is not over yet gives what there is so far, `final: false`.
+/// Answers; a month that is not final yet gives what there is so far.
 pub async fn handle(
     State(app): State<App>,
     _: Operator,
     Path(text): Path<String>,
 ) -> Result<Json<Value>, Problem> {
-    let span =
-        month(&text).map_err(|detail| Problem::new(StatusCode::BAD_REQUEST, "month_invalid", detail))?;
+    let span = month(&text)?;
     let lines = tax::by_country(&mut app.store.read().await?, span).await?;
-    let over = span.until_ms <= app.clock.now_ms();
-    Ok(Json(json!({ "month": text, "final": over, "lines": lines })))
+    let is_final = span.is_final(app.clock.now_ms());
+    Ok(Json(json!({ "month": text, "final": is_final, "lines": lines })))
 }

@@ -5,7 +5,6 @@ use std::io::Write as _;
 use serde_json::json;
 
 use super::{Format, failed, unwritten};
-use crate::api::royalty_statement;
 use crate::cli::Error;
 use crate::store::royalty::Span;
 use crate::store::{Store, tax};
@@ -14,7 +13,7 @@ use crate::store::{Store, tax};
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct Args {
     /// The month, in UTC, for example 2026-10.
-    #[arg(long, value_name = "MONTH", value_parser = royalty_statement::month)]
+    #[arg(long, value_name = "MONTH", value_parser = Span::month)]
     month: Span,
     /// How.
     #[arg(long, default_value = "csv")]
