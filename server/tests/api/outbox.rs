@@ -314,7 +314,7 @@ pub async fn what_happens_to_rights_and_money_is_told(bench: &Bench) {
     let path = format!("/v1/purchases/{}/refund", paid["payment"]["purchase"].as_str().unwrap());
     bench.post(&path, &reason).bearer(&operator).key("s").send().await.expect(201);
     let topics = [
-        "entitlement.revoked",
+        "entitlement.cancelled",
         "payment.succeeded",
         "purchase.completed",
         "refund.created",

@@ -275,7 +275,7 @@ pub async fn a_month_out_of_the_wallet_is_a_purchase_of_its_own(bench: &Bench) {
     assert_eq!((&whole["refund"]["amount"], &whole["refund"]["to"]), (&price(300), &json!("wallet")));
     assert_eq!(
         (balance(bench, &ana).await, status(bench, &ana, ids[0]).await["status"].clone()),
-        (500, json!("revoked"))
+        (500, json!("cancelled"))
     );
     assert_eq!(refund(&anas[0], json!({})).await.expect(422).code(), "refund_out_of_range", "once");
     assert_eq!(bills(&ana).await[0]["refunded_minor"], 300);

@@ -86,6 +86,7 @@ pub async fn revocation_ends_every_view(database: &Database) {
         assert!(view::open(&mut tx, &wanted, NOW_MS).await.unwrap());
         opened.push(wanted.id);
     }
+    assert!(entitlement::count_view(&mut tx, bought.id, NOW_MS).await.unwrap().is_some(), "it is in use");
     assert!(view::end(&mut tx, opened[0], State::Ended, "done", NOW_MS).await.unwrap());
     assert!(entitlement::revoke(&mut tx, bought.id, "charged back", NOW_MS + 5).await.unwrap());
     assert!(!entitlement::revoke(&mut tx, bought.id, "again", NOW_MS + 6).await.unwrap());

@@ -651,7 +651,7 @@ async fn a_disputed_top_up_takes_back_the_period_that_it_paid_for() {
         cinema.stripe.book().dispute(&intent);
         cinema.stripe.deliver_all().await;
         assert_eq!(shown(&viewer, &second).await["state"], "disputed");
-        assert_eq!(cinema.status(&viewer, id).await["code"], "entitlement_revoked");
+        assert_eq!(cinema.status(&viewer, id).await["code"], "entitlement_cancelled");
         let purchases = listed(&viewer, "purchases").await;
         let back: Vec<&Value> = purchases.iter().map(|one| &one["refunded_minor"]).collect();
         assert_eq!(back, [PRICE_MINOR, 0], "the newest first, and no more than was taken");
