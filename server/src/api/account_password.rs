@@ -36,7 +36,8 @@ pub fn doc() -> Doc {
         .problem(429, "sign_in_too_fast")
 }
 
-/// Answers 204. Whoever knew the old password is out, and links that were sent before are good no more.
+/// Answers 204. Whoever knew the old password is out, and links that were sent before are good no more, once somebody has
+/// shown that they read them.
 pub async fn handle(
     State(app): State<App>,
     login: Session,
@@ -51,7 +52,7 @@ pub async fn handle(
         return Err(Problem::unauthenticated());
     }
     session::delete_others(&mut tx, login.account, &login.token_hash).await?;
-    sign_in_link::replace(&mut tx, login.account, app.clock.now_ms()).await?;
+    sign_in_link::replace_if_verified(&mut tx, login.account, app.clock.now_ms()).await?;
     tx.commit().await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -17,7 +17,10 @@ use crate::app::App;
 use crate::password::Password;
 use crate::store::account::{self, canonical_email};
 use crate::store::sign_in_link::{self, Link, Standing};
-use crate::store::{Tx, session};
+use crate::store::{Tx, device, session};
+
+/// Why views end with the first link.
+const PLAYED_BEFORE: &str = "the account is its owner's now";
 
 /// Body.
 #[derive(Deserialize, utoipa::ToSchema)]
@@ -54,7 +57,8 @@ pub fn doc() -> Doc {
 /// Answers as signing in does. Nothing but this uses a link: what looks at links in mailboxes sends no such request.
 ///
 /// The first link that is used shows whose the address is. Whoever opened the account may have been somebody else, who left
-/// a password and waits: so whatever opened it before ends, unless it is signed in here already. `ways_ended` says so.
+/// a password and waits: so whatever opened it before ends, and whatever plays on it, unless it is signed in here already.
+/// `ways_ended` says so.
 pub async fn handle(
     State(app): State<App>,
     address: Address,
@@ -75,6 +79,8 @@ pub async fn handle(
         None => None,
     };
     let mut tx = app.store.write().await?;
+    // In the order of everybody else who holds both: the account, then its links.
+    account::hold(&mut tx, link.account).await?;
     let now_ms = app.clock.now_ms();
     if !sign_in_link::take(&mut tx, &token_hash, now_ms).await? {
         good(&app, &mut tx, &token_hash).await?;
@@ -82,14 +88,22 @@ pub async fn handle(
     }
     let is_first = account::verify_email(&mut tx, link.account, now_ms).await?;
     let is_known = login.is_some_and(|login| login.account == link.account);
-    let ways_ended = is_first && !is_known && account::end_ways_in(&mut tx, link.account).await?;
+    let (mut ways_ended, mut views) = (false, Vec::new());
+    if is_first && !is_known {
+        ways_ended = account::end_ways_in(&mut tx, link.account).await?;
+        views = device::remove_all(&mut tx, link.account, PLAYED_BEFORE, now_ms).await?;
+    }
     if let Some(hash) = hash {
         account::set_password(&mut tx, link.account, &hash).await?;
         session::delete_all(&mut tx, link.account).await?;
         sign_in_link::replace(&mut tx, link.account, now_ms).await?;
     }
     let signed_in = SignedIn::new(link.account, body.bearer, &headers).ways_ended(ways_ended);
-    respond(&app, tx, signed_in, StatusCode::CREATED).await
+    let response = respond(&app, tx, signed_in, StatusCode::CREATED).await?;
+    for view in views {
+        app.hub.revoke_view(view, PLAYED_BEFORE);
+    }
+    Ok(response)
 }
 
 /// The link with this token, if it is good.

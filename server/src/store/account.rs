@@ -207,6 +207,11 @@ pub async fn verify_email(tx: &mut Tx, account: AccountId, now_ms: i64) -> Resul
     Ok(changed == 1)
 }
 
+/// Whether that is known.
+pub async fn is_verified(tx: &mut Tx, account: AccountId) -> Result<bool, Error> {
+    Ok(with_sign_in(tx, account).await?.is_some_and(|(_, sign_in)| sign_in.email_verified))
+}
+
 /// What an account is told of how it is signed in to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, sqlx::FromRow)]
 pub struct SignIn {

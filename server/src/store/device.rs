@@ -145,3 +145,28 @@ pub async fn remove(
     .await)?;
     Ok(Removed::Yes(rows.iter().map(|(view,)| id(view)).collect::<Result<_, _>>()?))
 }
+
+/// Removes every device of an account, counts none of it as a removal, and ends its views and carries.
+pub async fn remove_all(
+    tx: &mut Tx,
+    account: AccountId,
+    reason: &str,
+    now_ms: i64,
+) -> Result<Vec<ViewId>, Error> {
+    for sql in [
+        "delete from devices where account_id = $1",
+        "update carries set state = 'ended' where account_id = $1 and state = 'active'",
+    ] {
+        on!(tx, |db| sqlx::query(sql).bind(account.to_string()).execute(db).await.map(drop))?;
+    }
+    let rows: Vec<(String,)> = on!(tx, |db| sqlx::query_as(
+        "update views set state = 'revoked', end_reason = $1, ended_at_ms = $2 \
+         where account_id = $3 and state = 'active' returning id"
+    )
+    .bind(reason)
+    .bind(now_ms)
+    .bind(account.to_string())
+    .fetch_all(db)
+    .await)?;
+    rows.iter().map(|(view,)| id(view)).collect()
+}

@@ -3,7 +3,7 @@
 use matinee_protocol::encoding::sha256;
 use matinee_protocol::id::AccountId;
 
-use super::{Error, Tx, id};
+use super::{Error, Tx, account, id};
 
 /// How long one that has run out is kept, to say so.
 const KEPT_MS: i64 = 24 * 60 * 60 * 1000;
@@ -107,6 +107,15 @@ pub async fn replace(tx: &mut Tx, account: AccountId, now_ms: i64) -> Result<(),
     .execute(db)
     .await
     .map(drop))?;
+    Ok(())
+}
+
+/// The same once it is known that whoever has the account reads the letters to its address. Until then a link out of the
+/// mailbox outranks every session: whoever is signed in may be keeping the owner out.
+pub async fn replace_if_verified(tx: &mut Tx, account: AccountId, now_ms: i64) -> Result<(), Error> {
+    if account::is_verified(tx, account).await? {
+        replace(tx, account, now_ms).await?;
+    }
     Ok(())
 }
 

@@ -8,10 +8,11 @@ use matinee_server::config::Config;
 use matinee_server::store::Store;
 use matinee_server::store::account::{self, Role};
 use matinee_server::store::outbox::{self, Message, Outcome};
+use matinee_server::store::sign_in_link;
 use serde_json::{Value, json};
 
 use crate::authenticator::Authenticator;
-use crate::bench::{Answer, Bench, DAY_MS, URL};
+use crate::bench::{Answer, Bench, DAY_MS, Device, URL, opening};
 use crate::passkey::{patient, register};
 
 const PASSWORD: &str = "correct horse battery staple";
@@ -92,7 +93,7 @@ async fn open(bench: &Bench, email: &str) -> (AccountId, String) {
 }
 
 /// The same, of somebody who has confirmed the address.
-async fn sign_up(bench: &Bench, email: &str) -> String {
+pub async fn sign_up(bench: &Bench, email: &str) -> String {
     let (id, login) = open(bench, email).await;
     let mut tx = bench.app.store.write().await.unwrap();
     assert!(account::verify_email(&mut tx, id, bench.clock_ms()).await.unwrap());
@@ -271,7 +272,22 @@ pub async fn who_opened_an_account_under_anothers_address_is_out(bench: &Bench) 
     register(bench, &eve, &mut passkey).await;
     let seen = bench.get("/v1/account").bearer(&eve).send().await.expect(200).json();
     assert_eq!(seen["account"]["email_verified"], false);
-    let entered = enter(bench, &sent(bench, "ana@example.org").await).await.expect(201).json();
+    let amount = json!({ "amount": { "minor": 50, "currency": "USD" } });
+    bench.post("/v1/wallet/top-ups", &amount).bearer(&eve).key("top").send().await.expect(201);
+    let plan = json!({ "plan": bench.plan });
+    let bought = bench.post("/v1/purchases", &plan).bearer(&eve).key("buy").send().await.expect(201).json();
+    let phone = Device::new(1);
+    let bought = bought["entitlement"]["id"].as_str().unwrap().parse().unwrap();
+    let view = opening(&bench.open(&eve, bought, &phone).await.expect(201));
+    bench.license(view.view, &view.view_token, &phone, 0).await.expect(200);
+    letters(bench, 1).await; // the receipt
+    let link = sent(bench, "ana@example.org").await;
+    // Whoever is signed in keeps no link from the mailbox's owner, by setting another password again and again.
+    for _ in 0..2 {
+        let body = json!({ "password": PASSWORD, "new_password": PASSWORD });
+        bench.call("PUT", "/v1/account/password").json(&body).bearer(&eve).send().await.expect(204);
+    }
+    let entered = enter(bench, &link).await.expect(201).json();
     assert_eq!(entered["ways_ended"], true);
     assert_eq!(entered["account"]["email_verified"], true);
     let ana = entered["session_token"].as_str().unwrap();
@@ -279,6 +295,10 @@ pub async fn who_opened_an_account_under_anothers_address_is_out(bench: &Bench) 
     sign_in(bench, "ana@example.org", PASSWORD).await.expect(401);
     crate::passkey::sign_in(bench, &mut passkey).await.expect(401);
     assert_eq!(sessions(bench, ana).await, 1);
+    let refused = bench.license(view.view, &view.view_token, &phone, 1).await.expect(403);
+    assert_eq!(refused.code(), "entitlement_revoked");
+    let devices = bench.get("/v1/devices").bearer(ana).send().await.expect(200).json();
+    assert_eq!(devices["devices"], json!([]));
     // From now on it is Ana's: what she adds stays.
     let (token, cookie) = sent(bench, "ana@example.org").await;
     let body = json!({ "token": token, "new_password": "another horse", "bearer": true });
@@ -338,6 +358,21 @@ pub async fn races_leave_no_way_in_to_who_was_there_before(bench: &Bench) {
             sign_in(bench, email, password).await.expect(401);
         }
     }
+}
+
+/// A link is used while another is asked for: whoever holds the account first goes first, and neither waits for the other.
+pub async fn asking_and_entering_wait_in_one_order(bench: &Bench) {
+    let (id, _) = open(bench, "ana@example.org").await;
+    let link = sent(bench, "ana@example.org").await;
+    let mut tx = bench.app.store.write().await.unwrap();
+    assert!(account::hold(&mut tx, id).await.unwrap());
+    let asking = async move {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        sign_in_link::replace(&mut tx, id, bench.clock_ms()).await.unwrap();
+        tx.commit().await.unwrap();
+    };
+    let (entered, ()) = tokio::join!(enter(bench, &link), asking);
+    over(entered, "link_replaced");
 }
 
 pub async fn races_use_a_link_once(bench: &Bench) {

@@ -124,6 +124,7 @@ over_both! {
     password::a_password_is_not_guessed_with_a_session(matinee_server::config::Config::default());
     link::races_leave_no_way_in_to_who_was_there_before(crate::link::writing());
     link::races_use_a_link_once(crate::link::writing());
+    link::asking_and_entering_wait_in_one_order(crate::link::writing());
     breaks::keys_behind_a_break_wait_for_it(crate::policy::open());
     breaks::all_that_a_seek_skips_is_shown_where_the_plan_says_so(crate::policy::open());
     breaks::breaks_are_shown_one_after_the_other(crate::policy::open());

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::authenticator::Authenticator;
 use crate::bench::{Answer, Bench};
-use crate::link::{enter, over, sent};
+use crate::link::{enter, over, sent, sign_up};
 use crate::passkey::register;
 
 const OLD: &str = "correct horse battery staple";
@@ -26,9 +26,7 @@ fn token(answer: Answer) -> String {
 }
 
 pub async fn who_knows_a_password_changes_it(bench: &Bench) {
-    let body = json!({ "email": "ana@example.org", "password": OLD, "name": "Ana", "bearer": true });
-    let opened = bench.post("/v1/accounts", &body).send().await;
-    let ana = token(opened);
+    let ana = sign_up(bench, "ana@example.org").await;
     let thief = token(sign_in(bench, OLD).await);
     let link = sent(bench, "ana@example.org").await;
     // A session alone, however fresh, is not enough where there is a password.
