@@ -3,12 +3,18 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use matinee_server::store::account::{self, Role};
+use matinee_server::store::audit::{self, Act, Actor};
+use matinee_server::store::identity::{self, Identity};
 use matinee_server::store::page::Asked;
+use matinee_server::store::passkey::{self, Passkey};
 use matinee_server::store::{Store, purchase};
+use serde_json::json;
 use sqlx::migrate::Migrator;
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection, SqliteConnection};
 
 use crate::Database;
+use crate::fixture::{self, NOW_MS};
 
 // The index for searching text is tables of its own on one and an index on the other: `tracks_search` is left out.
 
@@ -200,6 +206,70 @@ async fn periods_that_were_paid_for_before_are_purchases() {
         }
         drop(tx);
         store.close().await;
+    }
+}
+
+/// Whoever was let in by somebody who answers for the address keeps what opens the account.
+#[tokio::test]
+async fn addresses_that_were_answered_for_are_verified() {
+    for database in [Database::sqlite().await, Database::postgres().await] {
+        let mut tx = database.write().await;
+        let mut ids = Vec::new();
+        for name in ["operator", "provider", "linked", "with_passkey", "self"] {
+            let id = fixture::account(&mut tx, &format!("{name}@example.org"), &[Role::Viewer]).await;
+            ids.push(id);
+        }
+        let act = Act {
+            actor: Actor::Command,
+            action: "account.add",
+            subject: ids[0].to_string(),
+            detail: json!({}),
+            request_id: None,
+        };
+        audit::record(&mut tx, &act, NOW_MS).await.unwrap();
+        // Opened by a provider; linked a minute later; linked at once to an account that a passkey had opened.
+        for (at, created_at_ms) in [(1, NOW_MS + 5), (2, NOW_MS + 60_000), (3, NOW_MS + 5)] {
+            let linked = Identity {
+                id: uuid::Uuid::from_u128(at as u128),
+                issuer: "https://id.example".to_owned(),
+                subject: at.to_string(),
+                account: ids[at],
+                created_at_ms,
+                last_used_at_ms: None,
+            };
+            assert!(identity::insert(&mut tx, &linked).await.unwrap());
+        }
+        let kept = Passkey {
+            id: uuid::Uuid::from_u128(9),
+            account: ids[3],
+            credential_id: vec![1],
+            credential: "{}".to_owned(),
+            name: "Phone".to_owned(),
+            created_at_ms: NOW_MS,
+            last_used_at_ms: None,
+        };
+        assert!(passkey::insert(&mut tx, &kept).await.unwrap());
+        tx.commit().await.unwrap();
+        // As before the migration.
+        let again = "delete from _sqlx_migrations where version = 23";
+        match &database.store {
+            Store::Sqlite { .. } => {
+                let path = database.address.strip_prefix("sqlite:").unwrap();
+                let mut link = sqlx::SqliteConnection::connect(path).await.unwrap();
+                sqlx::query(again).execute(&mut link).await.unwrap();
+                link.close().await.unwrap();
+            }
+            Store::Postgres(pool) => drop(sqlx::query(again).execute(pool).await.unwrap()),
+        }
+        database.store.migrate().await.unwrap();
+        let mut verified = Vec::new();
+        let mut tx = database.read().await;
+        for id in ids {
+            verified.push(account::is_verified(&mut tx, id).await.unwrap());
+        }
+        drop(tx);
+        assert_eq!(verified, [true, true, false, false, false]);
+        database.store.close().await;
     }
 }
 
