@@ -220,6 +220,13 @@ routes! {
     GET    "/v1/ledger/balance"                                 Operator        ledger_balance;
 }
 
+/// Whether a request is for a route that a view token opens. HEAD is answered as GET is.
+fn is_by_view(method: &str, path: &str) -> bool {
+    let fits = |route: &Route| route.method == method || (method, route.method) == ("HEAD", "GET");
+    let mut routes = ROUTES.iter().filter(|route| route.path == path && fits(route));
+    routes.any(|route| matches!(route.authority, Authority::View | Authority::Swarm))
+}
+
 /// The whole server.
 pub fn router(app: App) -> Router {
     let document = document::document(&endpoints(), &app.public_url);

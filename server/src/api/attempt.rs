@@ -1,7 +1,7 @@
-//! Limits on sign-in attempts, for one account from one address.
+//! Limits on sign-in attempts: on one account from one host, from one host on all, and on one account from everywhere.
 
 use std::convert::Infallible;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
@@ -17,6 +17,12 @@ use crate::license::place::Country;
 
 /// Attempts from one address on all accounts, as a multiple of those on one.
 const ADDRESS_FACTOR: u32 = 6;
+/// Guesses of one account's password from everywhere, as a multiple of those from one host. It is far above what a host may
+/// do, so that keeping an owner out takes dozens of networks, all of them all the time: an allowance comes back within
+/// seconds. Links, passkeys and providers are not counted by it, and stay open even then.
+const EVERYWHERE_FACTOR: u32 = 30;
+/// The part of an IPv6 address that a host does not choose by itself.
+const NETWORK_BITS: u32 = 64;
 /// Links to sign in with that are written at once.
 const LINKS_UNDER_WAY_MAX: usize = 64;
 /// Seconds that a refused client is asked to wait.
@@ -27,6 +33,7 @@ const RETRY_AFTER_S: u64 = 60;
 pub struct SignInLimits {
     by_account: DefaultKeyedRateLimiter<[u8; 32]>,
     by_address: DefaultKeyedRateLimiter<IpAddr>,
+    everywhere: DefaultKeyedRateLimiter<[u8; 32]>,
     links: Arc<Semaphore>,
 }
 
@@ -34,26 +41,34 @@ impl SignInLimits {
     /// Limits of this many attempts a minute.
     pub fn new(attempts_per_minute_max: u32) -> Self {
         let attempts = NonZeroU32::new(attempts_per_minute_max).unwrap_or(NonZeroU32::MIN);
-        let all = attempts.saturating_mul(NonZeroU32::new(ADDRESS_FACTOR).unwrap_or(NonZeroU32::MIN));
+        let times = |factor| attempts.saturating_mul(NonZeroU32::new(factor).unwrap_or(NonZeroU32::MIN));
         Self {
             by_account: RateLimiter::keyed(Quota::per_minute(attempts)),
-            by_address: RateLimiter::keyed(Quota::per_minute(all)),
+            by_address: RateLimiter::keyed(Quota::per_minute(times(ADDRESS_FACTOR))),
+            everywhere: RateLimiter::keyed(Quota::per_minute(times(EVERYWHERE_FACTOR))),
             links: Arc::new(Semaphore::new(LINKS_UNDER_WAY_MAX)),
         }
     }
 
-    /// Counts one attempt, before the password is looked at.
+    /// Counts one attempt on an account, by whatever names it.
     pub fn attempt(&self, email: &str, address: IpAddr) -> Result<(), Problem> {
-        let account = sha256(format!("{address}\n{email}").as_bytes());
-        if self.by_address.check_key(&address).is_err() || self.by_account.check_key(&account).is_err() {
+        let host = host(address);
+        let account = sha256(format!("{host}\n{email}").as_bytes());
+        if self.by_address.check_key(&host).is_err() || self.by_account.check_key(&account).is_err() {
             return Err(too_fast());
         }
         Ok(())
     }
 
+    /// The same for a guess of its password, before that is looked at.
+    pub fn guess(&self, email: &str, address: IpAddr) -> Result<(), Problem> {
+        self.attempt(email, address)?;
+        self.everywhere.check_key(&sha256(email.as_bytes())).map_err(|_| too_fast())
+    }
+
     /// Counts an attempt that names no account yet.
     pub fn begin(&self, address: IpAddr) -> Result<(), Problem> {
-        self.by_address.check_key(&address).map_err(|_| too_fast())
+        self.by_address.check_key(&host(address)).map_err(|_| too_fast())
     }
 
     /// Room to write a link after the answer.
@@ -65,11 +80,20 @@ impl SignInLimits {
     pub fn forget_idle(&self) {
         self.by_account.retain_recent();
         self.by_address.retain_recent();
+        self.everywhere.retain_recent();
     }
 }
 
 fn too_fast() -> Problem {
     Problem::too_many("sign_in_too_fast", "too many sign-in attempts; wait a minute", RETRY_AFTER_S)
+}
+
+/// What counts as one host: whoever has an IPv6 address has all of its network's.
+pub fn host(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> NETWORK_BITS << NETWORK_BITS).into(),
+        address => address,
+    }
 }
 
 /// Where a request comes from.

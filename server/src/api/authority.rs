@@ -61,6 +61,7 @@ impl FromRequestParts<App> for Session {
         let mut tx = app.store.read().await?;
         let found = session::by_hash(&mut tx, &token_hash, app.clock.now_ms()).await?;
         let (account, roles) = found.ok_or_else(Problem::unauthenticated)?;
+        app.request_limits.found(token_hash);
         Ok(Self { account, roles, token_hash })
     }
 }

@@ -59,12 +59,14 @@ impl FromRequestParts<App> for Caller {
             return Ok(Self { account: session.account, key: None, scopes: Scope::ALL.to_vec() });
         };
         let mut tx = app.store.read().await?;
-        let found = api_key::by_hash(&mut tx, &api_key::hash(key), app.clock.now_ms()).await?;
-        let (key, roles) = found.ok_or_else(Problem::unauthenticated)?;
+        let hash = api_key::hash(key);
+        let found = api_key::by_hash(&mut tx, &hash, app.clock.now_ms()).await?;
+        let (found, roles) = found.ok_or_else(Problem::unauthenticated)?;
         if !may_integrate(&roles) {
             return Err(Problem::forbidden("role_required", "the key's owner is no integrator any more"));
         }
-        Ok(Self { account: key.account, key: Some(key.id), scopes: key.scopes })
+        app.request_limits.found(hash);
+        Ok(Self { account: found.account, key: Some(found.id), scopes: found.scopes })
     }
 }
 

@@ -21,7 +21,7 @@ pub async fn require_owner(
     address: IpAddr,
     password: Option<Password>,
 ) -> Result<(), Problem> {
-    app.sign_ins.attempt(&login.account.to_string(), address)?;
+    app.sign_ins.guess(&login.account.to_string(), address)?;
     let mut tx = app.store.read().await?;
     let found = account::by_id(&mut tx, login.account).await?.ok_or_else(Problem::unauthenticated)?;
     let hash = account::password_hash(&mut tx, &found.email).await?.map(|(_, hash)| hash);

@@ -54,7 +54,7 @@ pub async fn handle(
     Json { value: body, .. }: Json<Body>,
 ) -> Result<Response, Problem> {
     refuse_foreign_origin(&headers, &app)?;
-    app.sign_ins.attempt(&canonical_email(&body.email), address.0)?;
+    app.sign_ins.guess(&canonical_email(&body.email), address.0)?;
     let mut tx = app.store.read().await?;
     let found = account::password_hash(&mut tx, &body.email).await?;
     drop(tx);

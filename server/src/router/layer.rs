@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, HttpBody as _};
-use axum::extract::{Request, State};
+use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
@@ -80,7 +80,9 @@ pub(super) async fn limited(
     if !request.uri().path().starts_with("/v1/") {
         return next.run(request).await;
     }
-    match app.request_limits.count(request.headers(), address) {
+    let matched = request.extensions().get::<MatchedPath>();
+    let by_view = matched.is_some_and(|path| super::is_by_view(request.method().as_str(), path.as_str()));
+    match app.request_limits.count(request.headers(), address, by_view) {
         Err(problem) => problem.into_response(),
         Ok(standing) => {
             let mut response = next.run(request).await;

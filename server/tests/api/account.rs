@@ -91,6 +91,28 @@ async fn wrong_passwords_and_unknown_emails_look_the_same_and_are_limited() {
 }
 
 #[tokio::test]
+async fn a_password_is_not_guessed_from_many_places_at_once() {
+    let mut config = Config::default();
+    config.account.sign_in_attempts_per_minute_max = 1;
+    let bench = Bench::with(config).await;
+    let guess = |email: &str, from: &str| {
+        let body = json!({ "email": email, "password": "wrong wrong wrong" });
+        bench.post("/v1/sessions", &body).from(from).send()
+    };
+    // Whoever has an IPv6 address has all of its network's.
+    guess("ana@example.org", "2001:db8::1").await.expect(401);
+    guess("ana@example.org", "2001:db8::2:1").await.expect(429);
+    guess("ana@example.org", "2001:db8:0:1::1").await.expect(401);
+    // Two of thirty are gone; an allowance comes back while the test runs, a little of it.
+    let mut places = 0;
+    while places < 40 && guess("ana@example.org", &format!("192.0.2.{places}")).await.status == 401 {
+        places += 1;
+    }
+    assert!((28..40).contains(&places), "{places}");
+    guess("bob@example.org", "192.0.2.200").await.expect(401);
+}
+
+#[tokio::test]
 async fn bodies_are_checked() {
     let bench = Bench::new().await;
     let with = |key: &str, value: Value| {

@@ -166,6 +166,35 @@ async fn a_login_that_asks_too_fast_is_told_to_wait() {
 }
 
 #[tokio::test]
+async fn no_header_buys_more_requests() {
+    let mut config = Config::default();
+    config.server.requests_per_minute_max = 3;
+    let bench = Bench::with(config).await;
+    let ana = bench.login("ana@example.org", &[Role::Viewer]).await;
+    bench.get("/v1/account").bearer(&ana).from("2001:db8::1").send().await.expect(200);
+    let ask = |authority: String, from: &str| {
+        bench.get("/v1/titles").header("authorization", authority).from(from).send()
+    };
+    for (n, status) in [(0, 200), (1, 200), (2, 200), (3, 429)] {
+        assert_eq!(ask(format!("DPoP {n}"), "192.0.2.1").await.status, status, "no view token opens this");
+        assert_eq!(ask(format!("Bearer {n}"), "192.0.2.2").await.status, status, "no login");
+    }
+    // A host has a whole network's addresses to ask from; the login that was found is not held up by it.
+    for n in 2..4 {
+        bench.get("/v1/titles").from(&format!("2001:db8::{n}")).send().await.expect(200);
+    }
+    bench.get("/v1/titles").from("2001:db8::5").send().await.expect(429);
+    bench.get("/v1/titles").from("2001:db8:0:1::5").send().await.expect(200);
+    bench.get("/v1/account").bearer(&ana).from("2001:db8::1").send().await.expect(200);
+    // What a view token opens has the limits of the view.
+    let page = format!("/v1/releases/{}/manifest", bench.release);
+    for _ in 0..5 {
+        let call = bench.get(&page).header("authorization", "DPoP x").from("192.0.2.1");
+        call.send().await.expect(401);
+    }
+}
+
+#[tokio::test]
 async fn a_key_under_way_is_waited_for_and_then_told() {
     let bench = Bench::new().await;
     let login = bench.login("ana@example.org", &[Role::Viewer]).await;
