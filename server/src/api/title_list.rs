@@ -4,6 +4,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use matinee_protocol::api::TitleSummary;
+use matinee_protocol::id::AccountId;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -13,12 +14,17 @@ use super::doc::Doc;
 use super::problem::Problem;
 use super::title_show::summary;
 use crate::app::App;
-use crate::store::page::Asked;
-use crate::store::title::{self, SEARCHED_ROWS_MAX};
+use crate::store::Tx;
+use crate::store::page::{Asked, Page};
+use crate::store::title::{self, Title};
 use crate::words;
 
 /// Characters of a query.
 const QUERY_CHARS_MAX: usize = 200;
+/// Titles that are read at once to look for a name.
+const STEP_ROWS: u32 = 1_000;
+/// Titles that one request looks through; the next page goes on behind them.
+const SEARCHED_ROWS_MAX: u32 = 10_000;
 
 /// Query, beside that of every listing.
 #[derive(Deserialize)]
@@ -33,14 +39,14 @@ pub fn doc() -> Doc {
         .paged(cursor::PAGE_ROWS_MAX)
         .query(
             "q",
-            "only titles with these words in their name or publisher, the last perhaps only begun",
+            "only titles with these words in their name or publisher, the last perhaps only begun; a page may have fewer \
+             than asked for, or none, and be followed by another all the same",
             words,
         )
         .object(200, |it| it.list::<TitleSummary>("titles").field::<Option<String>>("next"))
 }
 
-/// Answers. Private titles are told to their publisher and their group only. Names are looked for among the newest
-/// [`SEARCHED_ROWS_MAX`] titles, and what is found is one page.
+/// Answers. Private titles are told to their publisher and their group only.
 pub async fn handle(
     State(app): State<App>,
     session: Option<Session>,
@@ -56,13 +62,7 @@ pub async fn handle(
                 let detail = format!("q has at most {QUERY_CHARS_MAX} characters");
                 return Err(Problem::new(StatusCode::BAD_REQUEST, "query_invalid", detail));
             }
-            let wanted = words::query(text);
-            let all = Asked::first(u32::try_from(SEARCHED_ROWS_MAX).unwrap_or(u32::MAX));
-            let mut page = title::listed(&mut tx, account, &all).await?;
-            page.rows.retain(|row| fits(&wanted, &format!("{} {}", row.name, row.publisher_name)));
-            page.rows.truncate(asked.limit as usize);
-            page.next = None;
-            page
+            named_so(&mut tx, account, &words::query(text), asked).await?
         }
     };
     let mut titles = Vec::with_capacity(page.rows.len());
@@ -70,6 +70,34 @@ pub async fn handle(
         titles.push(summary(&mut tx, found).await?);
     }
     Ok(Json(json!({ "titles": titles, "next": page.next.as_ref().map(cursor::write) })))
+}
+
+/// A page of the titles with these words. It ends early, with fewer rows than asked for or none, where
+/// [`SEARCHED_ROWS_MAX`] titles were looked through; the next one goes on there.
+async fn named_so(
+    tx: &mut Tx,
+    account: Option<AccountId>,
+    wanted: &[String],
+    asked: Asked,
+) -> Result<Page<Title>, Problem> {
+    let (limit, mut after) = (asked.limit as usize, asked.after);
+    let mut found: Vec<Title> = Vec::new();
+    for _ in 0..SEARCHED_ROWS_MAX / STEP_ROWS {
+        let step = title::listed(tx, account, &Asked { limit: STEP_ROWS, after }).await?;
+        let fitting =
+            step.rows.into_iter().filter(|row| fits(wanted, &format!("{} {}", row.name, row.publisher_name)));
+        found.extend(fitting.take(limit + 1 - found.len()));
+        if found.len() > limit {
+            found.truncate(limit);
+            let next = found.last().map(Title::position);
+            return Ok(Page { rows: found, next });
+        }
+        after = step.next;
+        if after.is_none() {
+            break;
+        }
+    }
+    Ok(Page { rows: found, next: after })
 }
 
 /// Whether a name has every one of these words, the last of them perhaps only begun.

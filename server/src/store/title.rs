@@ -28,8 +28,12 @@ pub struct Title {
     pub private: bool,
 }
 
-/// Titles among which names are looked for: the newest.
-pub const SEARCHED_ROWS_MAX: i64 = 10_000;
+impl Title {
+    /// Where it stands in a listing.
+    pub fn position(&self) -> Position {
+        Position { at: self.created_at_ms, id: self.id.to_string() }
+    }
+}
 
 #[derive(sqlx::FromRow)]
 struct Row {
@@ -121,7 +125,7 @@ pub async fn listed(tx: &mut Tx, account: Option<AccountId>, asked: &Asked) -> R
         .await
     })?;
     let rows = rows.into_iter().map(Title::try_from).collect::<Result<Vec<_>, _>>()?;
-    Ok(asked.page(rows, |row| Position { at: row.created_at_ms, id: row.id.to_string() }))
+    Ok(asked.page(rows, Title::position))
 }
 
 /// Removes a title that was never sold nor published, with its plans. False if there is more to it.

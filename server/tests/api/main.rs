@@ -88,6 +88,7 @@ over_both! {
     shop::a_quote_is_what_the_purchase_costs_and_takes_nothing(crate::policy::open());
     shop::what_an_account_paid_is_told_to_it_alone(crate::policy::open());
     shop::a_title_says_by_what_it_plays(crate::policy::open());
+    shop::names_are_looked_for_page_by_page(crate::policy::open());
     shop::what_is_private_is_listed_for_its_group(crate::policy::open());
     subscription::a_month_is_renewed_until_it_is_given_up(crate::policy::open());
     subscription::a_charge_that_fails_leaves_a_grace(crate::policy::open());

@@ -3,6 +3,7 @@
 use matinee_protocol::id::TitleId;
 use matinee_server::config::Config;
 use matinee_server::store::account::Role;
+use matinee_server::store::title;
 use serde_json::{Value, json};
 
 use crate::bench::{Bench, DAY_MS, NOW_MS};
@@ -207,6 +208,34 @@ pub async fn what_is_private_is_listed_for_its_group(bench: &Bench) {
     assert_eq!(get(bench, &ana, "/v1/titles?q=nothing").await["titles"], json!([]));
     let long = format!("/v1/titles?q={}", "a".repeat(201));
     assert_eq!(bench.get(long).send().await.expect(400).code(), "query_invalid");
+}
+
+pub async fn names_are_looked_for_page_by_page(bench: &Bench) {
+    let mut tx = bench.app.store.write().await.unwrap();
+    for n in 0..7_i64 {
+        let id = TitleId::from_bytes(matinee_server::random::id(NOW_MS));
+        title::insert(&mut tx, id, bench.publisher, &format!("Sintel {n}"), NOW_MS - n).await.unwrap();
+    }
+    // Older than all that one request looks through.
+    for n in 0..10_000_i64 {
+        let id = TitleId::from_bytes(matinee_server::random::id(NOW_MS));
+        title::insert(&mut tx, id, bench.publisher, "Caminandes", NOW_MS - 100 - n).await.unwrap();
+    }
+    let old = TitleId::from_bytes(matinee_server::random::id(NOW_MS));
+    title::insert(&mut tx, old, bench.publisher, "Sintel 7", NOW_MS - 20_000).await.unwrap();
+    tx.commit().await.unwrap();
+    let (mut names, mut pages, mut path) = (Vec::new(), 0, "/v1/titles?q=sintel&limit=3".to_owned());
+    loop {
+        let page = bench.get(&path).send().await.expect(200).json();
+        let found = page["titles"].as_array().unwrap();
+        assert!(found.len() <= 3, "{page}");
+        names.extend(found.iter().map(|one| one["name"].as_str().unwrap().to_owned()));
+        pages += 1;
+        let Some(next) = page["next"].as_str() else { break };
+        path = format!("/v1/titles?q=sintel&limit=3&cursor={next}");
+    }
+    let expected: Vec<_> = (0..8).map(|n| format!("Sintel {n}")).collect();
+    assert_eq!((names, pages), (expected, 4));
 }
 
 #[tokio::test]
