@@ -56,7 +56,7 @@ pub async fn handle(
         return Err(Problem::forbidden("accounts_closed", "ask the operator for an account"));
     }
     app.sign_ins.attempt(&canonical_email(&body.email), address.0)?;
-    check(&body.email, &body.name)?;
+    check_own(&body.email, &body.name)?;
     let hash = app.passwords.hash(body.password).await?;
     let now_ms = app.clock.now_ms();
     let opened = Account {
@@ -74,10 +74,23 @@ pub async fn handle(
     respond(&app, tx, signed_in, StatusCode::CREATED).await
 }
 
+/// Refuses what cannot be an email address or a name, and names under `.invalid` (RFC 2606): those the server gives to
+/// accounts that nobody writes to, and nobody else may have them.
+pub fn check_own(email: &str, name: &str) -> Result<(), Problem> {
+    check(email, name)?;
+    let host = canonical_email(email);
+    match host.trim_end_matches('.').rsplit(['.', '@']).next() {
+        Some("invalid") => refuse("email_invalid", "write an address at which you read mail"),
+        _ => Ok(()),
+    }
+}
+
+fn refuse(code: &'static str, detail: &'static str) -> Result<(), Problem> {
+    Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, code, detail))
+}
+
 /// Refuses what cannot be an email address or a name.
 pub fn check(email: &str, name: &str) -> Result<(), Problem> {
-    let refuse =
-        |code, detail: &'static str| Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, code, detail));
     let email = canonical_email(email);
     let parts = email.split_once('@').filter(|(local, host)| !local.is_empty() && !host.is_empty());
     if parts.is_none()

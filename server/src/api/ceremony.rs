@@ -12,7 +12,7 @@ use crate::passkey::{self, Passkeys};
 use crate::random;
 use crate::store::account::Role;
 use crate::store::ceremony::{self, Ceremony, Kind};
-use crate::store::{account, session, viewer};
+use crate::store::{Tx, account, session, viewer};
 
 /// How long a ceremony may take: what WebAuthn level 3 recommends for its timeout.
 pub const CEREMONY_MS_MAX: i64 = 5 * 60 * 1000;
@@ -79,9 +79,12 @@ pub async fn require_fresh(app: &App, login: &Session) -> Result<(), Problem> {
     }
 }
 
-/// Refuses to take away the last way in: 409 `last_way_in`. Under [`account::hold`] and after the removal.
-pub async fn require_way_in(tx: &mut crate::store::Tx, owner: AccountId) -> Result<(), Problem> {
-    if account::has_way_in(tx, owner).await? {
+/// Refuses to take away the last way in: 409 `last_way_in`. A passkey where there are none any more, and an identity at a
+/// provider that is not configured any more, let nobody in. Under [`account::hold`] and after the removal.
+pub async fn require_way_in(app: &App, tx: &mut Tx, owner: AccountId) -> Result<(), Problem> {
+    let ways = account::ways_in(tx, owner).await?;
+    let by_provider = || ways.issuers.iter().any(|issuer| app.providers.of_issuer(issuer).is_some());
+    if ways.password || (ways.passkey && app.passkeys.is_some()) || by_provider() {
         return Ok(());
     }
     Err(Problem::conflict("last_way_in", "nothing else opens the account: add another way to sign in first"))

@@ -7,7 +7,7 @@ use matinee_protocol::id::AccountId;
 use serde_json::json;
 use uuid::Uuid;
 
-use super::account_create::{EMAIL_CHARS_MAX, NAME_CHARS_MAX, check};
+use super::account_create::{EMAIL_CHARS_MAX, NAME_CHARS_MAX, check_own};
 use super::attempt::Address;
 use super::authority::login_token;
 use super::ceremony::{end, over};
@@ -160,7 +160,7 @@ async fn open(app: &App, tx: &mut Tx, person: Person) -> Result<AccountId, Probl
     let name: String = person.name.as_deref().unwrap_or(&email).trim().chars().take(NAME_CHARS_MAX).collect();
     let name = if name.is_empty() || name.chars().any(char::is_control) { email.clone() } else { name };
     let name: String = name.chars().take(NAME_CHARS_MAX).collect();
-    check(&email, &name)?;
+    check_own(&email, &name)?;
     let now_ms = app.clock.now_ms();
     let id = AccountId::from_bytes(random::id(now_ms));
     let opened = Account { id, email, name, roles: vec![Role::Viewer], created_at_ms: now_ms };

@@ -33,7 +33,7 @@ pub async fn handle(
     if !passkey::delete(&mut tx, login.account, named).await? {
         return Err(Problem::not_found("passkey"));
     }
-    require_way_in(&mut tx, login.account).await?;
+    require_way_in(&app, &mut tx, login.account).await?;
     tx.commit().await?;
     Ok(StatusCode::NO_CONTENT)
 }

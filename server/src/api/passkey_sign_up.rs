@@ -7,7 +7,7 @@ use matinee_protocol::id::AccountId;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::account_create::check;
+use super::account_create::check_own;
 use super::attempt::Address;
 use super::authority::refuse_foreign_origin;
 use super::ceremony::{begin, passkeys};
@@ -68,7 +68,7 @@ pub async fn handle(
     }
     let email = canonical_email(&body.email);
     app.sign_ins.attempt(&email, address.0)?;
-    check(&body.email, &body.name)?;
+    check_own(&body.email, &body.name)?;
     let name = body.name.trim().to_owned();
     let mut tx = app.store.read().await?;
     if account::by_email(&mut tx, &email).await?.is_some() {

@@ -14,6 +14,7 @@ use super::trail::note;
 use crate::app::App;
 use crate::outbox::webhook;
 use crate::random;
+use crate::store::account;
 use crate::store::outbox::TOPICS;
 use crate::store::webhook::{Webhook, by_account, insert};
 
@@ -61,6 +62,7 @@ pub async fn handle(
     let id = uuid::Uuid::from_bytes(random::id(now_ms)).to_string();
     let added = Webhook { id, url, topics, created_at_ms: now_ms };
     let mut tx = app.store.write().await?;
+    account::hold(&mut tx, session.account).await?;
     if by_account(&mut tx, session.account).await?.len() >= WEBHOOKS_MAX {
         let detail = format!("an account has at most {WEBHOOKS_MAX} webhooks; remove one first");
         return Err(Problem::conflict("webhooks_too_many", detail));

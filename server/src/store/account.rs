@@ -239,7 +239,7 @@ pub async fn with_sign_in(tx: &mut Tx, account: AccountId) -> Result<Option<(Acc
 /// Takes everything away that opens an account, and ends its login sessions. Whether there was a password, a passkey or an
 /// identity elsewhere.
 pub async fn end_ways_in(tx: &mut Tx, account: AccountId) -> Result<bool, Error> {
-    let had = has_way_in(tx, account).await?;
+    let had = ways_in(tx, account).await? != WaysIn::default();
     set_password(tx, account, NO_PASSWORD).await?;
     for sql in ["delete from passkeys where account_id = $1", "delete from identities where account_id = $1"]
     {
@@ -250,18 +250,33 @@ pub async fn end_ways_in(tx: &mut Tx, account: AccountId) -> Result<bool, Error>
     Ok(had)
 }
 
-/// Whether anything opens an account: a password, a passkey, an identity elsewhere.
-pub async fn has_way_in(tx: &mut Tx, account: AccountId) -> Result<bool, Error> {
-    let (ways,): (i64,) = on!(tx, |db| sqlx::query_as(
-        "select (select count(*) from accounts where id = $1 and password_hash <> $2) \
-         + (select count(*) from passkeys where account_id = $1) \
-         + (select count(*) from identities where account_id = $1)"
+/// What was registered to open an account, whether it is served any longer or not.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct WaysIn {
+    /// A password.
+    pub password: bool,
+    /// A passkey.
+    pub passkey: bool,
+    /// Identities elsewhere: their issuers.
+    pub issuers: Vec<String>,
+}
+
+/// What opens an account.
+pub async fn ways_in(tx: &mut Tx, account: AccountId) -> Result<WaysIn, Error> {
+    let (password, passkey): (bool, bool) = on!(tx, |db| sqlx::query_as(
+        "select exists (select 1 from accounts where id = $1 and password_hash <> $2), \
+         exists (select 1 from passkeys where account_id = $1)"
     )
     .bind(account.to_string())
     .bind(NO_PASSWORD)
     .fetch_one(db)
     .await)?;
-    Ok(ways > 0)
+    let issuers: Vec<(String,)> =
+        on!(tx, |db| sqlx::query_as("select distinct issuer from identities where account_id = $1")
+            .bind(account.to_string())
+            .fetch_all(db)
+            .await)?;
+    Ok(WaysIn { password, passkey, issuers: issuers.into_iter().map(|(issuer,)| issuer).collect() })
 }
 
 /// Holds an account's row until the transaction ends, so that what is counted for it stays so. False if there is none.

@@ -124,6 +124,8 @@ async fn bodies_are_checked() {
         (with("email", json!("nobody")), 422, "email_invalid"),
         (with("email", json!("a b@c.d")), 422, "email_invalid"),
         (with("email", json!(format!("{}@c.d", "a".repeat(254)))), 422, "email_invalid"),
+        (with("email", json!("closed-1@Accounts.invalid")), 422, "email_invalid"),
+        (with("email", json!("ana@invalid.")), 422, "email_invalid"),
         (with("name", json!("  ")), 422, "name_invalid"),
         (with("name", json!("a\u{7}")), 422, "name_invalid"),
         (with("password", json!("short")), 422, "password_length"),

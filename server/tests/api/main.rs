@@ -70,6 +70,7 @@ over_both! {
     outbox::who_does_not_answer_well_is_asked_again_later_and_at_last_no_more(crate::outbox::private());
     outbox::what_a_killed_server_had_taken_is_sent_again(crate::outbox::private());
     outbox::an_integrator_is_told_of_its_own_viewers_only(crate::outbox::private());
+    outbox::an_account_has_so_many_webhooks_and_no_more(crate::policy::open());
     outbox::a_webhook_does_not_reach_into_the_servers_own_network(crate::policy::open());
     outbox::what_happens_to_rights_and_money_is_told(crate::outbox::private());
     outbox::the_course_of_a_subscription_is_told(crate::outbox::private());
@@ -111,6 +112,7 @@ over_both! {
     passkey::a_passkey_opens_its_own_account_only(crate::passkey::patient());
     passkey::what_does_not_prove_the_person_is_refused(crate::passkey::patient());
     passkey::a_counter_that_goes_back_is_refused(crate::passkey::patient());
+    passkey::what_lets_nobody_in_is_no_way_in(crate::passkey::patient());
     passkey::an_account_is_opened_with_a_passkey_alone(crate::passkey::patient());
     passkey::only_a_fresh_login_changes_how_one_signs_in(crate::passkey::patient());
     link::a_link_signs_in_once(crate::link::writing());

@@ -211,6 +211,15 @@ pub async fn what_a_killed_server_had_taken_is_sent_again(bench: &Bench) {
     assert_eq!(deliver::run(&bench.app).await.unwrap(), 0);
 }
 
+pub async fn an_account_has_so_many_webhooks_and_no_more(bench: &Bench) {
+    let shop = bench.login("shop@example.org", &[Role::Integrator]).await;
+    let body = json!({ "url": "https://shop.example/hook", "topics": ["*"] });
+    let add = || bench.post("/v1/webhooks", &body).bearer(&shop).send();
+    let answers = futures_util::future::join_all((0..40).map(|_| add())).await;
+    assert_eq!(answers.iter().filter(|answer| answer.status == 201).count(), 20);
+    assert_eq!(add().await.expect(409).code(), "webhooks_too_many");
+}
+
 pub async fn an_integrator_is_told_of_its_own_viewers_only(bench: &Bench) {
     let receiver = Receiver::default();
     let url = receiver.listen().await;

@@ -1,7 +1,8 @@
 //! Passkeys: registered, used, removed; and what a thief tries with them.
 
 use matinee_server::config::Config;
-use matinee_server::store::account::Role;
+use matinee_server::store::account::{self, Role};
+use matinee_server::store::identity::{self, Identity};
 use serde_json::{Value, json};
 
 use crate::authenticator::{Authenticator, PRESENT};
@@ -287,6 +288,27 @@ pub async fn an_account_is_opened_with_a_passkey_alone(bench: &Bench) {
     let fresh = sign_in(bench, &mut phone).await.expect(201).json();
     close(fresh["session_token"].as_str().unwrap()).send().await.expect(204);
     refused(sign_in(bench, &mut phone).await);
+}
+
+/// An identity at a provider that is not configured any more does not open the account.
+pub async fn what_lets_nobody_in_is_no_way_in(bench: &Bench) {
+    let login = bench.login("ana@example.org", &[Role::Viewer]).await;
+    let kept = register(bench, &login, &mut Authenticator::new(1)).await;
+    let mut tx = bench.app.store.write().await.unwrap();
+    let ana = account::by_email(&mut tx, "ana@example.org").await.unwrap().unwrap();
+    let gone = Identity {
+        id: uuid::Uuid::from_u128(1),
+        issuer: "https://gone.example".to_owned(),
+        subject: "ana".to_owned(),
+        account: ana.id,
+        created_at_ms: bench.clock_ms(),
+        last_used_at_ms: None,
+    };
+    assert!(identity::insert(&mut tx, &gone).await.unwrap());
+    tx.commit().await.unwrap();
+    let path = format!("/v1/passkeys/{}", kept["id"].as_str().unwrap());
+    let refused = bench.call("DELETE", path).bearer(&login).send().await.expect(409);
+    assert_eq!(refused.code(), "last_way_in");
 }
 
 pub async fn only_a_fresh_login_changes_how_one_signs_in(bench: &Bench) {
