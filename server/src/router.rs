@@ -200,10 +200,12 @@ routes! {
     POST   "/v1/webhooks"                                       Integrator      webhook_create;
     DELETE "/v1/webhooks/{webhook}"                             Integrator      webhook_remove;
     GET    "/v1/webhooks/{webhook}/deliveries"                  Integrator      webhook_deliveries;
+    GET    "/v1/viewers"                                        ApiKey          viewer_list;
     POST   "/v1/viewers"                                        ApiKey          viewer_create;
     GET    "/v1/viewers/{account}"                              ApiKey          viewer_show;
     DELETE "/v1/viewers/{account}"                              ApiKey          viewer_close;
     POST   "/v1/viewers/{account}/entitlements"                 ApiKey          viewer_grant;
+    DELETE "/v1/viewers/{account}/entitlements/{entitlement}"   ApiKey          viewer_take_back;
     POST   "/v1/viewers/{account}/embed-tokens"                 ApiKey          embed_create;
 
     GET    "/v1/audit"                                          Operator        audit_list;

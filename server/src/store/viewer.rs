@@ -3,6 +3,7 @@
 use matinee_protocol::encoding::sha256;
 use matinee_protocol::id::{AccountId, TitleId};
 
+use super::page::{Asked, Page, Position};
 use super::{Error, Tx, id};
 
 /// Names a new viewer. False if the integrator has one of this name.
@@ -57,6 +58,37 @@ pub async fn reference_of(
     .fetch_optional(db)
     .await)?;
     Ok(row.map(|(reference,)| reference))
+}
+
+/// A viewer, as its integrator sees it.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, sqlx::FromRow, utoipa::ToSchema)]
+pub struct Viewer {
+    /// Its account.
+    #[schema(value_type = AccountId)]
+    pub id: String,
+    /// What the integrator calls it.
+    pub reference: String,
+    /// When it was made, in Unix milliseconds.
+    pub created_at_ms: i64,
+}
+
+/// The viewers of an integrator, newest first.
+pub async fn listed(tx: &mut Tx, integrator: AccountId, asked: &Asked) -> Result<Page<Viewer>, Error> {
+    let (at, after) = asked.after();
+    let rows: Vec<Viewer> = on!(tx, |db| {
+        sqlx::query_as(
+            "select account_id as id, reference, created_at_ms from integrator_viewers \
+             where integrator_id = $1 and (created_at_ms, account_id) < ($3, $4) \
+             order by created_at_ms desc, account_id desc limit $2",
+        )
+        .bind(integrator.to_string())
+        .bind(asked.rows())
+        .bind(at)
+        .bind(after)
+        .fetch_all(db)
+        .await
+    })?;
+    Ok(asked.page(rows, |row| Position { at: row.created_at_ms, id: row.id.clone() }))
 }
 
 /// Whether an account is an integrator's viewer.

@@ -77,9 +77,62 @@ async fn a_shop_of_its_own_brings_a_viewer_to_the_player() {
     bench.get("/v1/account").bearer(login).send().await.expect(401);
 }
 
-#[tokio::test]
-async fn an_embed_token_runs_out() {
-    let bench = Bench::new().await;
+pub async fn what_was_given_is_taken_back(bench: &Bench) {
+    let shop = bench.login("shop@example.org", &[Role::Viewer, Role::Integrator]).await;
+    let (_, key) = key(bench, &shop, &ALL).await;
+    let mut viewers = Vec::new();
+    for reference in ["a", "b", "c"] {
+        bench.clock.advance_ms(1);
+        viewers.push(viewer(bench, &key, reference).await);
+    }
+    let first = bench.get("/v1/viewers?limit=2").bearer(&key).send().await.expect(200).json();
+    let references = |page: &Value| {
+        page["viewers"].as_array().unwrap().iter().map(|one| one["reference"].clone()).collect()
+    };
+    let (seen, next): (Vec<_>, _) = (references(&first), first["next"].as_str().unwrap());
+    assert_eq!(seen, ["c", "b"]);
+    let rest = bench.get(format!("/v1/viewers?limit=2&cursor={next}")).bearer(&key).send().await.expect(200);
+    let rest = rest.json();
+    assert_eq!(rest["viewers"][0]["id"], json!(viewers[0]));
+    assert_eq!((rest["viewers"].as_array().unwrap().len(), &rest["next"]), (1, &Value::Null));
+
+    let path = format!("/v1/viewers/{}/entitlements", viewers[0]);
+    let grant = json!({ "title": bench.title });
+    let granted = bench.post(&path, &grant).bearer(&key).key("g").send().await.expect(201).json();
+    let id = granted["entitlement"]["id"].as_str().unwrap();
+    let token = format!("/v1/viewers/{}/embed-tokens", viewers[0]);
+    let embed = bench.post(&token, &grant).bearer(&key).send().await.expect(201).json();
+    let exchange = json!({ "token": embed["embed_token"], "bearer": true });
+    let entered = bench.post("/v1/embed-sessions", &exchange).send().await.expect(201).json();
+    let phone = Device::new(1);
+    let login = entered["session_token"].as_str().unwrap();
+    let view = opening(&bench.open(login, id.parse().unwrap(), &phone).await.expect(201));
+
+    // Another viewer's, another integrator's, and what was paid for here stay.
+    let take = |viewer: &str, id: &str, bearer: &str| {
+        bench.call("DELETE", format!("/v1/viewers/{viewer}/entitlements/{id}")).bearer(bearer).send()
+    };
+    take(&viewers[1], id, &key).await.expect(404);
+    let rival = bench.login("rival@example.org", &[Role::Integrator]).await;
+    take(&viewers[0], id, &rival).await.expect(404);
+    let amount = json!({ "amount": { "minor": 50, "currency": "USD" } });
+    bench.post("/v1/wallet/top-ups", &amount).bearer(login).key("top").send().await.expect(201);
+    let plan = json!({ "plan": bench.plan });
+    let bought = bench.post("/v1/purchases", &plan).bearer(login).key("buy").send().await.expect(201).json();
+    let bought = bought["entitlement"]["id"].as_str().unwrap();
+    assert_eq!(take(&viewers[0], bought, &key).await.expect(409).code(), "entitlement_bought");
+
+    for _ in 0..2 {
+        take(&viewers[0], id, &key).await.expect(204);
+    }
+    let refused = bench.license(view.view, &view.view_token, &phone, 0).await.expect(403);
+    assert_eq!(refused.code(), "entitlement_revoked");
+    let shown = bench.get(format!("/v1/viewers/{}", viewers[0])).bearer(&key).send().await.expect(200).json();
+    let states: Vec<_> = shown["entitlements"].as_array().unwrap().iter().map(|one| &one["status"]).collect();
+    assert!(states.contains(&&json!("revoked")) && states.contains(&&json!("ready")), "{shown}");
+}
+
+pub async fn an_embed_token_runs_out(bench: &Bench) {
     let shop = bench.login("shop@example.org", &[Role::Integrator]).await;
     let ana = viewer(&bench, &shop, "a").await;
     for (after_ms, status) in [(299_999, 201), (300_000, 401)] {
@@ -103,9 +156,12 @@ async fn a_key_opens_what_its_scopes_say_for_its_own_viewers_as_long_as_it_holds
     let body =
         |path: &str| if path.ends_with("viewers") { json!({ "reference": "b" }) } else { grant.clone() };
     let routes: Vec<_> = ROUTES.iter().filter(|route| route.authority == Authority::ApiKey).collect();
-    assert!(routes.len() >= 5);
+    assert!(routes.len() >= 7);
+    let path = format!("/v1/viewers/{ana}/entitlements");
+    let granted = bench.post(&path, &grant).bearer(&whole).key("first").send().await.expect(201).json();
+    let granted = granted["entitlement"]["id"].as_str().unwrap();
     let ask = |bearer: &str, method: &'static str, path: &str, account: &str| {
-        let path = path.replace("{account}", account);
+        let path = path.replace("{account}", account).replace("{entitlement}", granted);
         bench.call(method, &path).json(&body(&path)).bearer(bearer).key("k").send()
     };
     // Another integrator's viewer does not exist, whoever's account it is.
@@ -124,11 +180,11 @@ async fn a_key_opens_what_its_scopes_say_for_its_own_viewers_as_long_as_it_holds
         let (_, narrow) = key(&bench, &shop, &[scope]).await;
         for route in &routes {
             let needed = match route.path.rsplit('/').next().unwrap() {
-                "entitlements" => "entitlements",
+                "entitlements" | "{entitlement}" => "entitlements",
                 "embed-tokens" => "embed",
                 _ => "viewers",
             };
-            if (route.method, needed) == ("DELETE", scope) {
+            if (route.method, needed) == ("DELETE", "viewers") && needed == scope {
                 continue; // would end what the others need
             }
             let answer = ask(&narrow, route.method, route.path, &ana).await;

@@ -65,6 +65,7 @@ macro_rules! over_both {
 }
 
 over_both! {
+    integrator::what_was_given_is_taken_back(crate::policy::open());
     trail::every_privileged_act_leaves_a_row(crate::policy::open());
     outbox::a_purchase_is_told_by_a_signed_message(crate::outbox::private());
     outbox::who_does_not_answer_well_is_asked_again_later_and_at_last_no_more(crate::outbox::private());

@@ -231,15 +231,20 @@ pub async fn an_integrator_is_told_of_its_own_viewers_only(bench: &Bench) {
             bench.post("/v1/viewers", &json!({ "reference": "a" })).bearer(login).send().await.expect(201);
         let path = format!("/v1/viewers/{}/entitlements", made.json()["viewer"]["id"].as_str().unwrap());
         let granted = bench.post(&path, &json!({ "title": bench.title })).bearer(login).key("g").send().await;
-        granted.expect(201).json()["entitlement"]["id"].clone()
+        let path = format!("{path}/{}", granted.expect(201).json()["entitlement"]["id"].as_str().unwrap());
+        (path.rsplit('/').next().unwrap().to_owned(), path)
     };
     grant(&rival).await;
-    let own = grant(&shop).await;
+    let (own, path) = grant(&shop).await;
     bench.viewer_with_rental("ana@example.org").await;
     deliver::run(&bench.app).await.unwrap();
     let messages = receiver.messages();
     assert_eq!(messages.len(), 1);
-    assert!(messages[0].1.contains(own.as_str().unwrap()), "{}", messages[0].1);
+    assert!(messages[0].1.contains(&own), "{}", messages[0].1);
+    bench.call("DELETE", path).bearer(&shop).send().await.expect(204);
+    deliver::run(&bench.app).await.unwrap();
+    let told: Value = serde_json::from_str(&receiver.messages().last().unwrap().1).unwrap();
+    assert_eq!((&told["type"], &told["data"]["entitlement"]), (&json!("entitlement.revoked"), &json!(own)));
     let path = format!("/v1/webhooks/{id}/deliveries");
     bench.get(&path).bearer(&rival).send().await.expect(404);
     bench.call("DELETE", format!("/v1/webhooks/{id}")).bearer(&rival).send().await.expect(404);

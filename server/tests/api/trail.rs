@@ -121,7 +121,9 @@ async fn integrators(walk: &mut Walk<'_>, title: &str) {
     let id = text(&viewer["viewer"]["id"]);
     let body = json!({ "title": title });
     let route = "POST /v1/viewers/{account}/entitlements";
-    walk.act(route, &[id], body.clone(), "entitlement.grant").await;
+    let given = walk.act(route, &[id], body.clone(), "entitlement.grant").await;
+    let route = "DELETE /v1/viewers/{account}/entitlements/{entitlement}";
+    walk.act(route, &[id, text(&given["entitlement"]["id"])], json!({}), "entitlement.revoke").await;
     let route = "POST /v1/viewers/{account}/embed-tokens";
     walk.act(route, &[id], body, "embed_token.create").await;
     walk.act("DELETE /v1/viewers/{account}", &[id], json!({}), "account.close").await;
