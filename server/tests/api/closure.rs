@@ -30,8 +30,11 @@ async fn an_account_is_exported_whole_and_without_secrets() {
     let entitlement = bought["entitlement"]["id"].as_str().unwrap();
     let phone = Device::new(1);
     bench.open(&login, entitlement.parse().unwrap(), &phone).await.expect(201);
-    let other = sign_up(&bench, "eve@example.org").await;
-    top_up(&bench, &other, 70).await;
+    let operator = bench.login("op@example.org", &[Role::Operator]).await;
+    let back = format!("/v1/entitlements/{entitlement}/revocation");
+    bench.post(back, &json!({ "reason": "a mistake" })).bearer(&operator).send().await.expect(200);
+    let other = sign_up(bench, "eve@example.org").await;
+    top_up(bench, &other, 70).await;
 
     let exported = bench.get("/v1/account/export").bearer(&login).send().await.expect(200).json();
     let tables = &exported["tables"];
@@ -39,6 +42,9 @@ async fn an_account_is_exported_whole_and_without_secrets() {
     assert_eq!(tables["accounts"][0]["email"], "ana@example.org");
     let counts = ["sessions", "payments", "purchases", "entitlements", "views", "key_releases", "devices"];
     assert_eq!(counts.map(rows), [1, 1, 1, 1, 1, 1, 1]);
+    assert_eq!(tables["entitlement_events"][0]["note"], "a mistake");
+    let titles = ["titles", "collections", "viewer_groups", "audit", "disputes", "tax_lines"];
+    assert_eq!(titles.map(rows), [0; 6]);
     assert_eq!(tables["entitlements"][0]["id"], entitlement);
     let money: Vec<_> =
         tables["ledger_entries"].as_array().unwrap().iter().map(|row| row["amount_minor"].clone()).collect();
