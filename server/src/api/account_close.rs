@@ -51,7 +51,8 @@ pub async fn handle(
     require_owner(&app, &login, address.0, body.password).await?;
     let mut tx = app.store.write().await?;
     hold(&app, &mut tx, &login).await?;
-    let ended = close(&app, &mut tx, login.account, (&login).into()).await?;
+    let here = (app.config.payment.currency.as_str(), app.clock.now_ms());
+    let ended = close(&mut tx, login.account, (&login).into(), here).await?;
     tx.commit().await?;
     tell(&app, &ended);
     signed_out(&app)
@@ -61,11 +62,15 @@ pub async fn handle(
 ///
 /// A wallet must be empty first: money that was paid in is the owner's, and is spent or paid back, never lost. What comes in
 /// later is sent back.
-pub async fn close(app: &App, tx: &mut Tx, owner: AccountId, by: Actor) -> Result<Vec<ViewId>, Problem> {
-    let now_ms = app.clock.now_ms();
+pub async fn close(
+    tx: &mut Tx,
+    owner: AccountId,
+    by: Actor,
+    (currency, now_ms): (&str, i64),
+) -> Result<Vec<ViewId>, Problem> {
     // Money that comes in at this moment is in the wallet before, or finds the account closed.
     account::hold(tx, owner).await?;
-    if ledger::wallet(tx, owner, &app.config.payment.currency).await?.minor != 0 {
+    if ledger::wallet(tx, owner, currency).await?.minor != 0 {
         let detail = "there is money in the wallet: spend it, or ask the operator to pay it back, then close the account";
         return Err(Problem::conflict("wallet_not_empty", detail));
     }

@@ -28,7 +28,8 @@ pub async fn handle(
     caller.require(Scope::Viewers)?;
     let mut tx = app.store.write().await?;
     caller.require_own(&mut tx, account).await?;
-    let ended = close(&app, &mut tx, account, (&caller).into()).await?;
+    let here = (app.config.payment.currency.as_str(), app.clock.now_ms());
+    let ended = close(&mut tx, account, (&caller).into(), here).await?;
     tx.commit().await?;
     tell(&app, &ended);
     Ok(StatusCode::NO_CONTENT)

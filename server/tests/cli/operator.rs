@@ -1,5 +1,7 @@
 //! What an operator does beside selling: saving and restoring, moving to another database, looking for what is wrong.
 
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+
 use matinee_protocol::api::Money;
 use matinee_protocol::id::{EntitlementId, PaymentId, PurchaseId};
 use matinee_server::random;
@@ -247,6 +249,53 @@ fn what_there_is_of_an_account_is_shown() {
         house.fails(&["account", "show", "nobody@example.org"]),
         "there is no account nobody@example.org"
     );
+}
+
+#[test]
+fn an_operator_who_forgot_the_password_has_a_way_back() {
+    let house = House::new();
+    let email = "op@example.org";
+    house.json(&["account", "add", "--email", email, "--role", "operator", "--password-stdin", "--json"]);
+    let set = |named: &str, password: &str| {
+        house.run(&["account", "password", named, "--password-stdin"], password)
+    };
+    assert!(set(email, "another horse\n").status.success());
+    assert_eq!(set(email, "short\n").status.code(), Some(1));
+    assert_eq!(set("nobody@example.org", "another horse\n").status.code(), Some(1));
+    assert_eq!(sign_in(&house, email, &["correct horse battery staple", "another horse"]), [401, 201]);
+    assert!(set(email, "a third horse\n").status.success());
+
+    let closed = house.json(&["account", "close", email, "--json"]);
+    assert_eq!(closed["views_ended"], 0);
+    assert!(house.fails(&["account", "close", email]).starts_with("there is no account"));
+    assert!(house.fails(&["account", "close", &id(&closed, "account")]).contains("no such account"));
+    assert_eq!(sign_in(&house, email, &["a third horse"]), [401]);
+    let trail = house.json(&["report", "audit", "--json"]);
+    let actions: Vec<_> = trail.as_array().unwrap().iter().rev().map(|act| id(act, "action")).collect();
+    assert_eq!(actions, ["account.add", "account.password", "account.password", "account.close"]);
+    assert_eq!(trail[1]["detail"], json!({ "sessions_ended": 1 }));
+}
+
+/// How a server answers to these passwords, one after the other.
+fn sign_in(house: &House, email: &str, passwords: &[&str]) -> Vec<u16> {
+    let mut child = house.command(&["serve", "--listen", "127.0.0.1:0"]).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let address = line.trim_end().strip_prefix("matinee listening on http://").unwrap();
+    let answers = passwords.iter().map(|password| {
+        let body = json!({ "email": email, "password": password }).to_string();
+        let head =
+            "POST /v1/sessions HTTP/1.1\r\nhost: h\r\nconnection: close\r\ncontent-type: application/json";
+        let mut socket = std::net::TcpStream::connect(address).unwrap();
+        write!(socket, "{head}\r\ncontent-length: {}\r\n\r\n{body}", body.len()).unwrap();
+        let mut answer = String::new();
+        socket.read_to_string(&mut answer).unwrap();
+        answer.split(' ').nth(1).unwrap().parse().unwrap()
+    });
+    let answers = answers.collect();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    answers
 }
 
 #[test]
