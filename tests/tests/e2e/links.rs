@@ -129,7 +129,7 @@ async fn whoever_confirms_the_address_while_signed_in_keeps_the_password() {
     page.click("#address #send-link").await.unwrap();
     let link = sent(&page, &url, &mut mail).await;
     page.goto(&link).await.unwrap();
-    shows(&page, "#link", "Confirm your address").await;
+    shows(&page, "#link", "Confirm the address and sign in").await;
     page.click("#link button[type=submit]").await.unwrap();
     shows(&page, "#password", "Change the password").await;
     let left = "return document.querySelector('#address') !== null";

@@ -58,19 +58,20 @@ export class LinkPage extends Page {
     removeEventListener('hashchange', this.take);
   }
 
-  /** Whether somebody is signed in here whose address it confirms. */
+  /** Whether somebody is signed in here whose address is not confirmed; of which account the link is, only using it tells. */
   private get confirms(): boolean {
     return account()?.email_verified === false && !isGuest();
   }
 
   private async submit(event: SubmitEvent): Promise<void> {
     event.preventDefault();
-    const next = this.confirms ? '/account' : '/';
+    const confirming = this.confirms ? account()?.id : undefined;
     const fields = new FormData(event.currentTarget as HTMLFormElement);
     const body: Record<string, unknown> = { token: this.token };
     if (this.elsewhere) body.email = String(fields.get('email') ?? '').trim();
     if (this.renews) body.new_password = String(fields.get('password') ?? '');
     const went = await this.attempt(() => this.enter(body));
+    const next = confirming !== undefined && confirming === account()?.id ? '/account' : '/';
     if (went && this.token === '' && !this.ended) navigate(next, true);
   }
 
@@ -98,7 +99,8 @@ export class LinkPage extends Page {
         ${this.heading('Your address is confirmed')}
         <p role="status" id="ways-ended">
           You are signed in. Nobody had confirmed this address before, and whoever opened the account may not have been
-          you: so the password and passkeys from before no longer work, and every other browser is signed out.
+          you: so the password and passkeys from before no longer work, every other browser is signed out, and the devices
+          from before are removed.
         </p>
         <p class="actions">
           <a class="button" href="/">All titles</a>
@@ -107,16 +109,19 @@ export class LinkPage extends Page {
       `;
     }
     return html`
-      ${this.heading(this.confirms ? 'Your address' : 'Sign in')} ${this.alert()}
+      ${this.heading(this.confirms ? 'Confirm an address' : 'Sign in')} ${this.alert()}
       ${this.token === '' ? html`<p><a href="/sign-in">Back to signing in</a></p>` : this.form()}
     `;
   }
 
   private form(): TemplateResult {
     const { renews } = this;
-    const go = this.confirms ? 'Confirm your address' : 'Sign in';
+    const go = this.confirms ? 'Confirm the address and sign in' : 'Sign in';
+    const what =
+      'This signs you in to the account that the link was sent to, and confirms that its address is yours.';
     return html`
       <form id="link" @submit=${this.submit}>
+        ${this.confirms ? html`<p>${what}</p>` : nothing}
         ${this.elsewhere ? this.address() : nothing} ${renews ? newPassword('password') : nothing}
         <div class="actions">
           <button type="submit" ?disabled=${this.busy}>${renews ? 'Set it and sign in' : go}</button>
