@@ -12,9 +12,7 @@ fn sign_up(email: &str) -> Value {
     json!({ "email": email, "password": PASSWORD, "name": "Ana" })
 }
 
-#[tokio::test]
-async fn a_viewer_signs_up_with_a_cookie_and_signs_out() {
-    let bench = Bench::new().await;
+pub async fn a_viewer_signs_up_with_a_cookie_and_signs_out(bench: &Bench) {
     let answer = bench.post("/v1/accounts", &sign_up("Ana@Example.org")).send().await.expect(201);
     let mut body = answer.json();
     assert!(body["account"]["id"].take().is_string());
@@ -49,9 +47,7 @@ async fn a_viewer_signs_up_with_a_cookie_and_signs_out() {
     assert_eq!(after.header("www-authenticate"), "Bearer");
 }
 
-#[tokio::test]
-async fn a_program_signs_in_with_a_bearer_token() {
-    let bench = Bench::new().await;
+pub async fn a_program_signs_in_with_a_bearer_token(bench: &Bench) {
     bench.post("/v1/accounts", &sign_up("ana@example.org")).send().await.expect(201);
     let sign_in = json!({ "email": "ana@example.org", "password": PASSWORD });
     for (path, body) in [("/v1/accounts", sign_up("eve@example.org")), ("/v1/sessions", sign_in)] {
@@ -71,9 +67,7 @@ async fn a_program_signs_in_with_a_bearer_token() {
     bench.get("/v1/account").bearer(&token).send().await.expect(401);
 }
 
-#[tokio::test]
-async fn wrong_passwords_and_unknown_emails_look_the_same_and_are_limited() {
-    let bench = Bench::new().await;
+pub async fn wrong_passwords_and_unknown_emails_look_the_same_and_are_limited(bench: &Bench) {
     bench.post("/v1/accounts", &sign_up("ana@example.org")).send().await.expect(201);
     let wrong = |email: &str| json!({ "email": email, "password": "wrong wrong wrong" });
     let ask = |email: &str| bench.post("/v1/sessions", &wrong(email)).header("x-request-id", "same");

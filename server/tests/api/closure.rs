@@ -19,11 +19,9 @@ async fn top_up(bench: &Bench, login: &str, minor: i64) {
     bench.post("/v1/wallet/top-ups", &body).bearer(login).key(&key).send().await.expect(201);
 }
 
-#[tokio::test]
-async fn an_account_is_exported_whole_and_without_secrets() {
-    let bench = Bench::new().await;
-    let login = sign_up(&bench, "ana@example.org").await;
-    top_up(&bench, &login, 80).await;
+pub async fn an_account_is_exported_whole_and_without_secrets(bench: &Bench) {
+    let login = sign_up(bench, "ana@example.org").await;
+    top_up(bench, &login, 80).await;
     bench.clock.advance_ms(1);
     let plan = json!({ "plan": bench.plan });
     let bought = bench.post("/v1/purchases", &plan).bearer(&login).key("b").send().await.expect(201).json();
@@ -54,11 +52,9 @@ async fn an_account_is_exported_whole_and_without_secrets() {
     assert!(!text.contains("hash"), "{text}");
 }
 
-#[tokio::test]
-async fn a_closed_account_names_nobody_and_the_books_stay() {
-    let bench = Bench::new().await;
-    let login = sign_up(&bench, "ana@example.org").await;
-    top_up(&bench, &login, 100).await;
+pub async fn a_closed_account_names_nobody_and_the_books_stay(bench: &Bench) {
+    let login = sign_up(bench, "ana@example.org").await;
+    top_up(bench, &login, 100).await;
     let plan = json!({ "plan": bench.plan });
     let bought = bench.post("/v1/purchases", &plan).bearer(&login).key("b").send().await.expect(201).json();
     let entitlement = bought["entitlement"]["id"].as_str().unwrap().parse().unwrap();
@@ -86,7 +82,7 @@ async fn a_closed_account_names_nobody_and_the_books_stay() {
     let after = bench.get("/v1/ledger/balance").bearer(&operator).send().await.expect(200).json();
     assert_eq!(after, before);
     assert_eq!(bench.balance().await, 3);
-    sign_up(&bench, "ana@example.org").await;
+    sign_up(bench, "ana@example.org").await;
     let trail = bench.get("/v1/audit").bearer(&operator).send().await.expect(200).json();
     assert_eq!((&trail["audit"][0]["action"], &trail["audit"][0]["subject"]), (&json!("account.close"), &id));
     let mut tx = bench.app.store.read().await.unwrap();
@@ -96,10 +92,8 @@ async fn a_closed_account_names_nobody_and_the_books_stay() {
     assert!(!row.email.contains("ana"), "{}", row.email);
 }
 
-#[tokio::test]
-async fn who_publishes_hands_titles_over_first() {
-    let bench = Bench::new().await;
-    let login = sign_up(&bench, "pub@example.org").await;
+pub async fn who_publishes_hands_titles_over_first(bench: &Bench) {
+    let login = sign_up(bench, "pub@example.org").await;
     let mut tx = bench.app.store.write().await.unwrap();
     let found = matinee_server::store::account::by_email(&mut tx, "pub@example.org").await.unwrap().unwrap();
     matinee_server::store::account::set_roles(&mut tx, found.id, &[Role::Viewer, Role::Publisher])
@@ -111,9 +105,7 @@ async fn who_publishes_hands_titles_over_first() {
     assert_eq!(close.send().await.expect(409).code(), "account_needed");
 }
 
-#[tokio::test]
-async fn an_integrator_closes_its_viewer() {
-    let bench = Bench::new().await;
+pub async fn an_integrator_closes_its_viewer(bench: &Bench) {
     let shop = bench.login("shop@example.org", &[Role::Integrator]).await;
     let viewer =
         |reference: &str| bench.post("/v1/viewers", &json!({ "reference": reference })).bearer(&shop).send();

@@ -22,13 +22,11 @@ async fn viewer(bench: &Bench, key: &str, reference: &str) -> String {
     made.json()["viewer"]["id"].as_str().unwrap().to_owned()
 }
 
-#[tokio::test]
-async fn a_shop_of_its_own_brings_a_viewer_to_the_player() {
-    let bench = Bench::new().await;
+pub async fn a_shop_of_its_own_brings_a_viewer_to_the_player(bench: &Bench) {
     let shop = bench.login("shop@example.org", &[Role::Viewer, Role::Integrator]).await;
-    let (_, key) = key(&bench, &shop, &ALL).await;
-    let ana = viewer(&bench, &key, "customer-17").await;
-    assert_eq!(viewer(&bench, &key, "customer-17").await, ana, "asking twice makes one");
+    let (_, key) = key(bench, &shop, &ALL).await;
+    let ana = viewer(bench, &key, "customer-17").await;
+    assert_eq!(viewer(bench, &key, "customer-17").await, ana, "asking twice makes one");
 
     let grant = json!({ "title": bench.title, "views": 2, "play_within_ms": DAY_MS });
     let path = format!("/v1/viewers/{ana}/entitlements");
@@ -134,7 +132,7 @@ pub async fn what_was_given_is_taken_back(bench: &Bench) {
 
 pub async fn an_embed_token_runs_out(bench: &Bench) {
     let shop = bench.login("shop@example.org", &[Role::Integrator]).await;
-    let ana = viewer(&bench, &shop, "a").await;
+    let ana = viewer(bench, &shop, "a").await;
     for (after_ms, status) in [(299_999, 201), (300_000, 401)] {
         let path = format!("/v1/viewers/{ana}/embed-tokens");
         let embed =
@@ -145,13 +143,11 @@ pub async fn an_embed_token_runs_out(bench: &Bench) {
     }
 }
 
-#[tokio::test]
-async fn a_key_opens_what_its_scopes_say_for_its_own_viewers_as_long_as_it_holds() {
-    let bench = Bench::new().await;
+pub async fn a_key_opens_what_its_scopes_say_for_its_own_viewers_as_long_as_it_holds(bench: &Bench) {
     let shop = bench.login("shop@example.org", &[Role::Integrator]).await;
     let rival = bench.login("rival@example.org", &[Role::Integrator]).await;
-    let (id, whole) = key(&bench, &shop, &ALL).await;
-    let ana = viewer(&bench, &whole, "a").await;
+    let (id, whole) = key(bench, &shop, &ALL).await;
+    let ana = viewer(bench, &whole, "a").await;
     let grant = json!({ "title": bench.title });
     let body =
         |path: &str| if path.ends_with("viewers") { json!({ "reference": "b" }) } else { grant.clone() };
@@ -165,7 +161,7 @@ async fn a_key_opens_what_its_scopes_say_for_its_own_viewers_as_long_as_it_holds
         bench.call(method, &path).json(&body(&path)).bearer(bearer).key("k").send()
     };
     // Another integrator's viewer does not exist, whoever's account it is.
-    let (_, other) = key(&bench, &rival, &ALL).await;
+    let (_, other) = key(bench, &rival, &ALL).await;
     let victim = bench.login("op@example.org", &[Role::Operator]).await;
     let victim = bench.get("/v1/account").bearer(&victim).send().await.expect(200).json();
     let victim = victim["account"]["id"].as_str().unwrap();
@@ -177,7 +173,7 @@ async fn a_key_opens_what_its_scopes_say_for_its_own_viewers_as_long_as_it_holds
     }
     // Each scope opens its own routes.
     for scope in ALL {
-        let (_, narrow) = key(&bench, &shop, &[scope]).await;
+        let (_, narrow) = key(bench, &shop, &[scope]).await;
         for route in &routes {
             let needed = match route.path.rsplit('/').next().unwrap() {
                 "entitlements" | "{entitlement}" => "entitlements",
@@ -216,15 +212,13 @@ async fn a_key_opens_what_its_scopes_say_for_its_own_viewers_as_long_as_it_holds
     ask(&other, "POST", "/v1/viewers", "").await.expect(401);
 }
 
-#[tokio::test]
-async fn what_is_privileged_is_on_the_trail() {
-    let bench = Bench::new().await;
+pub async fn what_is_privileged_is_on_the_trail(bench: &Bench) {
     let operator = bench.login("op@example.org", &[Role::Operator]).await;
     let publisher = bench.login("pub@example.org", &[Role::Publisher]).await;
     // The trail is in the order of time; each act has its own.
-    let (id, key) = key(&bench, &operator, &ALL).await;
+    let (id, key) = key(bench, &operator, &ALL).await;
     bench.clock.advance_ms(1);
-    let ana = viewer(&bench, &key, "a").await;
+    let ana = viewer(bench, &key, "a").await;
     bench.clock.advance_ms(1);
     let grant = json!({ "title": bench.title });
     let path = format!("/v1/viewers/{ana}/entitlements");
@@ -260,9 +254,7 @@ async fn what_is_privileged_is_on_the_trail() {
     assert_eq!((&rest["audit"][0]["action"], &rest["next"]), (&json!("entitlement.grant"), &Value::Null));
 }
 
-#[tokio::test]
-async fn keys_are_asked_for_in_range() {
-    let bench = Bench::new().await;
+pub async fn keys_are_asked_for_in_range(bench: &Bench) {
     let shop = bench.login("shop@example.org", &[Role::Integrator]).await;
     for (body, status, code) in [
         (json!({ "name": " ", "scopes": ALL, "days": 1 }), 422, "name_invalid"),
@@ -274,7 +266,7 @@ async fn keys_are_asked_for_in_range() {
         let refused = bench.post("/v1/api-keys", &body).bearer(&shop).send().await.expect(status);
         assert_eq!(refused.code(), code, "{body}");
     }
-    let ana = viewer(&bench, &shop, "a").await;
+    let ana = viewer(bench, &shop, "a").await;
     let path = format!("/v1/viewers/{ana}/entitlements");
     for (body, status, code) in [
         (json!({ "title": bench.title, "views": 0 }), 422, "views_out_of_range"),

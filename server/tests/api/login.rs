@@ -26,15 +26,13 @@ async fn sessions(bench: &Bench, token: &str) -> Vec<Value> {
     listed["sessions"].as_array().unwrap().clone()
 }
 
-#[tokio::test]
-async fn logins_are_listed_and_ended_one_by_one_and_all_at_once() {
-    let bench = Bench::new().await;
-    cookie(&bench, "ana@example.org").await;
+pub async fn logins_are_listed_and_ended_one_by_one_and_all_at_once(bench: &Bench) {
+    cookie(bench, "ana@example.org").await;
     bench.clock.advance_ms(1);
-    let phone = sign_in(&bench, "ana@example.org", "Phone/2").await;
+    let phone = sign_in(bench, "ana@example.org", "Phone/2").await;
     bench.clock.advance_ms(1);
-    let laptop = sign_in(&bench, "ana@example.org", &"L".repeat(500)).await;
-    let listed = sessions(&bench, &phone).await;
+    let laptop = sign_in(bench, "ana@example.org", &"L".repeat(500)).await;
+    let listed = sessions(bench, &phone).await;
     let agents: Vec<_> = listed.iter().map(|one| one["agent"].as_str().unwrap().to_owned()).collect();
     assert_eq!(agents, ["L".repeat(200), "Phone/2".to_owned(), "Browser/1".to_owned()]);
     let current: Vec<_> = listed.iter().map(|one| one["current"].as_bool().unwrap()).collect();
@@ -49,19 +47,17 @@ async fn logins_are_listed_and_ended_one_by_one_and_all_at_once() {
     end(&phone, &listed[0]["id"]).send().await.expect(204);
     bench.get("/v1/account").bearer(&laptop).send().await.expect(401);
     end(&phone, &listed[0]["id"]).send().await.expect(404);
-    assert_eq!(sessions(&bench, &phone).await.len(), 2);
+    assert_eq!(sessions(bench, &phone).await.len(), 2);
 
     bench.call("DELETE", "/v1/sessions").bearer(&phone).send().await.expect(204);
     bench.get("/v1/account").bearer(&phone).send().await.expect(401);
     bench.get("/v1/account").bearer(&bob).send().await.expect(200);
-    let again = sign_in(&bench, "ana@example.org", "Phone/2").await;
-    assert_eq!(sessions(&bench, &again).await.len(), 1);
+    let again = sign_in(bench, "ana@example.org", "Phone/2").await;
+    assert_eq!(sessions(bench, &again).await.len(), 1);
 }
 
-#[tokio::test]
-async fn a_login_ends_with_its_last_day() {
-    let bench = Bench::new().await;
-    let pair = cookie(&bench, "ana@example.org").await;
+pub async fn a_login_ends_with_its_last_day(bench: &Bench) {
+    let pair = cookie(bench, "ana@example.org").await;
     let account = async || bench.get("/v1/account").header("cookie", &pair).send().await.status.as_u16();
     bench.clock.advance_ms(i64::from(bench.app.config.account.session_days) * DAY_MS - 1);
     assert_eq!(account().await, 200);
@@ -72,10 +68,8 @@ async fn a_login_ends_with_its_last_day() {
 }
 
 /// What a page of another site can make a browser send, with this site's cookie, to every route that changes something.
-#[tokio::test]
-async fn no_page_of_another_site_acts_with_the_cookie() {
-    let bench = Bench::new().await;
-    let pair = cookie(&bench, "ana@example.org").await;
+pub async fn no_page_of_another_site_acts_with_the_cookie(bench: &Bench) {
+    let pair = cookie(bench, "ana@example.org").await;
     let attacks: [&[(&'static str, &str)]; 8] = [
         &[],
         &[("origin", "https://evil.example")],

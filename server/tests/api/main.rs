@@ -65,7 +65,28 @@ macro_rules! over_both {
 }
 
 over_both! {
+    integrator::a_shop_of_its_own_brings_a_viewer_to_the_player(crate::policy::open());
     integrator::what_was_given_is_taken_back(crate::policy::open());
+    integrator::an_embed_token_runs_out(crate::policy::open());
+    integrator::a_key_opens_what_its_scopes_say_for_its_own_viewers_as_long_as_it_holds(crate::policy::open());
+    integrator::what_is_privileged_is_on_the_trail(crate::policy::open());
+    integrator::keys_are_asked_for_in_range(crate::policy::open());
+    closure::an_account_is_exported_whole_and_without_secrets(crate::policy::open());
+    closure::a_closed_account_names_nobody_and_the_books_stay(crate::policy::open());
+    closure::who_publishes_hands_titles_over_first(crate::policy::open());
+    closure::an_integrator_closes_its_viewer(crate::policy::open());
+    login::logins_are_listed_and_ended_one_by_one_and_all_at_once(crate::policy::open());
+    login::a_login_ends_with_its_last_day(crate::policy::open());
+    login::no_page_of_another_site_acts_with_the_cookie(crate::policy::open());
+    account::a_viewer_signs_up_with_a_cookie_and_signs_out(crate::policy::open());
+    account::a_program_signs_in_with_a_bearer_token(crate::policy::open());
+    account::wrong_passwords_and_unknown_emails_look_the_same_and_are_limited(crate::policy::open());
+    manners::listings_come_page_by_page(crate::policy::open());
+    money::a_viewer_tops_up_and_buys(crate::policy::open());
+    money::a_plan_is_bought_with_a_payment_of_its_own(crate::policy::open());
+    money::a_key_gives_the_first_answer_again(crate::policy::open());
+    money::a_purchase_that_is_sent_many_times_at_once_happens_once(crate::policy::open());
+    money::amounts_are_checked(crate::policy::open());
     trail::every_privileged_act_leaves_a_row(crate::policy::open());
     outbox::a_purchase_is_told_by_a_signed_message(crate::outbox::private());
     outbox::who_does_not_answer_well_is_asked_again_later_and_at_last_no_more(crate::outbox::private());

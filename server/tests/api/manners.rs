@@ -109,9 +109,7 @@ async fn what_has_not_changed_is_not_sent_again() {
     assert_eq!((refused.header("etag"), refused.header("cache-control")), ("", "no-store"));
 }
 
-#[tokio::test]
-async fn listings_come_page_by_page() {
-    let bench = Bench::new().await;
+pub async fn listings_come_page_by_page(bench: &Bench) {
     let login = bench.login("p@example.org", &[Role::Publisher]).await;
     for name in ["A", "B", "C", "D"] {
         bench.clock.advance_ms(if name == "C" { 0 } else { 1 });

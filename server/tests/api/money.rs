@@ -9,9 +9,7 @@ fn amount(minor: i64) -> Value {
     json!({ "amount": { "minor": minor, "currency": "USD" } })
 }
 
-#[tokio::test]
-async fn a_viewer_tops_up_and_buys() {
-    let bench = Bench::new().await;
+pub async fn a_viewer_tops_up_and_buys(bench: &Bench) {
     let login = bench.login("ana@example.org", &[Role::Viewer]).await;
     let top_up =
         bench.post("/v1/wallet/top-ups", &amount(120)).bearer(&login).key("k").send().await.expect(201);
@@ -65,9 +63,7 @@ async fn a_viewer_tops_up_and_buys() {
     assert_eq!(ledger["accounts"].as_array().unwrap().len(), 3);
 }
 
-#[tokio::test]
-async fn a_plan_is_bought_with_a_payment_of_its_own() {
-    let bench = Bench::new().await;
+pub async fn a_plan_is_bought_with_a_payment_of_its_own(bench: &Bench) {
     let login = bench.login("ana@example.org", &[Role::Viewer]).await;
     let plan = json!({ "plan": bench.plan });
     let bought = bench.post("/v1/checkouts", &plan).bearer(&login).key("k").send().await.expect(201);
@@ -101,9 +97,7 @@ async fn a_plan_is_bought_with_a_payment_of_its_own() {
     bench.post("/v1/checkouts", &unknown).bearer(&login).key("u").send().await.expect(404);
 }
 
-#[tokio::test]
-async fn a_key_gives_the_first_answer_again() {
-    let bench = Bench::new().await;
+pub async fn a_key_gives_the_first_answer_again(bench: &Bench) {
     let login = bench.login("ana@example.org", &[Role::Viewer]).await;
     let call = |body: &Value, key: &str| bench.post("/v1/wallet/top-ups", body).bearer(&login).key(key);
     let first = call(&amount(100), "k").send().await.expect(201);
@@ -133,9 +127,7 @@ async fn a_key_gives_the_first_answer_again() {
     assert_eq!(bench.balance().await, 4);
 }
 
-#[tokio::test]
-async fn a_purchase_that_is_sent_many_times_at_once_happens_once() {
-    let bench = Bench::new().await;
+pub async fn a_purchase_that_is_sent_many_times_at_once_happens_once(bench: &Bench) {
     let login = bench.login("ana@example.org", &[Role::Viewer]).await;
     bench.post("/v1/wallet/top-ups", &amount(1000)).bearer(&login).key("k").send().await.expect(201);
     let plan = json!({ "plan": bench.plan });
@@ -148,9 +140,7 @@ async fn a_purchase_that_is_sent_many_times_at_once_happens_once() {
     assert_eq!(account.json()["account"]["wallet"]["minor"], 950);
 }
 
-#[tokio::test]
-async fn amounts_are_checked() {
-    let bench = Bench::new().await;
+pub async fn amounts_are_checked(bench: &Bench) {
     let login = bench.login("ana@example.org", &[Role::Viewer]).await;
     let euros = json!({ "amount": { "minor": 1, "currency": "EUR" } });
     for (body, status, code) in [
