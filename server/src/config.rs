@@ -69,7 +69,7 @@ section! {
         /// Whose pages may show the player's page `/embed/…` in a frame, as origins such as `https://shop.example`; none:
         /// only our own.
         embed_origins: Vec<String> = Vec::new(),
-        /// Requests a minute below /v1 for one login, and for one address without a login; 0 is no limit. An address of this
+        /// Requests a minute below /v1 for one login, and for one host without a login; 0 is no limit. An address of this
         /// machine is not counted.
         requests_per_minute_max: u32 = 1200,
     }
@@ -218,7 +218,7 @@ section! {
     AccountSection {
         /// How long a login lasts, in days.
         session_days: u32 = 30,
-        /// Sign-in attempts a minute for one account from one address.
+        /// Sign-in attempts a minute for one account from one host.
         sign_in_attempts_per_minute_max: u32 = 10,
         /// Password hashings at once; each takes 19 MiB.
         password_hashings_max: u32 = 4,

@@ -41,12 +41,12 @@ pub async fn handle(
         let detail = "the viewer paid for this here: ask the operator for a refund";
         return Err(Problem::conflict("entitlement_bought", detail));
     }
-    if !entitlement::revoke(&mut tx, entitlement, REASON, now_ms).await? {
-        return Ok(StatusCode::NO_CONTENT);
-    }
+    let taken = entitlement::revoke(&mut tx, entitlement, REASON, now_ms).await?;
     let ended = view::revoke_all(&mut tx, entitlement, REASON, now_ms).await?;
-    let detail = json!({ "account": account, "views_ended": ended.len() });
-    note(&mut tx, &caller, "entitlement.revoke", &entitlement, detail, now_ms).await?;
+    if taken || !ended.is_empty() {
+        let detail = json!({ "account": account, "views_ended": ended.len() });
+        note(&mut tx, &caller, "entitlement.revoke", &entitlement, detail, now_ms).await?;
+    }
     tx.commit().await?;
     for view in &ended {
         app.hub.revoke_view(*view, REASON);

@@ -244,7 +244,7 @@ pub async fn an_integrator_is_told_of_its_own_viewers_only(bench: &Bench) {
     bench.call("DELETE", path).bearer(&shop).send().await.expect(204);
     deliver::run(&bench.app).await.unwrap();
     let told: Value = serde_json::from_str(&receiver.messages().last().unwrap().1).unwrap();
-    assert_eq!((&told["type"], &told["data"]["entitlement"]), (&json!("entitlement.revoked"), &json!(own)));
+    assert_eq!((&told["type"], &told["data"]["entitlement"]), (&json!("entitlement.cancelled"), &json!(own)));
     let path = format!("/v1/webhooks/{id}/deliveries");
     bench.get(&path).bearer(&rival).send().await.expect(404);
     bench.call("DELETE", format!("/v1/webhooks/{id}")).bearer(&rival).send().await.expect(404);
