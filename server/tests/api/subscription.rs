@@ -290,7 +290,7 @@ pub async fn a_month_out_of_the_wallet_is_a_purchase_of_its_own(bench: &Bench) {
     assert_eq!(made["refund"]["amount"], price(204), "21 of 31 days, in the viewer's favor");
     assert_eq!(
         (balance(bench, &bob).await, status(bench, &bob, ids[1]).await["status"].clone()),
-        (304, json!("revoked"))
+        (304, json!("cancelled"))
     );
     assert_eq!(booked(bench, "sales/").await + booked(bench, "tax/DE/").await, 1800 - 100 - 300 - 204);
     bench.clock.advance_ms(NEXT_MONTH_MS);
