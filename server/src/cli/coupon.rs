@@ -12,9 +12,9 @@ use crate::config::Config;
 use crate::store::coupon::{self, Coupon, Discount, canonical};
 use crate::store::plan;
 
-/// Makes a coupon, which lowers the price of a purchase.
+/// Makes a coupon, which lowers the price of a purchase, or ends one.
 #[derive(Debug, clap::Args)]
-#[command(group(clap::ArgGroup::new("off").required(true).args(["percent_off", "amount_off"])))]
+#[command(group(clap::ArgGroup::new("off").required(true).args(["percent_off", "amount_off", "end"])))]
 pub(super) struct Args {
     /// What is typed in.
     code: String,
@@ -24,6 +24,9 @@ pub(super) struct Args {
     /// An amount, for example 1.00USD.
     #[arg(long, value_name = "AMOUNT", value_parser = terms::money)]
     amount_off: Option<Money>,
+    /// It can be used no longer.
+    #[arg(long, conflicts_with_all = ["plan", "uses", "lasts"])]
+    end: bool,
     /// The one plan that it is for; every plan if not given.
     #[arg(long)]
     plan: Option<PlanId>,
@@ -60,6 +63,9 @@ fn ends_ms(now_ms: i64, lasts: Option<u64>) -> Option<i64> {
 }
 
 pub(super) async fn run(args: Args, config: &Config) -> Result<(), Error> {
+    if args.end {
+        return end(&args, config).await;
+    }
     let now_ms = now_ms();
     let discount = match (args.percent_off, args.amount_off) {
         (Some(percent), _) => Discount::Percent(percent),
@@ -92,6 +98,19 @@ pub(super) async fn run(args: Args, config: &Config) -> Result<(), Error> {
     tx.commit().await?;
     store.close().await;
     print(args.json, &json!({ "coupon": made.code }), &format!("added {}", made.code))
+}
+
+async fn end(args: &Args, config: &Config) -> Result<(), Error> {
+    let (code, now_ms) = (canonical(&args.code), now_ms());
+    let store = open_store(config).await?;
+    let mut tx = store.write().await?;
+    if !coupon::end(&mut tx, &code, now_ms).await? {
+        return Error::refused(format!("there is no coupon {code}"));
+    }
+    note(&mut tx, "coupon.end", &code, json!({}), now_ms).await?;
+    tx.commit().await?;
+    store.close().await;
+    print(args.json, &json!({ "coupon": code }), &format!("ended {code}"))
 }
 
 pub(super) async fn gift(args: GiftArgs, config: &Config) -> Result<(), Error> {
