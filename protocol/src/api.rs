@@ -301,6 +301,22 @@ pub struct PlanSummary {
     /// Ad-supported: how many breaks it has.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub breaks: Option<u32>,
+    /// In which countries it lets a title play, within those of the title; none is everywhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub countries: Option<CountryRule>,
+}
+
+/// In which countries something may be played.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct CountryRule {
+    /// `only` these, or everywhere `except` in these.
+    pub rule: String,
+    /// ISO 3166-1 alpha-2, for example DE.
+    pub countries: Vec<String>,
+    /// Where the country is not known: `allow` or `deny`; the operator's choice if not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unknown: Option<String>,
 }
 
 /// A title as shops list it.
@@ -326,6 +342,9 @@ pub struct TitleSummary {
     /// How much of it is free, from its beginning.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub preview_ms: Option<u64>,
+    /// In which countries it may be played; none is everywhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub countries: Option<CountryRule>,
     /// Whether it is for the members of a group only.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub private: bool,

@@ -25,6 +25,8 @@ pub enum Authority {
     SessionAndProof,
     /// A signed-in publisher.
     Publisher,
+    /// A signed-in publisher or operator.
+    Seller,
     /// A signed-in operator.
     Operator,
     /// A signed-in integrator or operator.
@@ -47,6 +49,7 @@ impl Authority {
             Self::Session => "for a signed-in account",
             Self::SessionAndProof => "for a signed-in account with a device's proof",
             Self::Publisher => "for a signed-in publisher",
+            Self::Seller => "for a signed-in publisher or operator",
             Self::Operator => "for a signed-in operator",
             Self::Integrator => "for a signed-in integrator",
             Self::ApiKey => "for an API key with the scope of the route, or a signed-in integrator",
@@ -179,12 +182,16 @@ routes! {
 
     POST   "/v1/titles"                                         Publisher       title_create;
     POST   "/v1/titles/{title}/plans"                           Publisher       plan_create;
+    DELETE "/v1/plans/{plan}"                                   Seller          plan_end;
+    GET    "/v1/titles/{title}/rights"                          Publisher       rights_show;
     PUT    "/v1/titles/{title}/rights"                          Publisher       rights_set;
     POST   "/v1/collections"                                    Publisher       collection_create;
     POST   "/v1/collections/{collection}/plans"                 Publisher       collection_plan_create;
     PUT    "/v1/collections/{collection}/titles/{title}"        Publisher       collection_title_put;
     DELETE "/v1/collections/{collection}/titles/{title}"        Publisher       collection_title_remove;
+    GET    "/v1/groups"                                         Publisher       group_list;
     POST   "/v1/groups"                                         Publisher       group_create;
+    GET    "/v1/groups/{group}/members"                         Publisher       group_members;
     POST   "/v1/groups/{group}/members"                         Publisher       group_member_add;
     DELETE "/v1/groups/{group}/members/{account}"               Publisher       group_member_remove;
     POST   "/v1/titles/{title}/releases"                        Publisher       release_create;
@@ -211,6 +218,7 @@ routes! {
     GET    "/v1/audit"                                          Operator        audit_list;
     POST   "/v1/entitlements/{entitlement}/revocation"          Operator        entitlement_revoke;
     POST   "/v1/coupons"                                        Operator        coupon_create;
+    DELETE "/v1/coupons/{code}"                                 Operator        coupon_end;
     POST   "/v1/plans/{plan}/gift-codes"                        Operator        gift_codes_create;
     POST   "/v1/purchases/{purchase}/refund"                    Operator        purchase_refund;
     GET    "/v1/ledger/entries"                                 Operator        ledger_entries;

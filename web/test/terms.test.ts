@@ -49,6 +49,21 @@ test.each<[Partial<Plan>, string, string, string[]]>([
     'Free',
     ['No account needed', 'As often as you like', 'Plays on 1 device at once'],
   ],
+  [
+    { kind: 'purchase', countries: { rule: 'only', countries: ['DE', 'AT'], unknown: 'deny' } },
+    'Own',
+    '$0.50',
+    ['Yours for good, as often as you like', 'Plays in Austria and Germany only'],
+  ],
+  [
+    { kind: 'purchase', countries: { rule: 'except', countries: ['FR', 'US', 'CH'] } },
+    'Own',
+    '$0.50',
+    [
+      'Yours for good, as often as you like',
+      'Plays everywhere but in France, Switzerland, and United States',
+    ],
+  ],
 ])('a plan in plain words: %o', (fields, name, price, lines) => {
   const one = plan(fields);
   expect(terms(one)).toEqual({ name, lines });

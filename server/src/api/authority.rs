@@ -140,6 +140,22 @@ impl FromRequestParts<App> for Publisher {
     }
 }
 
+/// A signed-in publisher or operator.
+#[derive(Debug, Clone)]
+pub struct Seller(pub Session);
+
+impl FromRequestParts<App> for Seller {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
+        let session = <Session as FromRequestParts<App>>::from_request_parts(parts, app).await?;
+        if !session.has(Role::Operator) {
+            session.require(Role::Publisher)?;
+        }
+        Ok(Self(session))
+    }
+}
+
 /// A signed-in operator.
 #[derive(Debug, Clone)]
 pub struct Operator(pub Session);

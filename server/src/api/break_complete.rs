@@ -37,7 +37,7 @@ pub async fn handle(
     let mut tx = app.store.write().await?;
     authority.proof.spend(&mut tx, now_ms).await?;
     let view = active_view(&app, &mut tx, authority.view, place).await?;
-    hold(&app, &mut tx, view.id, place).await?;
+    hold(&app, &mut tx, &view, place).await?;
     let wanted = view.breaks.as_ref().and_then(|breaks| breaks.list.get(number as usize));
     let wanted = *wanted.ok_or_else(|| Problem::not_found("break"))?;
     let started = view_break::of_view(&mut tx, view.id).await?;

@@ -49,7 +49,7 @@ pub async fn handle(
     let view = active_view(&app, &mut tx, authority.view, place).await?;
     // Before the view's own: breaks that start in two views of one device wait for each other.
     account::hold(&mut tx, view.account_id).await?;
-    hold(&app, &mut tx, view.id, place).await?;
+    hold(&app, &mut tx, &view, place).await?;
     let wanted = view.breaks.as_ref().and_then(|breaks| breaks.list.get(body.number as usize));
     let wanted = *wanted.ok_or_else(|| Problem::not_found("break"))?;
     let states = breaks::of_view(&mut tx, &view).await?;

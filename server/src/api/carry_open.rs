@@ -67,7 +67,7 @@ pub async fn handle(
 async fn may_play(tx: &mut Tx, session: &Session, title: TitleId, now_ms: i64) -> Result<bool, Problem> {
     for held in entitlement::to_title(tx, session.account, title).await? {
         let Some(title) = right::title(tx, title, session.account, Some(held.id)).await? else { break };
-        let over = title.available_until_ms.is_some_and(|until| until <= now_ms);
+        let over = title.rights.available_until_ms.is_some_and(|until| until <= now_ms);
         if !over && decide::windows(&held, now_ms).is_ok() && decide::belongs(&held, &title).is_ok() {
             return Ok(true);
         }

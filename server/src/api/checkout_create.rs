@@ -8,12 +8,12 @@ use serde::Deserialize;
 
 use super::authority::Session;
 use super::doc::Doc;
-use super::idempotent::{Key, Once};
+use super::idempotent::{Key, Once, Outside};
 use super::json::Json;
 use super::ownership::require_account_for;
 use super::paying;
 use super::problem::Problem;
-use super::purchase_create::check_country;
+use super::purchase_create::{NOT_GIVEN, check_country, offered};
 use crate::app::App;
 use crate::payment::cashier::Purpose;
 use crate::store::plan;
@@ -31,7 +31,9 @@ pub struct Body {
 pub fn doc() -> Doc {
     paying::doc(Doc::new("Buys a plan with a payment of its own, past the wallet").once().body::<Body>(), 201)
         .problem(403, "account_required")
+        .problems(403, NOT_GIVEN)
         .problem(404, "not_found")
+        .problem(409, "plan_not_sold")
         .problems(422, &["plan_is_free", "country_invalid"])
 }
 
@@ -47,10 +49,15 @@ pub async fn handle(
     check_country(body.country.as_deref())?;
     let plan = plan::by_id(&mut app.store.read().await?, body.plan).await?;
     let now_ms = app.clock.now_ms();
+    let offered = offered(&app, session.account, body.plan, now_ms).await;
     let tx = app.store.write().await?;
     let begun = Once::begin_outside(tx, (session.account, "checkout", key), &[&bytes], now_ms).await?;
     let plan = plan.ok_or_else(|| Problem::not_found("plan"))?;
     require_account_for(&session, &plan)?;
+    // What was begun while it was sold is gone on with.
+    if matches!(begun, Outside::Fresh(_)) {
+        offered?;
+    }
     if plan.price.minor == 0 {
         let detail = "this plan is free: buy it with POST /v1/purchases";
         return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "plan_is_free", detail));

@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use super::authority::Session;
 use super::doc::Doc;
+use super::entitlement_return::own;
 use super::entitlement_status::{document, fields};
 use super::json::{Json, Path};
 use super::problem::Problem;
@@ -39,15 +40,14 @@ pub async fn handle(
 ) -> Result<JsonResponse<Value>, Problem> {
     let now_ms = app.clock.now_ms();
     let mut tx = app.store.write().await?;
-    let own = entitlement::by_id(&mut tx, id).await?.filter(|found| found.account_id == session.account);
-    let own = own.ok_or_else(|| Problem::not_found("entitlement"))?;
     entitlement::hold(&mut tx, id).await?;
-    let changes = own.billing.is_some_and(|billing| billing.renews != body.renews);
-    if own.billing.is_none() || (changes && !renewal::set(&mut tx, id, body.renews, now_ms).await?) {
+    let found = own(&mut tx, id, session.account).await?;
+    let changes = found.billing.is_some_and(|billing| billing.renews != body.renews);
+    if found.billing.is_none() || (changes && !renewal::set(&mut tx, id, body.renews, now_ms).await?) {
         let detail = "only a subscription that has not ended is renewed or given up";
         return Err(Problem::conflict("not_renewable", detail));
     }
-    let found = entitlement::by_id(&mut tx, id).await?.ok_or_else(|| Problem::not_found("entitlement"))?;
+    let found = own(&mut tx, id, session.account).await?;
     let answer = document(&mut tx, &found, now_ms).await?;
     tx.commit().await?;
     Ok(JsonResponse(answer))

@@ -2,7 +2,7 @@
 
 use axum::Json;
 use axum::extract::State;
-use matinee_protocol::id::EntitlementId;
+use matinee_protocol::id::{AccountId, EntitlementId};
 use serde_json::Value;
 
 use super::authority::Session;
@@ -11,8 +11,9 @@ use super::entitlement_status::{document, fields};
 use super::json::Path;
 use super::problem::Problem;
 use crate::app::App;
-use crate::license::status::Event;
-use crate::store::{entitlement, view};
+use crate::license::entitlement::Entitlement;
+use crate::license::status::{Event, Status};
+use crate::store::{Tx, entitlement, view};
 
 const REASON: &str = "given back by its viewer";
 
@@ -33,13 +34,15 @@ pub async fn handle(
 ) -> Result<Json<Value>, Problem> {
     let now_ms = app.clock.now_ms();
     let mut tx = app.store.write().await?;
-    let own = entitlement::by_id(&mut tx, id).await?.filter(|found| found.account_id == session.account);
-    own.ok_or_else(|| Problem::not_found("entitlement"))?;
-    entitlement::apply(&mut tx, id, Event::Return, REASON, now_ms).await?;
-    let found = entitlement::by_id(&mut tx, id).await?.ok_or_else(|| Problem::not_found("entitlement"))?;
-    if found.status != crate::license::status::Status::Returned {
+    entitlement::hold(&mut tx, id).await?;
+    let found = own(&mut tx, id, session.account).await?;
+    // What time has ended is over, whatever stands on the record.
+    if found.status_at(now_ms).is_open() {
+        entitlement::apply(&mut tx, id, Event::Return, REASON, now_ms).await?;
+    } else if found.status != Status::Returned {
         return Err(Problem::conflict("entitlement_over", "this entitlement has ended otherwise"));
     }
+    let found = own(&mut tx, id, session.account).await?;
     let ended = view::revoke_all(&mut tx, id, REASON, now_ms).await?;
     let answer = document(&mut tx, &found, now_ms).await?;
     tx.commit().await?;
@@ -47,4 +50,10 @@ pub async fn handle(
         app.hub.revoke_view(view, REASON);
     }
     Ok(Json(answer))
+}
+
+/// An entitlement, if it is the account's.
+pub async fn own(tx: &mut Tx, id: EntitlementId, account: AccountId) -> Result<Entitlement, Problem> {
+    let found = entitlement::by_id(tx, id).await?.filter(|found| found.account_id == account);
+    found.ok_or_else(|| Problem::not_found("entitlement"))
 }

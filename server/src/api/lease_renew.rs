@@ -51,6 +51,9 @@ pub async fn handle(
     let devices = Devices { others_playing: 0, ..devices };
     let facts = Facts { entitlement: &found, title: &title, place, devices, policy: app.policy(), now_ms };
     let expires_at_ms = rule::may_renew(&facts, &kept)?;
+    if found.quota.is_some() {
+        view_open::count_title(&mut tx, found.id, title.id, now_ms).await?;
+    }
     if !lease::renew(&mut tx, kept.id, expires_at_ms, now_ms).await? {
         return Err(Refusal::LeaseOver.into());
     }

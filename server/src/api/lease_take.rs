@@ -76,6 +76,9 @@ pub async fn handle(
     let kept = lease::out_on(tx, found.id, proof.device, (title.id, release), now_ms).await?;
     let (status, taken) = if let Some(kept) = kept {
         let expires_at_ms = rule::may_renew(&facts, &kept)?;
+        if found.quota.is_some() {
+            view_open::count_title(tx, found.id, title.id, now_ms).await?;
+        }
         lease::renew(tx, kept.id, expires_at_ms, now_ms).await?;
         (StatusCode::OK, Lease { expires_at_ms, ..kept })
     } else {

@@ -51,7 +51,7 @@ pub async fn handle(
     let terms = token::terms(&app, &published, licensee, FileIndex(body.file), body.epoch)?;
     let release = async |mut tx: Tx| {
         authority.proof.spend(&mut tx, app.clock.now_ms()).await?;
-        hold(&app, &mut tx, view.id, place).await?;
+        hold(&app, &mut tx, &view, place).await?;
         token::record(&app, &mut tx, &terms, false).await?;
         // What is released is on the record before it leaves.
         tx.commit().await.map_err(Problem::from)

@@ -12,9 +12,9 @@ use super::cursor::Query;
 use super::doc::Doc;
 use super::json::Path;
 use super::problem::Problem;
-use super::purchase_create::{check_country, coupon_refused};
+use super::purchase_create::{NOT_GIVEN, check_country, coupon_refused, offered};
 use crate::app::App;
-use crate::store::{coupon, plan};
+use crate::store::coupon;
 
 /// Characters of a coupon.
 const COUPON_CHARS_MAX: usize = 64;
@@ -41,6 +41,8 @@ pub fn doc() -> Doc {
         })
         .problem(400, "query_invalid")
         .problem(403, "coupon_refused")
+        .problems(403, NOT_GIVEN)
+        .problem(409, "plan_not_sold")
         .problem(422, "country_invalid")
 }
 
@@ -67,12 +69,14 @@ pub async fn handle(
     Query(asked): Query<Asked>,
 ) -> Result<Json<Value>, Problem> {
     check_country(asked.country.as_deref())?;
+    let now_ms = app.clock.now_ms();
+    let offer = offered(&app, session.account, plan, now_ms).await?;
+    let plan = &offer.plan;
     let mut tx = app.store.read().await?;
-    let plan = plan::by_id(&mut tx, plan).await?.ok_or_else(|| Problem::not_found("plan"))?;
     let amount = match asked.coupon.as_deref() {
         None => plan.price.clone(),
         Some(code) => {
-            let found = coupon::usable(&mut tx, code, session.account, app.clock.now_ms()).await?;
+            let found = coupon::usable(&mut tx, code, session.account, now_ms).await?;
             let found = found.filter(|found| found.plan_id.is_none_or(|only| only == plan.id));
             found.and_then(|found| found.discount.applied(&plan.price)).ok_or_else(coupon_refused)?
         }

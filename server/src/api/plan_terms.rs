@@ -156,6 +156,7 @@ impl PlanBody {
             offline_ms: self.offline_ms,
             countries: self.countries.map_or(Ok(Countries::All), |countries| countries.rule())?,
             created_at_ms: now_ms,
+            ended_at_ms: None,
         };
         check(&plan, currency)?;
         Ok(plan)

@@ -12,6 +12,7 @@ use super::doc::{Doc, Fields};
 use super::json::Path;
 use super::problem::Problem;
 use crate::app::App;
+use crate::license::decide;
 use crate::license::entitlement::Entitlement;
 use crate::license::plan::{Kind, Scope};
 use crate::random;
@@ -19,14 +20,19 @@ use crate::store::{account, entitlement, group, right};
 
 /// How the interface's document tells of it.
 pub fn doc() -> Doc {
-    Doc::new("Gives the free beginning of a title").empty_body().object(201, given).object(200, given)
+    Doc::new("Gives the free beginning of a title")
+        .empty_body()
+        .object(201, given)
+        .object(200, given)
+        .problems(403, &["entitlement_revoked", "entitlement_cancelled"])
 }
 
 fn given(it: Fields) -> Fields {
     it.field::<EntitlementSummary>("entitlement").field::<u64>("preview_ms")
 }
 
-/// Answers 201 with the entitlement, 200 with the one that the account has; 404 `not_found` where nothing is free.
+/// Answers 201 with the entitlement, 200 with the one that the account has; 404 `not_found` where nothing is free,
+/// 403 where it was taken back.
 pub async fn handle(
     State(app): State<App>,
     session: Session,
@@ -42,20 +48,16 @@ pub async fn handle(
     // Two requests at once make one.
     account::hold(&mut tx, session.account).await?;
     let kept = entitlement::of_kind(&mut tx, session.account, title, Kind::Preview).await?;
-    let (status, given) = match kept {
-        // The publisher may have opened more or less of it since.
-        Some(kept) if kept.preview_ms == Some(preview_ms) => (StatusCode::OK, kept),
-        Some(kept) => {
-            entitlement::set_preview(&mut tx, kept.id, preview_ms, now_ms).await?;
-            (StatusCode::OK, Entitlement { preview_ms: Some(preview_ms), ..kept })
-        }
-        None => {
-            let id = EntitlementId::from_bytes(random::id(now_ms));
-            let granted = Entitlement::granted(id, session.account, Scope::Title(title), now_ms);
-            let given = Entitlement { kind: Kind::Preview, preview_ms: Some(preview_ms), ..granted };
-            entitlement::insert(&mut tx, &given).await?;
-            (StatusCode::CREATED, given)
-        }
+    let (status, given) = if let Some(kept) = kept {
+        // What the operator took back is not given again.
+        decide::windows(&kept, now_ms)?;
+        (StatusCode::OK, kept)
+    } else {
+        let id = EntitlementId::from_bytes(random::id(now_ms));
+        let granted = Entitlement::granted(id, session.account, Scope::Title(title), now_ms);
+        let given = Entitlement { kind: Kind::Preview, ..granted };
+        entitlement::insert(&mut tx, &given).await?;
+        (StatusCode::CREATED, given)
     };
     tx.commit().await?;
     Ok((status, Json(json!({ "entitlement": given.summary(now_ms), "preview_ms": preview_ms }))))

@@ -16,14 +16,15 @@ use super::json::Json;
 use super::ownership::require_account_for;
 use super::problem::Problem;
 use crate::app::App;
+use crate::catalog::Offer;
 use crate::payment::cashier;
 use crate::payment::tax;
 use crate::random;
-use crate::store::Tx;
 use crate::store::coupon::{self, canonical};
 use crate::store::idempotency::Kept;
 use crate::store::plan::Plan;
 use crate::store::purchase::{self, Conditions, Sale, Settled};
+use crate::store::{Tx, right};
 
 /// Body.
 #[derive(Deserialize, utoipa::ToSchema)]
@@ -39,6 +40,9 @@ pub struct Body {
     country: Option<String>,
 }
 
+/// The rules that forbid buying a title.
+pub const NOT_GIVEN: &[&str] = &["group_required", "no_longer_available"];
+
 /// How the interface's document tells of it.
 pub fn doc() -> Doc {
     Doc::new("Buys a plan out of the wallet")
@@ -47,12 +51,14 @@ pub fn doc() -> Doc {
         .answer::<PurchaseAnswer>(201)
         .problem(402, "wallet_too_low")
         .problems(403, &["account_required", "coupon_refused", "trial_used"])
+        .problems(403, NOT_GIVEN)
         .problem(404, "not_found")
         .problem(409, "plan_not_sold")
         .problems(422, &["coupon_not_needed", "trial_not_offered", "country_invalid"])
 }
 
-/// Answers 201 with the purchase and what it gave; 402 `wallet_too_low`, 403 `coupon_refused`, `trial_used`. Debit,
+/// Answers 201 with the purchase and what it gave; 402 `wallet_too_low`, 403 `coupon_refused`, `trial_used`, or the rule by
+/// which a title is not given. Debit,
 /// credit, entitlements and the kept answer are one transaction.
 pub async fn handle(
     State(app): State<App>,
@@ -62,7 +68,7 @@ pub async fn handle(
 ) -> Result<Response, Problem> {
     check_country(body.country.as_deref())?;
     let now_ms = app.clock.now_ms();
-    // A plan never changes: it is read outside the transaction, of which SQLite runs one at a time.
+    // What is on offer hardly ever changes: it is read outside the transaction, of which SQLite runs one at a time.
     let drafted = draft(&app, &session, &body, now_ms).await;
     let foreseen = drafted.as_ref().ok().map(|(_, _, _, kept)| kept);
     let sell = async |tx| {
@@ -72,9 +78,9 @@ pub async fn handle(
             Begin::Replay(response) => return Ok(response),
         };
         // What is wrong with it is told only now: the key may have had an answer, or another body.
-        let (plan, sale, answer, _) = drafted.as_ref().map_err(Problem::clone)?;
-        settled(purchase::settle(&mut once.tx, plan, sale).await?)?;
-        cashier::receipt(&mut once.tx, &app.letters, plan, sale).await?;
+        let (offer, sale, answer, _) = drafted.as_ref().map_err(Problem::clone)?;
+        settled(purchase::settle(&mut once.tx, &offer.plan, sale).await?)?;
+        cashier::receipt(&mut once.tx, &app.letters, &offer.plan, sale).await?;
         once.answer(StatusCode::CREATED, answer).await
     };
     app.store.presuming(drafted.is_ok(), sell).await
@@ -119,9 +125,10 @@ async fn draft(
     session: &Session,
     body: &Body,
     now_ms: i64,
-) -> Result<(Arc<Plan>, Sale, PurchaseAnswer, Kept), Problem> {
-    let plan = app.catalog.plan(body.plan).await?.ok_or_else(|| Problem::not_found("plan"))?;
-    require_account_for(session, &plan)?;
+) -> Result<(Arc<Offer>, Sale, PurchaseAnswer, Kept), Problem> {
+    let offer = offered(app, session.account, body.plan, now_ms).await?;
+    let plan = &offer.plan;
+    require_account_for(session, plan)?;
     if body.trial && plan.terms.renewal().is_none_or(|renewal| renewal.trial_ms.is_none()) {
         return Err(Problem::new(
             StatusCode::UNPROCESSABLE_ENTITY,
@@ -134,16 +141,34 @@ async fn draft(
         return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "coupon_not_needed", detail));
     }
     let amount = match &body.coupon {
-        Some(code) => Some(lowered(&mut app.store.read().await?, &plan, code).await?),
+        Some(code) => Some(lowered(&mut app.store.read().await?, plan, code).await?),
         None => None,
     };
     let tax = app.cashier.rates().line(amount.as_ref().unwrap_or(&plan.price), body.country.as_deref());
     let coupon = body.coupon.as_deref().map(canonical);
     let country = body.country.clone();
     let conditions = Conditions { amount, coupon, trial: body.trial, tax, country, ..Conditions::default() };
-    let (sale, answer) = sale(session.account, &plan, conditions, now_ms)?;
+    let (sale, answer) = sale(session.account, plan, conditions, now_ms)?;
     let kept = idempotent::kept(StatusCode::CREATED, &answer)?;
-    Ok((plan, sale, answer, kept))
+    Ok((offer, sale, answer, kept))
+}
+
+/// A plan that this account may buy now; 409 `plan_not_sold`, 403 with the rule of a title that forbids it.
+pub async fn offered(
+    app: &App,
+    account: AccountId,
+    plan: PlanId,
+    now_ms: i64,
+) -> Result<Arc<Offer>, Problem> {
+    let offer = app.catalog.offer(plan).await?.ok_or_else(|| Problem::not_found("plan"))?;
+    if offer.plan.ended_at_ms.is_some() {
+        return Err(Problem::conflict("plan_not_sold", "this plan is no longer sold; choose another"));
+    }
+    if !offer.limited.is_empty() {
+        let refused = right::refused(&mut app.store.read().await?, &offer.limited, account, now_ms).await?;
+        refused.map_or(Ok(()), Err)?;
+    }
+    Ok(offer)
 }
 
 /// The sale of a plan, and how it is answered.

@@ -16,9 +16,11 @@ use super::problem::Problem;
 use super::trail::note;
 use crate::app::App;
 use crate::license::NO_LIMIT_MS;
+use crate::license::epochs::{Extent, Open};
 use crate::license::place::Countries;
+use crate::store::release::{self, File};
 use crate::store::right::{self, Rights};
-use crate::store::title;
+use crate::store::{Tx, title};
 
 /// Body: all of it; what is absent is no limit.
 #[derive(Deserialize, utoipa::ToSchema)]
@@ -46,10 +48,11 @@ pub fn doc() -> Doc {
     Doc::new("Says when, where and for whom a title may be played, and how much of it is free")
         .body::<Body>()
         .bare(204)
-        .problems(422, &["window_out_of_range", "countries_invalid", "clip_url_invalid"])
+        .problems(422, &["window_out_of_range", "preview_too_short", "countries_invalid", "clip_url_invalid"])
 }
 
-/// Answers 204; 422 for times out of range and countries that there are not. Views that are open feel a new end at their next license.
+/// Answers 204; 422 for times out of range, a preview that would give nothing and countries that there are not. Views that are
+/// open feel it at their next license.
 pub async fn handle(
     State(app): State<App>,
     Publisher(session): Publisher,
@@ -74,11 +77,10 @@ pub async fn handle(
     if let Some(group) = body.group {
         group_member_add::own(&mut tx, group, session.account).await?;
     }
-    let fits = |url: &String| {
-        let known = url.starts_with("https://") || (url.starts_with('/') && !url.starts_with("//"));
-        known && url.len() <= CLIP_URL_BYTES_MAX && url.bytes().all(|byte| byte.is_ascii_graphic())
-    };
-    if body.ad_clip_url.as_ref().is_some_and(|url| !fits(url)) {
+    if let Some(preview_ms) = body.preview_ms {
+        require_an_epoch(&mut tx, title, preview_ms).await?;
+    }
+    if body.ad_clip_url.as_ref().is_some_and(|url| !is_clip(url)) {
         return Err(Problem::new(
             StatusCode::UNPROCESSABLE_ENTITY,
             "clip_url_invalid",
@@ -100,5 +102,30 @@ pub async fn handle(
     });
     note(&mut tx, &session, "rights.set", &title, detail, app.clock.now_ms()).await?;
     tx.commit().await?;
+    app.catalog.forget_offers();
     Ok(StatusCode::NO_CONTENT)
+}
+
+fn is_clip(url: &str) -> bool {
+    let known = url.starts_with("https://") || (url.starts_with('/') && !url.starts_with("//"));
+    known && url.len() <= CLIP_URL_BYTES_MAX && url.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
+/// Refuses a preview in which no epoch of what would play is whole: keys are released by the epoch. Of what is not published
+/// yet nobody knows.
+async fn require_an_epoch(tx: &mut Tx, title: TitleId, preview_ms: u64) -> Result<(), Problem> {
+    let Some(release) = release::latest_published(tx, title).await? else { return Ok(()) };
+    let opens = |file: &File| {
+        let extent = Extent::of(file.size_bytes, file.epoch_chunks, file.duration_ms);
+        Open::Preview(preview_ms).permits(0, &extent).is_ok()
+    };
+    if !release.sealed || release::files(tx, release.id).await?.iter().any(opens) {
+        return Ok(());
+    }
+    Err(Problem::new(
+        StatusCode::UNPROCESSABLE_ENTITY,
+        "preview_too_short",
+        "a preview ends with its last whole epoch, about a minute, and this one has none; make it longer. Files whose \
+         duration is not known have no preview",
+    ))
 }

@@ -6,15 +6,17 @@ use matinee_protocol::api::EntitlementSummary;
 use matinee_protocol::id::TitleId;
 use serde_json::{Value, json};
 
+use super::attempt::Place;
 use super::authority::Session;
 use super::doc::Doc;
 use super::json::Path;
 use super::problem::Problem;
+use super::view_open::idle_ms_max;
 use crate::app::App;
 use crate::license;
-use crate::license::decide::{self, Devices, Facts};
+use crate::license::decide::{self, Devices, Facts, Refusal};
 use crate::license::plan::Kind;
-use crate::store::{entitlement, group, right};
+use crate::store::{entitlement, group, right, view};
 
 /// How the interface's document tells of it.
 pub fn doc() -> Doc {
@@ -27,18 +29,21 @@ pub fn doc() -> Doc {
     })
 }
 
-/// Answers with what is open and to the title. `code` and `message` say why no new view opens by it now; what the
+/// Answers with what is open and to the title. `code` and `message` say why no view opens by it now, nor goes on; what the
 /// account's other devices leave room for is asked when a view is opened.
 pub async fn handle(
     State(app): State<App>,
     session: Session,
     Path(id): Path<TitleId>,
+    Place(place): Place,
 ) -> Result<Json<Value>, Problem> {
     let now_ms = app.clock.now_ms();
     let mut tx = app.store.read().await?;
     if !group::may_see(&mut tx, id, Some(session.account)).await? {
         return Err(Problem::not_found("title"));
     }
+    let seen_since_ms = now_ms - idle_ms_max(&app);
+    let open = view::open_on_title(&mut tx, session.account, id, seen_since_ms).await?;
     let mut found = Vec::new();
     for held in entitlement::to_title(&mut tx, session.account, id).await? {
         let title = right::title(&mut tx, id, session.account, Some(held.id)).await?;
@@ -47,16 +52,17 @@ pub async fn handle(
             continue;
         }
         let devices = Devices { registered: true, ..Devices::default() };
-        let facts =
-            Facts { entitlement: &held, title: &title, place: None, devices, policy: app.policy(), now_ms };
-        let refusal = license::decide(&facts).err();
+        let facts = Facts { entitlement: &held, title: &title, place, devices, policy: app.policy(), now_ms };
+        // The last view may still be open, and is gone on with.
+        let goes_on = |refusal: &Refusal| *refusal == Refusal::NoViewsLeft && open.contains(&held.id);
+        let refusal = license::decide(&facts).err().filter(|refusal| !goes_on(refusal));
         found.push((rank(held.kind, refusal.is_some()), held, refusal));
     }
     found.sort_by_key(|(rank, held, _)| (*rank, held.created_at_ms));
     let entitlements = found.iter().map(|(_, held, refusal)| {
         json!({
             "entitlement": held.summary(now_ms),
-            "code": refusal.map(decide::Refusal::code),
+            "code": refusal.map(Refusal::code),
             "message": refusal.map(|refusal| refusal.to_string()),
         })
     });

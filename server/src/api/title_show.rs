@@ -59,6 +59,7 @@ pub async fn summary(tx: &mut Tx, found: Title) -> Result<TitleSummary, store::E
         available_from_ms: time(found.available_from_ms),
         available_until_ms: time(found.available_until_ms),
         preview_ms: time(found.preview_ms),
+        countries: found.countries.summary(),
         private: found.private,
         collections: collection::of_title(tx, found.id).await?,
     })

@@ -19,9 +19,10 @@ use super::problem::Problem;
 use super::token::{self, Licensee};
 use crate::app::App;
 use crate::catalog::Published;
-use crate::license::decide::{self, AtLimit, Devices, Title};
+use crate::license::decide::{self, AtLimit, Devices};
 use crate::license::issue::Terms;
 use crate::license::place::Country;
+use crate::license::title::Title;
 use crate::license::{self, Facts, Refusal};
 use crate::random;
 use crate::store::entitlement::Entitlement;
@@ -98,7 +99,7 @@ async fn answer(
                 Some(_) => open_breaks(&mut once.tx, started).await?,
                 None => None,
             };
-            otherwise = prepare(app, &playing, &asked.found, wanted, started, breaks)?;
+            otherwise = prepare(app, &playing, asked, wanted, started, breaks)?;
             &otherwise
         }
     };
@@ -172,7 +173,7 @@ async fn foresee(
         Ok(allowed) => {
             let play_until_ms = allowed.play_until_ms;
             let started = Started { view: wanted.id, release: wanted.release_id, play_until_ms, new: true };
-            let prepared = prepare(app, &asked.newest, &asked.found, &wanted, started, breaks)?;
+            let prepared = prepare(app, &asked.newest, &asked, &wanted, started, breaks)?;
             let kept = idempotent::kept(StatusCode::CREATED, &prepared.1)?;
             Some(ForeseenStart { started, prepared, kept })
         }
@@ -222,7 +223,8 @@ pub(super) async fn devices(
     Ok(devices)
 }
 
-fn idle_ms_max(app: &App) -> i64 {
+/// How long a view may ask for nothing.
+pub(super) fn idle_ms_max(app: &App) -> i64 {
     i64::from(app.config.license.view_idle_s_max) * 1000
 }
 
@@ -238,7 +240,7 @@ struct Started {
 fn prepare(
     app: &App,
     published: &Published,
-    found: &Entitlement,
+    Asked { found, title, .. }: &Asked,
     wanted: &NewView,
     started: Started,
     breaks: Option<BreakStates>,
@@ -249,7 +251,7 @@ fn prepare(
         device: wanted.device,
         agreement_key: wanted.agreement_key,
         play_until_ms: started.play_until_ms,
-        open: license::view::open(found.preview_ms, found.breaks.as_ref(), &shown),
+        open: license::view::open(found.preview_ms(title), found.breaks.as_ref(), &shown),
         first: true,
     };
     let terms = token::terms(app, published, licensee, FileIndex(0), 0)?;
@@ -284,8 +286,8 @@ async fn playing(tx: &mut Tx, newest: &Arc<Published>, id: ReleaseId) -> Result<
     Ok(Arc::new(Published { release, files: release::files(tx, id).await? }))
 }
 
-/// Opens a view and counts it, or finds the one that this device has open, which counts nothing. Names the views of other
-/// devices that it stopped.
+/// Opens a view and counts it, or finds the one that this device has open, which counts no other. Names the views of
+/// other devices that it stopped.
 ///
 /// The insert comes first: of two starts on one device the second waits for it and then finds the first's view. Where
 /// devices are limited, the account's row comes before it, so that starts on different devices wait for each other.
@@ -302,32 +304,46 @@ async fn start_or_resume(
     if limited {
         account::hold(tx, wanted.account_id).await?;
     }
-    let mut opened = view::open(tx, wanted, now_ms).await?;
-    if !opened {
-        let open = view::active_on(tx, asked.found.id, wanted.device, wanted.title_id).await?;
-        let open = open.ok_or(Refusal::ViewEnded)?;
-        match license::may_continue(&open, (asked.place, &policy), now_ms, idle_ms_max(app)) {
-            Ok(()) => {
-                decide::may_have(&asked.facts(app, Devices::default(), now_ms))?;
-                if !view::resume(tx, open.id, &wanted.agreement_key, now_ms).await? {
-                    return Err(Refusal::ViewEnded.into());
-                }
-                let play_until_ms = open.until_ms();
-                let started = Started { view: open.id, release: open.release_id, play_until_ms, new: false };
-                return Ok((started, Vec::new()));
-            }
-            // It was idle for too long: it is over, and this is the next.
-            Err(Refusal::ViewExpired) => {
-                view::end(tx, open.id, ViewState::Expired, "idle", now_ms).await?;
-                opened = view::open(tx, wanted, now_ms).await?;
-            }
-            Err(refusal) => return Err(refusal.into()),
+    if !view::open(tx, wanted, now_ms).await? {
+        if let Some(resumed) = resume(app, tx, asked, wanted, now_ms).await? {
+            return Ok((resumed, Vec::new()));
+        }
+        if !view::open(tx, wanted, now_ms).await? {
+            return Err(Refusal::ViewEnded.into());
         }
     }
-    if !opened {
+    start(app, tx, asked, wanted, now_ms).await
+}
+
+/// Goes on with the view that this device has open. None if that is over, or was idle for too long, which ends it.
+async fn resume(
+    app: &App,
+    tx: &mut Tx,
+    asked: &Asked,
+    wanted: &NewView,
+    now_ms: i64,
+) -> Result<Option<Started>, Problem> {
+    // The entitlement's row comes before the view's, as for whoever takes the entitlement back.
+    entitlement::hold(tx, asked.found.id).await?;
+    let open = view::active_on(tx, asked.found.id, wanted.device, wanted.title_id).await?;
+    let Some(open) = open else { return Ok(None) };
+    match license::may_continue(&open, (asked.place, &app.policy()), now_ms, idle_ms_max(app)) {
+        Ok(()) => {}
+        Err(Refusal::ViewExpired) => {
+            view::end(tx, open.id, ViewState::Expired, "idle", now_ms).await?;
+            return Ok(None);
+        }
+        Err(refusal) => return Err(refusal.into()),
+    }
+    decide::may_have(&asked.facts(app, Devices::default(), now_ms))?;
+    if open.counts_title() {
+        count_title(tx, asked.found.id, asked.title.id, now_ms).await?;
+    }
+    if !view::resume(tx, open.id, &wanted.agreement_key, now_ms).await? {
         return Err(Refusal::ViewEnded.into());
     }
-    start(app, tx, asked, wanted, now_ms).await
+    let play_until_ms = open.until_ms();
+    Ok(Some(Started { view: open.id, release: open.release_id, play_until_ms, new: false }))
 }
 
 /// Counts a view that was opened a moment ago, in everything that limits it.
@@ -361,10 +377,23 @@ pub(super) async fn count(tx: &mut Tx, facts: &Facts<'_>) -> Result<Entitlement,
     let Some(counted) = entitlement::count_view_as_found(tx, found, now_ms).await? else {
         return Err(refusal(tx, facts).await?);
     };
-    if counted.quota.is_some() && !entitlement::count_title(tx, found.id, title.id, now_ms).await? {
-        return Err(Refusal::QuotaUsedUp.into());
+    if counted.quota.is_some() {
+        count_title(tx, found.id, title.id, now_ms).await?;
     }
     Ok(counted)
+}
+
+/// Counts a title in the current period of a quota, once.
+pub(super) async fn count_title(
+    tx: &mut Tx,
+    entitlement: EntitlementId,
+    title: TitleId,
+    now_ms: i64,
+) -> Result<(), Problem> {
+    match entitlement::count_title(tx, entitlement, title, now_ms).await? {
+        true => Ok(()),
+        false => Err(Refusal::QuotaUsedUp.into()),
+    }
 }
 
 /// Why the store counted no view, as the entitlement stands now.

@@ -11,6 +11,7 @@ use super::authority::RenewalAuthority;
 use super::doc::Doc;
 use super::problem::Problem;
 use super::token;
+use super::view_open::{count_title, idle_ms_max};
 use crate::app::App;
 use crate::license::{self, place::Country};
 use crate::store::Tx;
@@ -35,7 +36,7 @@ pub async fn handle(
     let go_on = async |mut tx: Tx| {
         authority.proof.spend(&mut tx, app.clock.now_ms()).await?;
         let view = found.as_ref().map_err(Problem::clone)?;
-        hold(&app, &mut tx, view.id, place).await?;
+        hold(&app, &mut tx, view, place).await?;
         tx.commit().await?;
         Ok::<_, Problem>(view)
     };
@@ -54,17 +55,21 @@ pub async fn active_view(
     place: Option<Country>,
 ) -> Result<View, Problem> {
     let found = view::by_id(tx, id).await?.ok_or_else(|| Problem::not_found("view"))?;
-    let idle_ms_max = i64::from(app.config.license.view_idle_s_max) * 1000;
-    license::may_continue(&found, (place, &app.policy()), app.clock.now_ms(), idle_ms_max)?;
+    license::may_continue(&found, (place, &app.policy()), app.clock.now_ms(), idle_ms_max(app))?;
     Ok(found)
 }
 
 /// Notes that a view asked for something and holds its row until the transaction ends; 403 if it has ended or was
-/// revoked since it was read.
-pub async fn hold(app: &App, tx: &mut Tx, id: ViewId, place: Option<Country>) -> Result<(), Problem> {
-    if view::touch(tx, id, app.clock.now_ms()).await? {
+/// revoked since it was read. A view that goes on into another period of a quota counts its title there.
+pub async fn hold(app: &App, tx: &mut Tx, found: &View, place: Option<Country>) -> Result<(), Problem> {
+    let now_ms = app.clock.now_ms();
+    if found.counts_title() {
+        // The entitlement's row comes before the view's, as for whoever takes the entitlement back.
+        count_title(tx, found.entitlement_id, found.title_id, now_ms).await?;
+    }
+    if view::touch(tx, found.id, now_ms).await? {
         return Ok(());
     }
-    active_view(app, tx, id, place).await?;
+    active_view(app, tx, found.id, place).await?;
     Err(license::Refusal::ViewEnded.into())
 }

@@ -12,10 +12,10 @@ use crate::config::Config;
 use crate::store::coupon::{self, Coupon, Discount, canonical};
 use crate::store::plan;
 
-/// Makes a coupon, which lowers the price of a purchase.
+/// Makes a coupon, which lowers the price of a purchase, or ends one.
 #[derive(Debug, clap::Args)]
 #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
-#[command(group(clap::ArgGroup::new("off").required(true).args(["percent_off", "amount_off"])))]
+#[command(group(clap::ArgGroup::new("off").required(true).args(["percent_off", "amount_off", "end"])))]
 pub(super) struct Args {
     #[command(subcommand)]
     other: Option<Other>,
@@ -28,6 +28,9 @@ pub(super) struct Args {
     /// An amount, for example 1.00USD.
     #[arg(long, value_name = "AMOUNT", value_parser = terms::money)]
     amount_off: Option<Money>,
+    /// It can be used no longer.
+    #[arg(long, conflicts_with_all = ["plan", "uses", "lasts"])]
+    end: bool,
     /// The one plan that it is for; every plan if not given.
     #[arg(long)]
     plan: Option<PlanId>,
@@ -76,6 +79,9 @@ fn ends_ms(now_ms: i64, lasts: Option<u64>) -> Option<i64> {
 pub(super) async fn run(args: Args, config: &Config) -> Result<(), Error> {
     if let Some(Other::List { json }) = args.other {
         return list(config, json).await;
+    }
+    if args.end {
+        return end(&args, config).await;
     }
     let now_ms = now_ms();
     let discount = match (args.percent_off, args.amount_off) {
@@ -138,6 +144,19 @@ async fn list(config: &Config, json: bool) -> Result<(), Error> {
     };
     let data: Vec<_> = coupons.iter().map(data).collect();
     print(json, &data, &coupons.iter().map(line).collect::<Vec<_>>().join("\n"))
+}
+
+async fn end(args: &Args, config: &Config) -> Result<(), Error> {
+    let (code, now_ms) = (canonical(args.code.as_deref().unwrap_or_default()), now_ms());
+    let store = open_store(config).await?;
+    let mut tx = store.write().await?;
+    if !coupon::end(&mut tx, &code, now_ms).await? {
+        return Error::refused(format!("there is no coupon {code}"));
+    }
+    note(&mut tx, "coupon.end", &code, json!({}), now_ms).await?;
+    tx.commit().await?;
+    store.close().await;
+    print(args.json, &json!({ "coupon": code }), &format!("ended {code}"))
 }
 
 pub(super) async fn gift(args: GiftArgs, config: &Config) -> Result<(), Error> {

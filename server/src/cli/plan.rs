@@ -24,6 +24,17 @@ pub(super) enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Takes a plan off sale; what was bought by it stays, and renews.
+    End(End),
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct End {
+    /// Which.
+    plan: PlanId,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
 }
 
 #[derive(Debug, clap::Args)]
@@ -178,10 +189,29 @@ impl Add {
 }
 
 pub(super) async fn run(command: Command, config: &Config) -> Result<(), Error> {
-    let args = match command {
-        Command::Add(args) => args,
-        Command::List { json } => return list(config, json).await,
-    };
+    match command {
+        Command::Add(args) => add(&args, config).await,
+        Command::End(args) => end(&args, config).await,
+        Command::List { json } => list(config, json).await,
+    }
+}
+
+async fn end(args: &End, config: &Config) -> Result<(), Error> {
+    let now_ms = now_ms();
+    let store = open_store(config).await?;
+    let mut tx = store.write().await?;
+    if plan::by_id(&mut tx, args.plan).await?.is_none() {
+        return Error::refused(format!("there is no plan {}", args.plan));
+    }
+    if plan::end(&mut tx, args.plan, now_ms).await? {
+        note(&mut tx, "plan.end", &args.plan, json!({}), now_ms).await?;
+    }
+    tx.commit().await?;
+    store.close().await;
+    print(args.json, &json!({ "plan": args.plan }), &format!("{} is no longer sold", args.plan))
+}
+
+async fn add(args: &Add, config: &Config) -> Result<(), Error> {
     let now_ms = now_ms();
     let over =
         args.collection.map(|collection| Scope::Collection { collection, tier: args.tier.unwrap_or(1) });

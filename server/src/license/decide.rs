@@ -3,12 +3,11 @@
 //! The order of the questions is the order of the refusals: first whether there is a right, then whether it is to this
 //! title, here and now, then what it has left, then what the viewer's other devices leave room for.
 
-use matinee_protocol::id::TitleId;
-
-use super::entitlement::Entitlement;
-use super::place::{Countries, Country, allows};
-use super::plan::Scope;
+use super::entitlement::{Entitlement, Quota};
+use super::place::Country;
+use super::plan::{Kind, Scope};
 use super::status::Status;
+use super::title::Title;
 use super::view::{State as ViewState, View};
 
 /// Why a view is not opened, or not continued.
@@ -163,52 +162,6 @@ impl Refusal {
     }
 }
 
-/// Who may have a title at all.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Audience {
-    /// Everybody.
-    #[default]
-    Everyone,
-    /// The members of a group; this viewer is one.
-    Member,
-    /// The members of a group; this viewer is none.
-    Outsider,
-}
-
-/// What the rule asks about the title.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Title {
-    /// Its id.
-    pub id: TitleId,
-    /// From when it may be played; none is from ever.
-    pub available_from_ms: Option<i64>,
-    /// Until when; none is for ever.
-    pub available_until_ms: Option<i64>,
-    /// In which countries.
-    pub countries: Countries,
-    /// For whom.
-    pub audience: Audience,
-    /// The tier that it asks for in the entitlement's collection; none if it is not in it.
-    pub tier: Option<u32>,
-    /// Whether it was counted in the current period of the entitlement's quota.
-    pub counted: bool,
-}
-
-impl Title {
-    /// A title for everybody, everywhere, always.
-    pub fn open(id: TitleId) -> Self {
-        Self {
-            id,
-            available_from_ms: None,
-            available_until_ms: None,
-            countries: Countries::All,
-            audience: Audience::Everyone,
-            tier: None,
-            counted: false,
-        }
-    }
-}
-
 /// What the rule asks about the account's devices.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Devices {
@@ -300,17 +253,21 @@ pub fn decide(facts: &Facts<'_>) -> Result<Allowed, Refusal> {
     let Facts { entitlement, title, now_ms, .. } = *facts;
     windows(entitlement, now_ms)?;
     may_have(facts)?;
-    let counts_title = entitlement.quota.is_some() && !title.counted;
-    if counts_title && entitlement.quota.is_some_and(|quota| quota.used >= quota.titles) {
-        return Err(Refusal::QuotaUsedUp);
-    }
     Ok(Allowed {
         play_until_ms: until_ms(entitlement, title, now_ms),
         first: entitlement.views_used == 0,
-        counts_title,
+        counts_title: counts_title(entitlement.quota, title.counted)?,
         registers_device: !facts.devices.registered,
         stops: room(facts)?,
     })
+}
+
+/// Whether a use counts the title in the period's quota, which must have one left for it then.
+pub fn counts_title(quota: Option<Quota>, counted: bool) -> Result<bool, Refusal> {
+    match quota.filter(|_| !counted) {
+        Some(quota) if quota.used >= quota.titles => Err(Refusal::QuotaUsedUp),
+        uncounted => Ok(uncounted.is_some()),
+    }
 }
 
 /// Whether the account's other devices leave room for this one, and how many of them must stop for it.
@@ -333,15 +290,20 @@ pub fn concurrent_views_max(entitlement: &Entitlement, policy: &Policy) -> Optio
     entitlement.concurrent_views.or(policy.concurrent_views_max)
 }
 
+/// Whether a right of this status stands.
+fn stands(status: Status) -> Result<(), Refusal> {
+    match status {
+        Status::Revoked => Err(Refusal::Revoked),
+        Status::Cancelled => Err(Refusal::Cancelled),
+        Status::Returned => Err(Refusal::Returned),
+        Status::Expired => Err(Refusal::Lapsed),
+        Status::Ready | Status::Active => Ok(()),
+    }
+}
+
 /// Whether the right is there and has something left at this time.
 pub fn windows(entitlement: &Entitlement, now_ms: i64) -> Result<(), Refusal> {
-    match entitlement.status {
-        Status::Revoked => return Err(Refusal::Revoked),
-        Status::Cancelled => return Err(Refusal::Cancelled),
-        Status::Returned => return Err(Refusal::Returned),
-        Status::Expired => return Err(Refusal::Lapsed),
-        Status::Ready | Status::Active => {}
-    }
+    stands(entitlement.status)?;
     let over = |limit_ms: Option<i64>| limit_ms.is_some_and(|limit| limit <= now_ms);
     if over(entitlement.valid_until_ms) {
         return Err(Refusal::Lapsed);
@@ -362,51 +324,39 @@ pub fn windows(entitlement: &Entitlement, now_ms: i64) -> Result<(), Refusal> {
 /// Whether the right is to this title, and the title is for this viewer, here and now.
 pub fn may_have(facts: &Facts<'_>) -> Result<(), Refusal> {
     let Facts { entitlement, title, now_ms, .. } = *facts;
-    belongs(entitlement, title)?;
-    if title.available_from_ms.is_some_and(|from| now_ms < from) {
-        return Err(Refusal::NotAvailableYet);
-    }
-    if title.available_until_ms.is_some_and(|until| until <= now_ms) {
-        return Err(Refusal::NoLongerAvailable);
-    }
-    in_place([&entitlement.countries, &title.countries], facts.place, &facts.policy)
-}
-
-/// Whether both the plan's and the title's countries allow a place.
-fn in_place(limits: [&Countries; 2], place: Option<Country>, policy: &Policy) -> Result<(), Refusal> {
-    for countries in limits {
-        match allows(countries, place, policy.unknown_country_allowed) {
-            Some(true) => {}
-            Some(false) => return Err(Refusal::CountryNotAllowed),
-            None => return Err(Refusal::CountryUnknown),
-        }
+    covers(entitlement, title)?;
+    title.rights.allow(&entitlement.countries, (facts.place, &facts.policy), now_ms)?;
+    if entitlement.kind == Kind::Preview && title.preview_ms.is_none() {
+        return Err(Refusal::PreviewOver);
     }
     Ok(())
 }
 
 /// Whether the right is to this title, and the title is for this viewer, whenever and wherever.
 pub fn belongs(entitlement: &Entitlement, title: &Title) -> Result<(), Refusal> {
+    covers(entitlement, title)?;
+    title.rights.audience.admits()
+}
+
+fn covers(entitlement: &Entitlement, title: &Title) -> Result<(), Refusal> {
     match entitlement.scope {
-        Scope::Title(covered) if covered != title.id => return Err(Refusal::NotCovered),
-        Scope::Title(_) => {}
+        Scope::Title(covered) if covered != title.id => Err(Refusal::NotCovered),
+        Scope::Title(_) => Ok(()),
         Scope::Collection { tier, .. } => match title.tier {
-            None => return Err(Refusal::NotCovered),
-            Some(needed) if needed > tier => return Err(Refusal::TierTooLow),
-            Some(_) => {}
+            None => Err(Refusal::NotCovered),
+            Some(needed) if needed > tier => Err(Refusal::TierTooLow),
+            Some(_) => Ok(()),
         },
-    }
-    match title.audience {
-        Audience::Outsider => Err(Refusal::GroupRequired),
-        Audience::Everyone | Audience::Member => Ok(()),
     }
 }
 
 /// Until when a view that begins or goes on now may play.
 pub fn until_ms(entitlement: &Entitlement, title: &Title, now_ms: i64) -> i64 {
-    entitlement.play_until_at(now_ms).min(title.available_until_ms.unwrap_or(i64::MAX))
+    entitlement.play_until_at(now_ms).min(title.rights.available_until_ms.unwrap_or(i64::MAX))
 }
 
-/// Whether a view may go on: be given keys, or a new token, at this place.
+/// Whether a view may go on: be given keys, or a new token, at this place. What the title's rights and the quota say now
+/// is asked as of a new view. Whether the right is to the title is not: what leaves a collection plays to its end.
 pub fn may_continue(
     view: &View,
     (place, policy): (Option<Country>, &Policy),
@@ -414,11 +364,16 @@ pub fn may_continue(
     idle_ms_max: i64,
 ) -> Result<(), Refusal> {
     match view.state {
-        ViewState::Revoked => return Err(Refusal::Revoked),
         ViewState::Stopped => return Err(Refusal::ViewStopped),
         ViewState::Ended => return Err(Refusal::ViewEnded),
         ViewState::Expired => return Err(Refusal::ViewExpired),
-        ViewState::Active => {}
+        ViewState::Active | ViewState::Revoked => {}
+    }
+    stands(view.status)?;
+    if view.state == ViewState::Revoked {
+        // Not with its right: with a membership, or else with its device, which was removed.
+        view.rights.audience.admits()?;
+        return Err(Refusal::ViewEnded);
     }
     let over = |limit_ms: Option<i64>| limit_ms.is_some_and(|limit| limit <= now_ms);
     if over(view.play_until_ms) {
@@ -427,11 +382,9 @@ pub fn may_continue(
     if over(view.valid_until_ms) {
         return Err(Refusal::Lapsed);
     }
-    if over(view.available_until_ms) {
-        return Err(Refusal::NoLongerAvailable);
-    }
+    view.rights.allow(&view.plan_countries, (place, policy), now_ms)?;
     if view.last_seen_at_ms.saturating_add(idle_ms_max) < now_ms {
         return Err(Refusal::ViewExpired);
     }
-    in_place([&view.plan_countries, &view.title_countries], place, policy)
+    counts_title(view.quota, view.counted).map(drop)
 }

@@ -10,6 +10,7 @@ use super::decide;
 use super::place::Countries;
 use super::plan::{Kind, Plan, Renewal, Scope, Terms};
 use super::status::{Event, Status, next};
+use super::title::Title;
 
 /// How a right that is paid for by the period stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,8 +94,6 @@ pub struct Entitlement {
     pub tax_country: Option<String>,
     /// How many titles a period it gives, if they are counted.
     pub quota: Option<Quota>,
-    /// How much of the title is open, from its beginning; none is all of it.
-    pub preview_ms: Option<u64>,
     /// Devices that may play at once, where it is not the server's own limit.
     pub concurrent_views: Option<u32>,
     /// How long a device may hold every key, offline; none means not at all.
@@ -128,7 +127,6 @@ impl Entitlement {
             saved_method: false,
             tax_country: None,
             quota: None,
-            preview_ms: None,
             concurrent_views: None,
             offline_ms: None,
             countries: Countries::All,
@@ -214,6 +212,11 @@ impl Entitlement {
         let window = self.play_within_ms.map(|within| now_ms.saturating_add(within));
         let window = self.play_until_ms.or(window).unwrap_or(NO_LIMIT_MS);
         window.min(self.valid_until_ms.unwrap_or(NO_LIMIT_MS))
+    }
+
+    /// How much of a title it opens, from its beginning; none is all of it. Of a preview, what the title says now.
+    pub fn preview_ms(&self, title: &Title) -> Option<u64> {
+        (self.kind == Kind::Preview).then(|| title.preview_ms.unwrap_or(0))
     }
 
     /// Where it stands, with what time has ended.

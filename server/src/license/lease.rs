@@ -79,7 +79,8 @@ pub fn may_take(facts: &Facts<'_>, others: Others) -> Result<Leased, Refusal> {
     Ok(Leased { allowed, expires_at_ms })
 }
 
-/// Until when a lease may be kept from now on. It counts nothing again; the right must still stand, here and now.
+/// Until when a lease may be kept from now on. It counts no view again, and the title once in each period of a quota; the
+/// right must still stand, here and now.
 pub fn may_renew(facts: &Facts<'_>, lease: &Lease) -> Result<i64, Refusal> {
     if !lease.is_out(facts.now_ms) {
         return Err(Refusal::LeaseOver);
@@ -91,6 +92,7 @@ pub fn may_renew(facts: &Facts<'_>, lease: &Lease) -> Result<i64, Refusal> {
         Err(refusal) => return Err(refusal),
     }
     decide::may_have(facts)?;
+    decide::counts_title(facts.entitlement.quota, facts.title.counted)?;
     decide::room(&Facts { devices: decide::Devices { others_playing: 0, ..facts.devices }, ..*facts })?;
     let until_ms = decide::until_ms(facts.entitlement, facts.title, facts.now_ms);
     Ok(facts.now_ms.saturating_add(offline_ms).min(until_ms))

@@ -12,6 +12,7 @@ pub mod place;
 pub mod plan;
 pub mod prorate;
 pub mod status;
+pub mod title;
 pub mod view;
 
 #[cfg(test)]

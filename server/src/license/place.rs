@@ -3,6 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use matinee_protocol::api::CountryRule;
+
 /// A country (ISO 3166-1 alpha-2).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Country([u8; 2]);
@@ -52,6 +54,22 @@ pub enum Countries {
         /// Whether also where the country is not known; none leaves it to the operator.
         unknown: Option<bool>,
     },
+}
+
+impl Countries {
+    /// As the interface shows it; none is everywhere.
+    pub fn summary(&self) -> Option<CountryRule> {
+        let (rule, countries, unknown) = match self {
+            Self::All => return None,
+            Self::Only { countries, unknown } => ("only", countries, unknown),
+            Self::Except { countries, unknown } => ("except", countries, unknown),
+        };
+        Some(CountryRule {
+            rule: rule.to_owned(),
+            countries: countries.iter().map(Country::to_string).collect(),
+            unknown: unknown.map(|allowed| if allowed { "allow" } else { "deny" }.to_owned()),
+        })
+    }
 }
 
 /// Whether a place is among those allowed; none says that it is not known where it is, and that this is not allowed. What the

@@ -164,7 +164,7 @@ impl Terms {
     }
 }
 
-/// A thing for sale. It never changes.
+/// A thing for sale. It never changes, but for its end.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Plan {
     /// Its id.
@@ -185,6 +185,8 @@ pub struct Plan {
     pub countries: Countries,
     /// When it was added.
     pub created_at_ms: i64,
+    /// Since when it is sold no longer; none is on sale.
+    pub ended_at_ms: Option<i64>,
 }
 
 impl Plan {
@@ -201,6 +203,7 @@ impl Plan {
             offline_ms: None,
             countries: Countries::All,
             created_at_ms,
+            ended_at_ms: None,
         }
     }
 
@@ -232,6 +235,7 @@ impl Plan {
             concurrent_views: self.concurrent_views,
             offline_ms: self.offline_ms,
             breaks: None,
+            countries: self.countries.summary(),
         };
         match &self.terms {
             Terms::Rental { start_within_ms, play_within_ms, views } => {

@@ -9,11 +9,12 @@ use matinee_protocol::id::{
 };
 
 use super::calendar::Period;
-use super::decide::{AtLimit, Audience, Devices, Policy, Title};
+use super::decide::{AtLimit, Devices, Policy};
 use super::entitlement::{Entitlement, Quota};
 use super::place::Countries;
 use super::plan::{Kind, Plan, Renewal, Scope, Terms};
 use super::status::Status;
+use super::title::{Audience, Rights, Title};
 use super::view::{State as ViewState, View};
 use super::*;
 
@@ -124,17 +125,15 @@ fn every_case_of_a_title() {
     let other = granted(Scope::Title(TitleId::from_bytes([9; 16])));
     let open = Title::open(TITLE);
     let tier = |tier| Title { tier, ..open.clone() };
-    let window = |from, until| Title { available_from_ms: from, available_until_ms: until, ..open.clone() };
-    let audience = |audience| Title { audience, ..open.clone() };
-    let countries = vec!["DE".parse().unwrap(), "AT".parse().unwrap()];
-    let only = |unknown| Title {
-        countries: Countries::Only { countries: countries.clone(), unknown: Some(unknown) },
-        ..open.clone()
+    let with = |rights| Title { rights, ..open.clone() };
+    let window = |available_from_ms, available_until_ms| {
+        with(Rights { available_from_ms, available_until_ms, ..Rights::default() })
     };
-    let except = |unknown| Title {
-        countries: Countries::Except { countries: countries.clone(), unknown: Some(unknown) },
-        ..open.clone()
-    };
+    let audience = |audience| with(Rights { audience, ..Rights::default() });
+    let list = vec!["DE".parse().unwrap(), "AT".parse().unwrap()];
+    let within = |countries| with(Rights { countries, ..Rights::default() });
+    let only = |unknown| within(Countries::Only { countries: list.clone(), unknown: Some(unknown) });
+    let except = |unknown| within(Countries::Except { countries: list.clone(), unknown: Some(unknown) });
     let (de, fr) = ("de".parse().ok(), "FR".parse().ok());
     let now = BOUGHT_MS;
     for (row, (entitlement, title, place, expected)) in [
@@ -164,7 +163,7 @@ fn every_case_of_a_title() {
         let facts = Facts { place, ..facts(entitlement, &title, now) };
         assert_eq!(decide(&facts).map(drop), expected, "row {row}");
     }
-    let abroad = Entitlement { countries: except(false).countries, ..own.clone() };
+    let abroad = Entitlement { countries: except(false).rights.countries, ..own.clone() };
     for (place, title, expected) in [
         (de, open.clone(), Err(Refusal::CountryNotAllowed)),
         (fr, open.clone(), Ok(())),
@@ -236,9 +235,8 @@ fn every_refusal_has_a_code_of_its_own() {
     assert!(Refusal::ALL.iter().all(|refusal| refusal.to_string().starts_with(char::is_lowercase)));
 }
 
-#[test]
-fn every_case_of_going_on() {
-    let view = |state, play_until_ms: Option<i64>| View {
+fn view(state: ViewState) -> View {
+    View {
         id: ViewId::from_bytes([1; 16]),
         entitlement_id: EntitlementId::from_bytes([1; 16]),
         account_id: AccountId::from_bytes([2; 16]),
@@ -249,32 +247,58 @@ fn every_case_of_going_on() {
         state,
         opened_at_ms: 0,
         last_seen_at_ms: 100,
-        play_until_ms,
+        play_until_ms: None,
         valid_until_ms: None,
-        available_until_ms: None,
+        status: Status::Active,
+        quota: None,
+        counted: false,
         preview_ms: None,
         plan_countries: Countries::All,
-        title_countries: Countries::All,
+        rights: Rights::default(),
         breaks: None,
-    };
-    let active = view(ViewState::Active, None);
+    }
+}
+
+#[test]
+fn every_case_of_going_on() {
+    let active = view(ViewState::Active);
+    let with = |rights| View { rights, ..active.clone() };
+    let started = View { play_until_ms: Some(200), ..active.clone() };
     let paid = View { valid_until_ms: Some(200), ..active.clone() };
-    let leaving = View { available_until_ms: Some(200), ..active.clone() };
+    let leaving = with(Rights { available_until_ms: Some(200), ..Rights::default() });
+    let coming = with(Rights { available_from_ms: Some(200), ..Rights::default() });
+    let audience = |audience| with(Rights { audience, ..Rights::default() });
     assert_eq!((active.until_ms(), paid.until_ms(), leaving.until_ms()), (NO_LIMIT_MS, 200, 200));
+    let quota = |used, counted| View { quota: Some(Quota { titles: 2, used }), counted, ..active.clone() };
+    let counts = [quota(2, true), quota(1, false), active.clone()].map(|view| view.counts_title());
+    assert_eq!(counts, [false, true, false]);
+    let revoked = |status| View { status, ..view(ViewState::Revoked) };
+    let left = View { rights: audience(Audience::Outsider).rights, ..revoked(Status::Active) };
     let table = [
-        (view(ViewState::Active, Some(200)), 199, Ok(())),
+        (started.clone(), 199, Ok(())),
         (active.clone(), 199, Ok(())),
-        (view(ViewState::Active, Some(200)), 200, Err(Refusal::PlayWindowOver)),
+        (started, 200, Err(Refusal::PlayWindowOver)),
         (paid.clone(), 199, Ok(())),
         (paid, 200, Err(Refusal::Lapsed)),
         (leaving.clone(), 199, Ok(())),
         (leaving, 200, Err(Refusal::NoLongerAvailable)),
+        (coming.clone(), 199, Err(Refusal::NotAvailableYet)),
+        (coming, 200, Ok(())),
+        (audience(Audience::Member), 199, Ok(())),
+        (audience(Audience::Outsider), 199, Err(Refusal::GroupRequired)),
+        (quota(2, true), 199, Ok(())),
+        (quota(1, false), 199, Ok(())),
+        (quota(2, false), 199, Err(Refusal::QuotaUsedUp)),
         (active.clone(), 1100, Ok(())),
-        (active, 1101, Err(Refusal::ViewExpired)),
-        (view(ViewState::Ended, None), 100, Err(Refusal::ViewEnded)),
-        (view(ViewState::Expired, None), 100, Err(Refusal::ViewExpired)),
-        (view(ViewState::Stopped, None), 100, Err(Refusal::ViewStopped)),
-        (view(ViewState::Revoked, None), 100, Err(Refusal::Revoked)),
+        (active.clone(), 1101, Err(Refusal::ViewExpired)),
+        (view(ViewState::Ended), 100, Err(Refusal::ViewEnded)),
+        (view(ViewState::Expired), 100, Err(Refusal::ViewExpired)),
+        (view(ViewState::Stopped), 100, Err(Refusal::ViewStopped)),
+        (revoked(Status::Revoked), 100, Err(Refusal::Revoked)),
+        (revoked(Status::Cancelled), 100, Err(Refusal::Cancelled)),
+        (revoked(Status::Returned), 100, Err(Refusal::Returned)),
+        (left, 100, Err(Refusal::GroupRequired)),
+        (revoked(Status::Active), 100, Err(Refusal::ViewEnded)),
     ];
     let policy = Policy::default();
     for (row, (view, now_ms, expected)) in table.into_iter().enumerate() {
@@ -292,10 +316,21 @@ fn every_case_of_going_on() {
         (None, Some(true), false, Ok(())),
     ] {
         let policy = Policy { unknown_country_allowed: operator, ..Policy::default() };
-        let title = View { title_countries: only(unknown), ..view(ViewState::Active, None) };
-        let plan = View { plan_countries: only(unknown), ..view(ViewState::Active, None) };
+        let title = with(Rights { countries: only(unknown), ..Rights::default() });
+        let plan = View { plan_countries: only(unknown), ..active.clone() };
         for view in [title, plan] {
             assert_eq!(may_continue(&view, (place, &policy), 100, 1000), expected, "{place:?} {unknown:?}");
         }
     }
+}
+
+#[test]
+fn a_preview_opens_what_its_title_says_now() {
+    let preview = Entitlement { kind: Kind::Preview, ..granted(Scope::Title(TITLE)) };
+    let title = |preview_ms| Title { preview_ms, ..Title::open(TITLE) };
+    for (says, opens, expected) in [(Some(5), 5, Ok(())), (None, 0, Err(Refusal::PreviewOver))] {
+        assert_eq!(preview.preview_ms(&title(says)), Some(opens));
+        assert_eq!(decide(&facts(&preview, &title(says), BOUGHT_MS)).map(drop), expected);
+    }
+    assert_eq!(granted(Scope::Title(TITLE)).preview_ms(&title(Some(5))), None, "who owns it has all of it");
 }

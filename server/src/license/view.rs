@@ -4,8 +4,11 @@ use matinee_protocol::id::{AccountId, EntitlementId, ReleaseId, Thumbprint, Titl
 
 use super::NO_LIMIT_MS;
 use super::breaks::Breaks;
+use super::entitlement::Quota;
 use super::epochs::Open;
 use super::place::Countries;
+use super::status::Status;
+use super::title::Rights;
 
 /// Where a view stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,7 +21,7 @@ pub enum State {
     Expired,
     /// Stopped, for another device plays.
     Stopped,
-    /// Its entitlement was taken back.
+    /// Ended from outside: its entitlement was taken or given back, its viewer left the group, its device was removed.
     Revoked,
 }
 
@@ -70,12 +73,16 @@ pub struct View {
     pub play_until_ms: Option<i64>,
     /// Until when its entitlement holds at all.
     pub valid_until_ms: Option<i64>,
-    /// Until when its title is available.
-    pub available_until_ms: Option<i64>,
+    /// Where its entitlement stands on the record.
+    pub status: Status,
+    /// How many titles a period its entitlement gives, if they are counted.
+    pub quota: Option<Quota>,
+    /// Whether its title was counted in the current period.
+    pub counted: bool,
     /// In which countries its plan lets it play.
     pub plan_countries: Countries,
-    /// In which countries its title lets it play.
-    pub title_countries: Countries,
+    /// When, where and for whom its title may be played.
+    pub rights: Rights,
     /// The breaks in it, if its right is ad-supported.
     pub breaks: Option<Breaks>,
     /// How much of the title is open, from its beginning; none is all of it.
@@ -85,8 +92,13 @@ pub struct View {
 impl View {
     /// Until when it may play, by all that limits it.
     pub fn until_ms(&self) -> i64 {
-        let limits = [self.play_until_ms, self.valid_until_ms, self.available_until_ms];
+        let limits = [self.play_until_ms, self.valid_until_ms, self.rights.available_until_ms];
         limits.into_iter().flatten().min().unwrap_or(NO_LIMIT_MS)
+    }
+
+    /// Whether going on counts its title: it was opened in an earlier period of the quota.
+    pub fn counts_title(&self) -> bool {
+        self.quota.is_some() && !self.counted
     }
 
     /// How much of each file is open, with the breaks that were shown in it.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use matinee_protocol::api::Money;
-use matinee_protocol::id::{AccountId, EntitlementId, PaymentId, PlanId, PurchaseId, ViewId};
+use matinee_protocol::id::{AccountId, EntitlementId, PaymentId, PlanId, PurchaseId, TitleId, ViewId};
 
 use super::renewing::Desk;
 use super::tax::Rates;
@@ -17,7 +17,7 @@ use crate::store::payment::{self, Payment, State};
 use crate::store::plan::{self, Plan};
 use crate::store::purchase::{self, Conditions, Sale, Settled};
 use crate::store::refund::{self, Refund};
-use crate::store::{self, Store, Tx, account, event, outbox, saved_method};
+use crate::store::{self, Store, Tx, account, event, outbox, right, saved_method};
 
 /// How long a provider remembers the id under which it was asked. After it, a payment of which it said nothing is
 /// given up: asking again could charge again.
@@ -211,6 +211,11 @@ impl Cashier {
         let Some(plan) = plan::by_id(tx, plan).await? else {
             return saved_method::forget_of(tx, payment.id, now_ms).await;
         };
+        // An ended plan is bought all the same: it was on sale when its payer went to pay.
+        let titles: Vec<TitleId> = plan.scopes.iter().filter_map(|scope| scope.title()).collect();
+        if right::refused(tx, &titles, payment.account_id, now_ms).await?.is_some() {
+            return saved_method::forget_of(tx, payment.id, now_ms).await;
+        }
         let id = PurchaseId::from_bytes(random::id(now_ms));
         let fresh = || EntitlementId::from_bytes(random::id(now_ms));
         let tax = self.rates.line(&plan.price, payment.country.as_deref());

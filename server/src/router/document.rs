@@ -44,7 +44,7 @@ impl Endpoint {
                 all.extend(session);
                 all.extend([(403, "role_required"), (403, "scope_required")]);
             }
-            Authority::Publisher | Authority::Operator | Authority::Integrator => {
+            Authority::Publisher | Authority::Seller | Authority::Operator | Authority::Integrator => {
                 all.extend(session);
                 all.push((403, "role_required"));
             }

@@ -142,6 +142,14 @@ pub async fn by_code(tx: &mut Tx, code: &str) -> Result<Option<Coupon>, Error> {
     row.map(Coupon::try_from).transpose()
 }
 
+/// Ends a coupon now; what was bought with it stays. False if there is none.
+pub async fn end(tx: &mut Tx, code: &str, now_ms: i64) -> Result<bool, Error> {
+    let code = canonical(code);
+    let sql = "update coupons set expires_at_ms = case when expires_at_ms < $1 then expires_at_ms else $1 end \
+               where code = $2";
+    Ok(guarded!(tx, sql, now_ms, code))
+}
+
 /// The coupon with this code, if this account could use it now.
 pub async fn usable(
     tx: &mut Tx,

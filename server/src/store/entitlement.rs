@@ -47,7 +47,6 @@ pub(super) struct Row {
     tax_country: Option<String>,
     quota_titles: Option<i64>,
     quota_used: i64,
-    preview_ms: Option<i64>,
     concurrent_views: Option<i64>,
     offline_ms: Option<i64>,
     #[sqlx(flatten)]
@@ -104,7 +103,6 @@ impl TryFrom<Row> for Entitlement {
             saved_method: row.saved_method,
             tax_country: row.tax_country,
             quota,
-            preview_ms: row.preview_ms.map(unsigned),
             concurrent_views: row.concurrent_views.map(index).transpose()?,
             offline_ms: row.offline_ms.map(unsigned),
             countries: row.countries.rule()?,
@@ -125,10 +123,10 @@ pub async fn insert(tx: &mut Tx, entitlement: &Entitlement) -> Result<(), Error>
         "insert into entitlements (id, account_id, title_id, plan_id, purchase_id, state, start_by_ms, \
          play_within_ms, play_until_ms, views_left, views_used, created_at_ms, kind, collection_id, tier, \
          valid_until_ms, period, anchor_ms, period_index, period_end_ms, grace_ms, renews, renew_at_ms, \
-         quota_titles, quota_used, preview_ms, concurrent_views, offline_ms, updated_at_ms, country_rule, countries, \
+         quota_titles, quota_used, concurrent_views, offline_ms, updated_at_ms, country_rule, countries, \
          unknown_country_allowed, breaks, saved_method, tax_country) \
          values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, \
-         $22, $20, $23, $24, $25, $26, $27, $12, $28, $29, $30, $31, $32, $33)",
+         $22, $20, $23, $24, $25, $26, $12, $27, $28, $29, $30, $31, $32)",
         entitlement.id.to_string(),
         entitlement.account_id.to_string(),
         entitlement.scope.title().map(|title| title.to_string()),
@@ -153,7 +151,6 @@ pub async fn insert(tx: &mut Tx, entitlement: &Entitlement) -> Result<(), Error>
         billing.is_some_and(|billing| billing.renews),
         entitlement.quota.map(|quota| i64::from(quota.titles)),
         entitlement.quota.map_or(0, |quota| i64::from(quota.used)),
-        entitlement.preview_ms.map(signed),
         entitlement.concurrent_views.map(i64::from),
         entitlement.offline_ms.map(signed),
         countries.country_rule,
@@ -233,7 +230,7 @@ pub async fn names(
     Ok((found.next().unwrap_or_default(), found.next().unwrap_or_default()))
 }
 
-/// An account's entitlement of a kind to a title, if it has one that is open.
+/// An account's newest entitlement of a kind to a title, of those that are open or were taken back.
 pub async fn of_kind(
     tx: &mut Tx,
     account: AccountId,
@@ -242,7 +239,7 @@ pub async fn of_kind(
 ) -> Result<Option<Entitlement>, Error> {
     let row: Option<Row> = on!(tx, |db| sqlx::query_as(
         "select * from entitlements where account_id = $1 and title_id = $2 and kind = $3 \
-         and state in ('ready', 'active') order by id limit 1"
+         and state in ('ready', 'active', 'cancelled', 'revoked') order by id desc limit 1"
     )
     .bind(account.to_string())
     .bind(title.to_string())
@@ -252,37 +249,22 @@ pub async fn of_kind(
     row.map(Entitlement::try_from).transpose()
 }
 
-/// An account's entitlements that are open and to a title, or to a collection that holds it, whatever its tier; at most
+/// An account's entitlements that are open and to a title, or to a collection that holds it, whatever its tier; the newest
 /// [`TO_TITLE_MAX`].
 pub async fn to_title(tx: &mut Tx, account: AccountId, title: TitleId) -> Result<Vec<Entitlement>, Error> {
-    let rows: Vec<Row> = on!(tx, |db| sqlx::query_as(
+    let rows: Vec<Row> = on!(tx, |db| {
+        sqlx::query_as(
         "select e.* from entitlements e where e.account_id = $1 and e.state in ('ready', 'active') \
          and (e.title_id = $2 or exists (select 1 from collection_titles c \
-         where c.collection_id = e.collection_id and c.title_id = $2)) order by e.id limit $3"
+         where c.collection_id = e.collection_id and c.title_id = $2)) order by e.created_at_ms desc, e.id desc limit $3"
     )
     .bind(account.to_string())
     .bind(title.to_string())
     .bind(TO_TITLE_MAX)
     .fetch_all(db)
-    .await)?;
+    .await
+    })?;
     rows.into_iter().map(Entitlement::try_from).collect()
-}
-
-/// Opens more or less of a title to a preview.
-pub async fn set_preview(
-    tx: &mut Tx,
-    entitlement: EntitlementId,
-    preview_ms: u64,
-    now_ms: i64,
-) -> Result<(), Error> {
-    on!(tx, |db| sqlx::query("update entitlements set preview_ms = $1, updated_at_ms = $2 where id = $3")
-        .bind(signed(preview_ms))
-        .bind(now_ms)
-        .bind(entitlement.to_string())
-        .execute(db)
-        .await
-        .map(drop))?;
-    Ok(())
 }
 
 /// Counts a view where the rules allow one: `$1` the entitlement, `$2` the time.

@@ -2,6 +2,7 @@
 
 use matinee_protocol::id::{AccountId, GroupId, TitleId, ViewId};
 
+use super::page::{Asked, Page, Position};
 use super::{Error, Tx, id};
 
 /// Accounts that private titles are for.
@@ -44,6 +45,59 @@ pub async fn by_id(tx: &mut Tx, group: GroupId) -> Result<Option<Group>, Error> 
         Ok(Group { id: group, publisher_id: id(&publisher)?, name, created_at_ms })
     })
     .transpose()
+}
+
+/// The groups of a publisher, newest first.
+pub async fn by_publisher(tx: &mut Tx, publisher: AccountId, asked: &Asked) -> Result<Page<Group>, Error> {
+    let (at, after) = asked.after();
+    let rows: Vec<(String, String, i64)> = on!(tx, |db| {
+        sqlx::query_as(
+            "select id, name, created_at_ms from viewer_groups where publisher_id = $1 \
+             and (created_at_ms, id) < ($3, $4) order by created_at_ms desc, id desc limit $2",
+        )
+        .bind(publisher.to_string())
+        .bind(asked.rows())
+        .bind(at)
+        .bind(after)
+        .fetch_all(db)
+        .await
+    })?;
+    let group = |(group, name, created_at_ms): (String, _, _)| {
+        Ok(Group { id: id(&group)?, publisher_id: publisher, name, created_at_ms })
+    };
+    let rows = rows.into_iter().map(group).collect::<Result<Vec<_>, Error>>()?;
+    Ok(asked.page(rows, |row| Position { at: row.created_at_ms, id: row.id.to_string() }))
+}
+
+/// An account in a group.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, utoipa::ToSchema, sqlx::FromRow)]
+#[schema(as = GroupMember)]
+pub struct Member {
+    /// Which account.
+    pub account: String,
+    /// By what its publisher knows it.
+    pub email: String,
+    /// Since when.
+    pub added_at_ms: i64,
+}
+
+/// The members of a group, the one added last in front.
+pub async fn members(tx: &mut Tx, group: GroupId, asked: &Asked) -> Result<Page<Member>, Error> {
+    let (at, after) = asked.after();
+    let rows: Vec<Member> = on!(tx, |db| {
+        sqlx::query_as(
+            "select m.account_id as account, a.email, m.added_at_ms from viewer_group_members m \
+             join accounts a on a.id = m.account_id where m.group_id = $1 \
+             and (m.added_at_ms, m.account_id) < ($3, $4) order by m.added_at_ms desc, m.account_id desc limit $2",
+        )
+        .bind(group.to_string())
+        .bind(asked.rows())
+        .bind(at)
+        .bind(after)
+        .fetch_all(db)
+        .await
+    })?;
+    Ok(asked.page(rows, |row| Position { at: row.added_at_ms, id: row.account.clone() }))
 }
 
 /// Adds an account to a group. False if it was in it.

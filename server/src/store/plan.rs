@@ -1,7 +1,7 @@
 //! Plans: things for sale.
 
 use matinee_protocol::api::Money;
-use matinee_protocol::id::{CollectionId, PlanId, TitleId};
+use matinee_protocol::id::{AccountId, CollectionId, PlanId, TitleId};
 
 use super::page::{Asked, Page, Position};
 use super::{Error, Tx, country, id, index, signed, unsigned};
@@ -38,6 +38,7 @@ struct Row {
     #[sqlx(flatten)]
     countries: country::Columns,
     created_at_ms: i64,
+    ended_at_ms: Option<i64>,
 }
 
 impl Row {
@@ -89,6 +90,7 @@ impl TryFrom<Row> for Plan {
             offline_ms: row.offline_ms.map(unsigned),
             countries: row.countries.rule()?,
             created_at_ms: row.created_at_ms,
+            ended_at_ms: row.ended_at_ms,
         })
     }
 }
@@ -189,6 +191,43 @@ pub async fn by_id(tx: &mut Tx, plan: PlanId) -> Result<Option<Plan>, Error> {
     Ok(Some(found))
 }
 
+/// Those of a plan's titles that are for a group, or end some day.
+pub async fn limited_titles(tx: &mut Tx, plan: PlanId) -> Result<Vec<TitleId>, Error> {
+    let rows: Vec<(String,)> = on!(tx, |db| sqlx::query_as(
+        "select id from titles where id in (select title_id from plans where id = $1 \
+         union all select title_id from plan_titles where plan_id = $1) \
+         and (group_id is not null or available_until_ms is not null) order by id"
+    )
+    .bind(plan.to_string())
+    .fetch_all(db)
+    .await)?;
+    rows.iter().map(|(title,)| id(title)).collect()
+}
+
+/// Whose a plan is: the publisher of what it is for. None if there is no such plan.
+pub async fn publisher(tx: &mut Tx, plan: PlanId) -> Result<Option<AccountId>, Error> {
+    let row: Option<(String,)> = on!(tx, |db| {
+        sqlx::query_as(
+        "select coalesce(t.publisher_id, c.publisher_id) from plans p left join titles t on t.id = p.title_id \
+         left join collections c on c.id = p.collection_id where p.id = $1"
+    )
+    .bind(plan.to_string())
+    .fetch_optional(db)
+    .await
+    })?;
+    row.map(|(publisher,)| id(&publisher)).transpose()
+}
+
+/// Takes a plan off sale; what was bought by it stays, and renews. False if it was before, or there is none.
+pub async fn end(tx: &mut Tx, plan: PlanId, now_ms: i64) -> Result<bool, Error> {
+    Ok(guarded!(
+        tx,
+        "update plans set ended_at_ms = $1 where id = $2 and ended_at_ms is null",
+        now_ms,
+        plan.to_string()
+    ))
+}
+
 /// Adds the further titles of a bundle. What renews is never one.
 async fn bundle(tx: &mut Tx, plan: &mut Plan) -> Result<(), Error> {
     if plan.terms.renewal().is_some() {
@@ -206,11 +245,11 @@ async fn bundle(tx: &mut Tx, plan: &mut Plan) -> Result<(), Error> {
     Ok(())
 }
 
-/// The plans that a title can be had by, cheapest first: its own, bundles with it, and those over its collections.
+/// The plans on sale that a title can be had by, cheapest first: its own, bundles with it, and those over its collections.
 pub async fn by_title(tx: &mut Tx, title: TitleId) -> Result<Vec<Plan>, Error> {
     let rows: Vec<Row> = on!(tx, |db| {
         sqlx::query_as(
-            "select * from plans where id in (select id from plans where title_id = $1 \
+            "select * from plans where ended_at_ms is null and id in (select id from plans where title_id = $1 \
          union all select plan_id from plan_titles where title_id = $1 \
          union all select p.id from collection_titles c join plans p on p.collection_id = c.collection_id \
          where c.title_id = $1 and c.tier <= p.tier) order by price_minor, id limit $2",
@@ -223,15 +262,17 @@ pub async fn by_title(tx: &mut Tx, title: TitleId) -> Result<Vec<Plan>, Error> {
     whole(tx, rows).await
 }
 
-/// The plans over a collection, cheapest first.
+/// The plans on sale over a collection, cheapest first.
 pub async fn by_collection(tx: &mut Tx, collection: CollectionId) -> Result<Vec<Plan>, Error> {
-    let rows: Vec<Row> = on!(tx, |db| sqlx::query_as(
-        "select * from plans where collection_id = $1 order by price_minor, id limit $2"
+    let rows: Vec<Row> = on!(tx, |db| {
+        sqlx::query_as(
+        "select * from plans where collection_id = $1 and ended_at_ms is null order by price_minor, id limit $2"
     )
     .bind(collection.to_string())
     .bind(PLANS_LISTED_MAX)
     .fetch_all(db)
-    .await)?;
+    .await
+    })?;
     whole(tx, rows).await
 }
 

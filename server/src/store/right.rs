@@ -3,13 +3,15 @@
 use matinee_protocol::id::{AccountId, EntitlementId, GroupId, ReleaseId, TitleId};
 
 use super::{Error, Tx, country, signed, unsigned};
-use crate::license::decide::{Audience, Title};
+use crate::license::decide::Refusal;
 use crate::license::place::Countries;
+use crate::license::title::{self, Audience, Title};
 
 #[derive(sqlx::FromRow)]
 struct Row {
     available_from_ms: Option<i64>,
     available_until_ms: Option<i64>,
+    preview_ms: Option<i64>,
     #[sqlx(flatten)]
     countries: country::Columns,
     private: bool,
@@ -39,7 +41,7 @@ pub async fn title_and_newest(
 ) -> Result<Option<(Title, Option<ReleaseId>)>, Error> {
     let row: Option<Row> = on!(tx, |db| {
         sqlx::query_as(
-        "select t.available_from_ms, t.available_until_ms, t.country_rule, t.countries, t.unknown_country_allowed, \
+        "select t.available_from_ms, t.available_until_ms, t.preview_ms, t.country_rule, t.countries, t.unknown_country_allowed, \
          t.group_id is not null as private, \
          exists (select 1 from viewer_group_members m where m.group_id = t.group_id and m.account_id = $2) as member, \
          c.tier, q.entitlement_id is not null as counted, \
@@ -60,18 +62,42 @@ pub async fn title_and_newest(
     let newest = row.newest.as_deref().map(super::id).transpose()?;
     let title = Title {
         id: title,
-        available_from_ms: row.available_from_ms,
-        available_until_ms: row.available_until_ms,
-        countries: row.countries.rule()?,
-        audience: match (row.private, row.member) {
-            (false, _) => Audience::Everyone,
-            (true, true) => Audience::Member,
-            (true, false) => Audience::Outsider,
+        rights: title::Rights {
+            available_from_ms: row.available_from_ms,
+            available_until_ms: row.available_until_ms,
+            countries: row.countries.rule()?,
+            audience: audience(row.private, row.member),
         },
+        preview_ms: row.preview_ms.map(unsigned),
         tier: row.tier.map(super::index).transpose()?,
         counted: row.counted,
     };
     Ok(Some((title, newest)))
+}
+
+/// For whom a title is, as an account sees it.
+pub(super) fn audience(private: bool, member: bool) -> Audience {
+    match (private, member) {
+        (false, _) => Audience::Everyone,
+        (true, true) => Audience::Member,
+        (true, false) => Audience::Outsider,
+    }
+}
+
+/// Why an account may not buy these titles now, if so.
+pub async fn refused(
+    tx: &mut Tx,
+    titles: &[TitleId],
+    account: AccountId,
+    now_ms: i64,
+) -> Result<Option<Refusal>, Error> {
+    for wanted in titles {
+        let found = title(tx, *wanted, account, None).await?;
+        if let Some(refusal) = found.and_then(|found| found.rights.allow_buying(now_ms).err()) {
+            return Ok(Some(refusal));
+        }
+    }
+    Ok(None)
 }
 
 /// The rights of a title, as its publisher sets them.
@@ -89,6 +115,37 @@ pub struct Rights {
     pub countries: Countries,
     /// What is shown in the breaks of ad-supported views; none is a plain card.
     pub ad_clip_url: Option<String>,
+}
+
+#[derive(sqlx::FromRow)]
+struct SetRow {
+    available_from_ms: Option<i64>,
+    available_until_ms: Option<i64>,
+    group_id: Option<String>,
+    preview_ms: Option<i64>,
+    #[sqlx(flatten)]
+    countries: country::Columns,
+    ad_clip_url: Option<String>,
+}
+
+/// The rights of a title, as its publisher set them.
+pub async fn of_title(tx: &mut Tx, title: TitleId) -> Result<Option<Rights>, Error> {
+    let row: Option<SetRow> = on!(tx, |db| sqlx::query_as(
+        "select available_from_ms, available_until_ms, group_id, preview_ms, country_rule, countries, \
+         unknown_country_allowed, ad_clip_url from titles where id = $1"
+    )
+    .bind(title.to_string())
+    .fetch_optional(db)
+    .await)?;
+    let Some(row) = row else { return Ok(None) };
+    Ok(Some(Rights {
+        available_from_ms: row.available_from_ms,
+        available_until_ms: row.available_until_ms,
+        group: row.group_id.as_deref().map(super::id).transpose()?,
+        preview_ms: row.preview_ms.map(unsigned),
+        countries: row.countries.rule()?,
+        ad_clip_url: row.ad_clip_url,
+    }))
 }
 
 /// Sets the rights of a title. False if there is no such title.

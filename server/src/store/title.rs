@@ -3,7 +3,8 @@
 use matinee_protocol::id::{AccountId, TitleId};
 
 use super::page::{Asked, Page, Position};
-use super::{Error, Tx, id};
+use super::{Error, Tx, country, id};
+use crate::license::place::Countries;
 
 /// A work one can license.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,6 +27,8 @@ pub struct Title {
     pub preview_ms: Option<i64>,
     /// Whether it is for a group only.
     pub private: bool,
+    /// In which countries it may be played.
+    pub countries: Countries,
 }
 
 impl Title {
@@ -46,6 +49,8 @@ struct Row {
     available_until_ms: Option<i64>,
     preview_ms: Option<i64>,
     private: bool,
+    #[sqlx(flatten)]
+    countries: country::Columns,
 }
 
 impl TryFrom<Row> for Title {
@@ -62,6 +67,7 @@ impl TryFrom<Row> for Title {
             available_until_ms: row.available_until_ms,
             preview_ms: row.preview_ms,
             private: row.private,
+            countries: row.countries.rule()?,
         })
     }
 }
@@ -71,7 +77,8 @@ macro_rules! titles {
     ($rest:literal) => {
         concat!(
             "select t.id, t.publisher_id, a.name as publisher_name, t.name, t.created_at_ms, t.available_from_ms, \
-             t.available_until_ms, t.preview_ms, t.group_id is not null as private \
+             t.available_until_ms, t.preview_ms, t.group_id is not null as private, t.country_rule, t.countries, \
+             t.unknown_country_allowed \
              from titles t join accounts a on a.id = t.publisher_id ",
             $rest
         )

@@ -2,7 +2,10 @@
 
 use matinee_protocol::id::{AccountId, EntitlementId, ReleaseId, Thumbprint, TitleId, ViewId};
 
-use super::{Error, Tx, country, id, unsigned};
+use super::{Error, Tx, country, id, index, right, unsigned};
+use crate::license::entitlement::Quota;
+use crate::license::status::Status;
+use crate::license::title::Rights;
 
 pub use crate::license::view::{State, View};
 
@@ -42,7 +45,14 @@ struct Row {
     last_seen_at_ms: i64,
     play_until_ms: Option<i64>,
     valid_until_ms: Option<i64>,
+    entitlement_state: String,
+    quota_titles: Option<i64>,
+    quota_used: i64,
+    counted: bool,
+    available_from_ms: Option<i64>,
     available_until_ms: Option<i64>,
+    private: bool,
+    member: bool,
     preview_ms: Option<i64>,
     plan_country_rule: Option<String>,
     plan_countries: Option<String>,
@@ -57,7 +67,13 @@ macro_rules! select {
     ($condition:literal) => {
         concat!(
             "select v.id, v.entitlement_id, v.account_id, v.title_id, v.release_id, v.jkt, v.agreement_key, v.state, \
-             v.opened_at_ms, v.last_seen_at_ms, e.play_until_ms, e.valid_until_ms, e.preview_ms, t.available_until_ms, \
+             v.opened_at_ms, v.last_seen_at_ms, e.play_until_ms, e.valid_until_ms, e.state as entitlement_state, \
+             e.quota_titles, e.quota_used, e.quota_titles is not null and exists (select 1 from quota_uses q \
+             where q.entitlement_id = e.id and q.period_index = e.period_index and q.title_id = v.title_id) as counted, \
+             t.available_from_ms, t.available_until_ms, t.group_id is not null as private, \
+             t.group_id is not null and exists (select 1 from viewer_group_members m where m.group_id = t.group_id \
+             and m.account_id = v.account_id) as member, \
+             case when e.kind = 'preview' then coalesce(t.preview_ms, 0) end as preview_ms, \
              e.country_rule as plan_country_rule, e.countries as plan_countries, \
              e.unknown_country_allowed as plan_unknown_country_allowed, \
              t.country_rule, t.countries, t.unknown_country_allowed, e.breaks \
@@ -84,7 +100,12 @@ impl TryFrom<Row> for View {
             last_seen_at_ms: row.last_seen_at_ms,
             play_until_ms: row.play_until_ms,
             valid_until_ms: row.valid_until_ms,
-            available_until_ms: row.available_until_ms,
+            status: Status::parse(&row.entitlement_state).ok_or(Error::Corrupt("entitlement status"))?,
+            quota: match row.quota_titles {
+                Some(titles) => Some(Quota { titles: index(titles)?, used: index(row.quota_used)? }),
+                None => None,
+            },
+            counted: row.counted,
             preview_ms: row.preview_ms.map(unsigned),
             plan_countries: country::Columns {
                 country_rule: row.plan_country_rule,
@@ -92,7 +113,12 @@ impl TryFrom<Row> for View {
                 unknown_country_allowed: row.plan_unknown_country_allowed,
             }
             .rule()?,
-            title_countries: row.title_countries.rule()?,
+            rights: Rights {
+                available_from_ms: row.available_from_ms,
+                available_until_ms: row.available_until_ms,
+                countries: row.title_countries.rule()?,
+                audience: right::audience(row.private, row.member),
+            },
             breaks: row.breaks.as_deref().map(super::plan::breaks).transpose()?,
         })
     }
@@ -299,6 +325,27 @@ pub async fn stop_others(
         }
     }
     Ok(stopped)
+}
+
+/// The entitlements by which devices of an account play a title, of views that asked for something since then.
+pub async fn open_on_title(
+    tx: &mut Tx,
+    account: AccountId,
+    title: TitleId,
+    seen_since_ms: i64,
+) -> Result<Vec<EntitlementId>, Error> {
+    let rows: Vec<(String,)> = on!(tx, |db| {
+        sqlx::query_as(
+        "select distinct entitlement_id from views where account_id = $1 and title_id = $2 and state = 'active' \
+         and last_seen_at_ms >= $3"
+    )
+    .bind(account.to_string())
+    .bind(title.to_string())
+    .bind(seen_since_ms)
+    .fetch_all(db)
+    .await
+    })?;
+    rows.iter().map(|(entitlement,)| id(entitlement)).collect()
 }
 
 /// Expires views that have asked for nothing since then.

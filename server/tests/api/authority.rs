@@ -51,6 +51,7 @@ async fn roles_open_their_own_routes_only() {
     for route in ROUTES {
         let refused: &[&str] = match route.authority {
             Authority::Publisher => &[&viewer, &operator],
+            Authority::Seller => &[&viewer],
             Authority::Operator | Authority::Integrator | Authority::ApiKey => &[&viewer, &publisher],
             _ => continue,
         };

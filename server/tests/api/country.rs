@@ -111,6 +111,18 @@ pub async fn a_title_plays_in_its_countries(bench: &Bench) {
     keys(GERMANY).await.expect(200);
 }
 
+pub async fn a_titles_page_says_where_it_plays(bench: &Bench) {
+    let (ana, _) = bench.viewer_with_rental("ana@example.org").await;
+    rights(bench, json!({ "rule": "only", "countries": ["DE"] })).await.expect(204);
+    let path = format!("/v1/titles/{}/entitlements", bench.title);
+    for (from, code) in
+        [(GERMANY, json!(null)), (FRANCE, json!("country_not_allowed")), (NOWHERE, json!("country_unknown"))]
+    {
+        let ways = bench.get(&path).bearer(&ana).from(from).send().await.expect(200).json();
+        assert_eq!(ways["entitlements"][0]["code"], code, "{from}");
+    }
+}
+
 pub async fn unknown_places_have_a_rule_of_their_own(bench: &Bench) {
     let (ana, id) = bench.viewer_with_rental("ana@example.org").await;
     let phone = Device::new(1);

@@ -3,18 +3,29 @@
 use futures_util::future::join_all;
 use matinee_protocol::api::LeaseAnswer;
 use matinee_protocol::encoding::b64u;
-use matinee_protocol::id::EntitlementId;
+use matinee_protocol::id::{EntitlementId, TitleId};
 use matinee_protocol::license::open_keys;
 use matinee_server::clock::Clock as _;
+use matinee_server::job::renewal;
 use matinee_server::store::account::Role;
 use serde_json::{Value, json};
 
 use crate::bench::{Answer, Bench, DAY_MS, Device, NOW_MS};
-use crate::terms::{buy, entitlement_of, plan, price};
+use crate::subscription::{MONTH_MS, NEXT_MONTH_MS, put, subscribed, two_a_month};
+use crate::terms::{buy, entitlement_of, plan, price, status};
 
 async fn take(bench: &Bench, login: &str, right: EntitlementId, device: &Device) -> Answer {
+    take_of(bench, login, (right, bench.title), device).await
+}
+
+async fn take_of(
+    bench: &Bench,
+    login: &str,
+    (right, title): (EntitlementId, TitleId),
+    device: &Device,
+) -> Answer {
     let key = hex::encode(matinee_server::random::bytes::<8>());
-    let body = json!({ "agreement_key": b64u(&device.agreement.public()) });
+    let body = json!({ "agreement_key": b64u(&device.agreement.public()), "title": title });
     let call = bench.post(format!("/v1/entitlements/{right}/leases"), &body).bearer(login).key(&key);
     call.proof(device, None).send().await
 }
@@ -141,6 +152,37 @@ pub async fn a_lease_counts_as_a_view_and_ends_with_its_right(bench: &Bench) {
     ] {
         assert_eq!(bench.post(&path, &body).bearer(&studio).send().await.expect(422).code(), code);
     }
+}
+
+pub async fn a_lease_counts_its_title_in_each_period(bench: &Bench) {
+    let ana = bench.viewer("ana@example.org").await;
+    let mut body = two_a_month();
+    body["offline_ms"] = json!(40 * DAY_MS);
+    let (id, collection, second) = subscribed(bench, &ana, body).await;
+    let third = bench.another_film().await;
+    put(bench, &collection, third, 1).await;
+    let left = || async { status(bench, &ana, id).await["entitlement"]["titles_left"].as_i64().unwrap() };
+    let (phone, desk) = (Device::new(1), Device::new(2));
+    let taken = answer(&take(bench, &ana, id, &phone).await.expect(201));
+    let named = taken.lease.id.to_string();
+    renew(bench, &ana, &named, &phone).await.expect(200);
+    assert_eq!(left().await, 1, "once a period");
+    bench.clock.advance_ms(MONTH_MS);
+    renewal::run(&bench.app).await.unwrap();
+    assert_eq!(left().await, 2);
+    renew(bench, &ana, &named, &phone).await.expect(200);
+    assert_eq!(left().await, 1, "it is renewed into this period");
+    take(bench, &ana, id, &phone).await.expect(200);
+    assert_eq!(left().await, 1);
+    bench.clock.advance_ms(NEXT_MONTH_MS);
+    renewal::run(&bench.app).await.unwrap();
+    for title in [second, third] {
+        bench.open_title(&ana, id, title, &desk).await.expect(201);
+    }
+    assert_eq!(renew(bench, &ana, &named, &phone).await.expect(403).code(), "quota_used_up");
+    assert_eq!(take(bench, &ana, id, &phone).await.expect(403).code(), "quota_used_up");
+    let other = take_of(bench, &ana, (id, second), &phone).await.expect(201);
+    assert_ne!(answer(&other).lease.id, taken.lease.id, "what is counted is leased");
 }
 
 pub async fn leases_are_counted_whoever_races(bench: &Bench) {

@@ -296,7 +296,7 @@ pub async fn who_opened_an_account_under_anothers_address_is_out(bench: &Bench) 
     crate::passkey::sign_in(bench, &mut passkey).await.expect(401);
     assert_eq!(sessions(bench, ana).await, 1);
     let refused = bench.license(view.view, &view.view_token, &phone, 1).await.expect(403);
-    assert_eq!(refused.code(), "entitlement_revoked");
+    assert_eq!(refused.code(), "view_ended");
     let devices = bench.get("/v1/devices").bearer(ana).send().await.expect(200).json();
     assert_eq!(devices["devices"], json!([]));
     // From now on it is Ana's: what she adds stays.

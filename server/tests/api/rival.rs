@@ -27,7 +27,7 @@ async fn a_publisher_touches_nothing_of_another() {
     let files =
         json!({ "sealed": true, "files": [{ "name": "a.bin", "media_type": "video/mp4", "size_bytes": 1 }] });
     let tier = json!({ "tier": 1 });
-    let attempts: [(&str, String, Value); 7] = [
+    let attempts: [(&str, String, Value); 10] = [
         ("POST", format!("/v1/titles/{title}/plans"), plan),
         ("PUT", format!("/v1/titles/{title}/rights"), json!({ "preview_ms": 60_000 })),
         ("POST", format!("/v1/titles/{title}/releases"), files),
@@ -35,6 +35,9 @@ async fn a_publisher_touches_nothing_of_another() {
         ("PUT", format!("/v1/collections/{collection}/titles/{title}"), tier.clone()),
         ("DELETE", format!("/v1/collections/{collection}/titles/{title}"), json!({})),
         ("POST", format!("/v1/groups/{group}/members"), json!({ "email": "ana@example.org" })),
+        ("GET", format!("/v1/groups/{group}/members"), json!({})),
+        ("GET", format!("/v1/titles/{title}/rights"), json!({})),
+        ("DELETE", format!("/v1/plans/{}", bench.plan), json!({})),
     ];
     let mixed = [
         ("PUT", format!("/v1/collections/{collection}/titles/{own_title}"), tier.clone()),
@@ -48,6 +51,8 @@ async fn a_publisher_touches_nothing_of_another() {
     let carry = bench.post(format!("/v1/releases/{}/carries", bench.release), &json!({})).bearer(&rival);
     let carry = carry.proof(&Device::new(1), None).send().await.expect(403);
     assert_eq!(carry.code(), "role_required");
+    let listed = bench.get("/v1/groups").bearer(&rival).send().await.expect(200).json();
+    assert_eq!(listed["groups"], json!([]));
     // Whose they are may: nothing else was wrong with what was sent.
     for (method, path, body) in &attempts {
         let done = bench.call(method, path).json(body).bearer(&studio).send().await;

@@ -1,13 +1,16 @@
 //! What a shop shows: prices before they are paid, what an account paid, by what a title plays, and what is listed for whom.
 
-use matinee_protocol::id::TitleId;
+use matinee_protocol::id::{EntitlementId, TitleId};
 use matinee_server::config::Config;
+use matinee_server::license::plan::Scope;
 use matinee_server::store::account::Role;
+use matinee_server::store::entitlement::{self, Entitlement};
 use matinee_server::store::title;
+use matinee_server::{job, random};
 use serde_json::{Value, json};
 
-use crate::bench::{Bench, DAY_MS, NOW_MS};
-use crate::terms::{buy, plan, price};
+use crate::bench::{Bench, DAY_MS, Device, NOW_MS, opening};
+use crate::terms::{balance, buy, entitlement_of, plan, price};
 
 async fn get(bench: &Bench, login: &str, path: &str) -> Value {
     bench.get(path).bearer(login).send().await.expect(200).json()
@@ -179,6 +182,141 @@ pub async fn a_title_says_by_what_it_plays(bench: &Bench) {
     let bob = bench.viewer("bob@example.org").await;
     bench.get(&ways).bearer(&bob).send().await.expect(404);
     get(bench, &ana, &ways).await;
+}
+
+pub async fn what_nobody_may_have_is_not_sold(bench: &Bench) {
+    let (ana, bob) = (bench.viewer("ana@example.org").await, bench.viewer("bob@example.org").await);
+    let body = json!({ "plan": bench.plan });
+    let quote = format!("/v1/plans/{}/quote", bench.plan);
+    let refused = async |login: &str, code: &str| {
+        let pay = bench.post("/v1/checkouts", &body).bearer(login).key(code);
+        let asked = bench.get(&quote).bearer(login);
+        for answer in [buy(bench, login, body.clone()).await, pay.send().await, asked.send().await] {
+            assert_eq!(answer.expect(403).code(), code);
+        }
+    };
+    let paid = bench.post("/v1/checkouts", &body).bearer(&ana).key("before").send().await.expect(201);
+    rights(bench, bench.title, json!({ "available_until_ms": NOW_MS + DAY_MS })).await;
+    bench.clock.advance_ms(DAY_MS - 1);
+    buy(bench, &ana, body.clone()).await.expect(201);
+    bench.clock.advance_ms(1);
+    refused(&ana, "no_longer_available").await;
+    let again = bench.post("/v1/checkouts", &body).bearer(&ana).key("before").send().await.expect(201);
+    assert_eq!(again.bytes, paid.bytes, "what was answered is answered again");
+    // Of a private title a bundle is no way in, nor is its plan's id.
+    let second = bench.another_film().await;
+    let path = format!("/v1/titles/{}/plans", bench.title);
+    let both = json!({ "kind": "purchase", "price": price(100), "titles": [second], "name": "Both" });
+    let both = plan(bench, &path, both).await;
+    let group = group_with(bench, "ana@example.org").await;
+    rights(bench, bench.title, json!({ "group": group })).await;
+    refused(&bob, "group_required").await;
+    let outside = buy(bench, &bob, json!({ "plan": both })).await.expect(403);
+    assert_eq!(outside.code(), "group_required");
+    buy(bench, &ana, json!({ "plan": both })).await.expect(201);
+    rights(bench, bench.title, json!({ "available_from_ms": NOW_MS + 9 * DAY_MS })).await;
+    buy(bench, &bob, body.clone()).await.expect(201);
+    bench.balance().await;
+}
+
+pub async fn a_plan_is_taken_off_sale(bench: &Bench) {
+    let (collection, _) = collection(bench).await;
+    let over = format!("/v1/collections/{collection}");
+    let body = json!({ "kind": "subscription", "price": price(300), "period": "month" });
+    let month = plan(bench, &format!("{over}/plans"), body).await;
+    let ana = bench.viewer("ana@example.org").await;
+    let body = json!({ "plan": month });
+    let buying = || bench.post("/v1/purchases", &body).bearer(&ana).key("k").send();
+    let bought = buying().await.expect(201);
+    let title = format!("/v1/titles/{}", bench.title);
+    let listed = async || {
+        let (title, over) = (get(bench, &ana, &title).await, get(bench, &ana, &over).await);
+        (title["title"]["plans"].as_array().unwrap().len(), over["plans"].as_array().unwrap().len())
+    };
+    assert_eq!(listed().await, (2, 1));
+    let path = format!("/v1/plans/{month}");
+    let end = async |login: String| bench.call("DELETE", &path).bearer(&login).send().await;
+    end(bench.login("rival@example.org", &[Role::Publisher]).await).await.expect(404);
+    end(ana.clone()).await.expect(403);
+    let operator = bench.login("op@example.org", &[Role::Operator]).await;
+    end(operator.clone()).await.expect(204);
+    end(bench.studio_login().await).await.expect(204);
+    assert_eq!(listed().await, (1, 0));
+    let quote = bench.get(format!("/v1/plans/{month}/quote")).bearer(&ana).send().await;
+    let pay = bench.post("/v1/checkouts", &body).bearer(&ana).key("pay").send().await;
+    for answer in [buy(bench, &ana, body.clone()).await, pay, quote] {
+        assert_eq!(answer.expect(409).code(), "plan_not_sold");
+    }
+    assert_eq!(buying().await.expect(201).bytes, bought.bytes, "the same key, the same answer");
+    // What was bought stays, and is renewed.
+    bench.clock.advance_ms(30 * DAY_MS);
+    job::renewal::run(&bench.app).await.unwrap();
+    assert_eq!(balance(bench, &ana).await, 400);
+    bench.open_title(&ana, entitlement_of(&bought), bench.title, &Device::new(1)).await.expect(201);
+    // So with a coupon.
+    let made = json!({ "code": "SPRING-20", "percent_off": 20 });
+    bench.post("/v1/coupons", &made).bearer(&operator).send().await.expect(201);
+    let with = json!({ "plan": bench.plan, "coupon": "spring-20" });
+    let end = |code: &str| bench.call("DELETE", format!("/v1/coupons/{code}")).bearer(&operator).send();
+    buy(bench, &ana, with.clone()).await.expect(201);
+    end("Spring-20").await.expect(204);
+    end("none").await.expect(404);
+    let bob = bench.viewer("bob@example.org").await;
+    assert_eq!(buy(bench, &bob, with).await.expect(403).code(), "coupon_refused");
+}
+
+pub async fn countries_are_told_before_anything_is_bought(bench: &Bench) {
+    let countries = json!({ "rule": "only", "countries": ["AT", "DE"] });
+    rights(bench, bench.title, json!({ "countries": countries })).await;
+    let path = format!("/v1/titles/{}/plans", bench.title);
+    let except = json!({ "rule": "except", "countries": ["FR"], "unknown": "allow" });
+    let own = json!({ "kind": "purchase", "price": price(900), "countries": except });
+    plan(bench, &path, own).await;
+    let shown = bench.get(format!("/v1/titles/{}", bench.title)).send().await.expect(200).json();
+    assert_eq!(shown["title"]["countries"], countries);
+    assert_eq!(shown["title"]["plans"][0].get("countries"), None, "everywhere");
+    assert_eq!(shown["title"]["plans"][1]["countries"], except);
+}
+
+pub async fn the_last_view_is_gone_on_with(bench: &Bench) {
+    let path = format!("/v1/titles/{}/plans", bench.title);
+    let body = json!({ "kind": "rental", "price": price(50), "start_within_ms": DAY_MS,
+        "play_within_ms": DAY_MS, "views": 1 });
+    let once = plan(bench, &path, body).await;
+    let ana = bench.viewer("ana@example.org").await;
+    let bought = buy(bench, &ana, json!({ "plan": once })).await.expect(201);
+    let ways = format!("/v1/titles/{}/entitlements", bench.title);
+    let code = async || get(bench, &ana, &ways).await["entitlements"][0]["code"].clone();
+    let device = Device::new(1);
+    let id = entitlement_of(&bought);
+    let opened = opening(&bench.open(&ana, id, &device).await.expect(201));
+    assert_eq!(code().await, Value::Null, "a reloaded page plays on");
+    bench.open(&ana, id, &device).await.expect(200);
+    bench.clock.advance_ms(900_000);
+    assert_eq!(code().await, Value::Null);
+    bench.clock.advance_ms(1);
+    assert_eq!(code().await, "no_views_left", "it was idle for too long");
+    bench.clock.advance_ms(-1);
+    let end = bench.call("DELETE", format!("/v1/views/{}", opened.view));
+    let token = opening(&bench.open(&ana, id, &device).await.expect(200)).view_token;
+    end.proof(&device, Some(&token)).send().await.expect(204);
+    assert_eq!(code().await, "no_views_left");
+}
+
+pub async fn the_newest_right_is_found_among_many(bench: &Bench) {
+    let ana = bench.viewer("ana@example.org").await;
+    let account = get(bench, &ana, "/v1/account").await["account"]["id"].as_str().unwrap().parse().unwrap();
+    let mut tx = bench.app.store.write().await.unwrap();
+    for old in 0..100 {
+        let id = EntitlementId::from_bytes(random::id(NOW_MS - 200 + old));
+        let granted = Entitlement::granted(id, account, Scope::Title(bench.title), NOW_MS - 200 + old);
+        entitlement::insert(&mut tx, &granted).await.unwrap();
+    }
+    tx.commit().await.unwrap();
+    let bought = buy(bench, &ana, json!({ "plan": bench.plan })).await.expect(201).json();
+    let ways = get(bench, &ana, &format!("/v1/titles/{}/entitlements", bench.title)).await;
+    let ways = ways["entitlements"].as_array().unwrap();
+    assert!(ways.iter().any(|way| way["entitlement"]["id"] == bought["entitlement"]["id"]));
 }
 
 pub async fn what_is_private_is_listed_for_its_group(bench: &Bench) {

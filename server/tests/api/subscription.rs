@@ -6,14 +6,14 @@ use matinee_server::config::{Config, TaxSection};
 use matinee_server::job::{reconcile, renewal};
 use serde_json::{Value, json};
 
-use crate::bench::{Bench, DAY_MS, Device, NOW_MS};
+use crate::bench::{Bench, DAY_MS, Device, NOW_MS, opening};
 use crate::terms::{balance, buy, entitlement_of, plan, price, status};
 use matinee_server::store::account::Role;
 use matinee_server::store::{Store, Tx, ledger, sales};
 
 /// NOW_MS is 18 November 2026: a month is 30 days, the next one 31.
-const MONTH_MS: i64 = 30 * DAY_MS;
-const NEXT_MONTH_MS: i64 = 31 * DAY_MS;
+pub const MONTH_MS: i64 = 30 * DAY_MS;
+pub const NEXT_MONTH_MS: i64 = 31 * DAY_MS;
 
 /// A collection of the film in tier 1 and another in tier 2.
 async fn collection(bench: &Bench) -> (String, TitleId) {
@@ -28,7 +28,7 @@ async fn collection(bench: &Bench) -> (String, TitleId) {
     (id, second)
 }
 
-async fn put(bench: &Bench, collection: &str, title: TitleId, tier: u32) {
+pub async fn put(bench: &Bench, collection: &str, title: TitleId, tier: u32) {
     let path = format!("/v1/collections/{collection}/titles/{title}");
     let studio = bench.studio_login().await;
     bench.call("PUT", path).json(&json!({ "tier": tier })).bearer(&studio).send().await.expect(204);
@@ -376,7 +376,7 @@ pub async fn a_gift_is_renewed_only_by_who_asks_for_it(bench: &Bench) {
     bench.open(&bob, ids[1], &Device::new(2)).await.expect(201);
 }
 
-fn two_a_month() -> Value {
+pub fn two_a_month() -> Value {
     json!({ "kind": "quota", "price": price(300), "period": "month", "quota_titles": 2, "tier": 2 })
 }
 
@@ -408,6 +408,48 @@ pub async fn a_quota_counts_a_title_once_a_period(bench: &Bench) {
     open(third, 1).await.expect(201);
     open(bench.title, 4).await.expect(201);
     assert_eq!(left().await, 0, "in the next period it counts again");
+}
+
+/// Views that are kept alive from one period into the next count their titles there, one by one, as far as it has any.
+pub async fn what_goes_on_in_the_next_period_counts_there(bench: &Bench) {
+    let ana = bench.viewer("ana@example.org").await;
+    let (id, collection, second) = subscribed(bench, &ana, two_a_month()).await;
+    let third = bench.another_film().await;
+    put(bench, &collection, third, 1).await;
+    let left = || async { status(bench, &ana, id).await["entitlement"]["titles_left"].as_i64().unwrap() };
+    let (phone, desk) = (Device::new(1), Device::new(2));
+    bench.clock.advance_ms(MONTH_MS - 2000);
+    let first = opening(&bench.open_title(&ana, id, bench.title, &phone).await.expect(201));
+    let other = opening(&bench.open_title(&ana, id, second, &desk).await.expect(201));
+    assert_eq!(left().await, 0);
+    bench.clock.advance_ms(1999);
+    bench.license(first.view, &first.view_token, &phone, 3).await.expect(200);
+    bench.clock.advance_ms(1);
+    renew(bench).await;
+    assert_eq!(left().await, 2);
+    for _ in 0..2 {
+        bench.license(first.view, &first.view_token, &phone, 3).await.expect(200);
+        assert_eq!(left().await, 1, "its keys are released in this period now");
+    }
+    bench.open_title(&ana, id, third, &phone).await.expect(201);
+    assert_eq!(left().await, 0);
+    let over = bench.license(other.view, &other.view_token, &desk, 3).await.expect(403);
+    assert_eq!(over.code(), "quota_used_up");
+    let path = format!("/v1/views/{}/renewals", other.view);
+    let over = bench.post(&path, &json!({})).proof(&desk, Some(&other.view_token)).send().await;
+    assert_eq!(over.expect(403).code(), "quota_used_up");
+    let over = bench.open_title(&ana, id, second, &desk).await.expect(403);
+    assert_eq!(over.code(), "quota_used_up", "nor is it resumed");
+
+    // Resumed in the next period, it counts there too, once.
+    bench.clock.advance_ms(NEXT_MONTH_MS - 1000);
+    bench.open_title(&ana, id, bench.title, &phone).await.expect(201);
+    bench.clock.advance_ms(1000);
+    renew(bench).await;
+    for _ in 0..2 {
+        bench.open_title(&ana, id, bench.title, &phone).await.expect(200);
+        assert_eq!(left().await, 1);
+    }
 }
 
 /// The login that [`Bench::viewer`] gives to Ana.

@@ -258,6 +258,51 @@ pub async fn a_preview_ends_with_its_last_whole_epoch(bench: &Bench) {
     assert_eq!(over.code(), "preview_over");
 }
 
+pub async fn a_preview_is_what_its_title_says_now(bench: &Bench) {
+    let studio = bench.studio_login().await;
+    let ana = bench.login("ana@example.org", &[Role::Viewer]).await;
+    let path = format!("/v1/titles/{}/previews", bench.title);
+    let rights = |body: Value| {
+        bench.call("PUT", format!("/v1/titles/{}/rights", bench.title)).json(&body).bearer(&studio).send()
+    };
+    // The film's epochs are of a minute: less than one gives nothing.
+    let short = rights(json!({ "preview_ms": 59_999 })).await.expect(422);
+    assert_eq!(short.code(), "preview_too_short");
+    rights(json!({ "preview_ms": 60_000 })).await.expect(204);
+    rights(json!({ "preview_ms": 300_000 })).await.expect(204);
+    let id = entitlement_of(&bench.post(&path, &json!({})).bearer(&ana).send().await.expect(201));
+    let device = Device::new(1);
+    let opened = opening(&bench.open(&ana, id, &device).await.expect(201));
+    bench.license(opened.view, &opened.view_token, &device, 4).await.expect(200);
+    // Shortened, and withdrawn, for whoever has it too.
+    rights(json!({ "preview_ms": 120_000 })).await.expect(204);
+    let over = bench.license(opened.view, &opened.view_token, &device, 2).await.expect(403);
+    assert_eq!(over.code(), "preview_over");
+    let again = opening(&bench.open(&ana, id, &device).await.expect(200));
+    assert_eq!(again.license.unwrap().epochs[0].count, 2);
+    rights(json!({})).await.expect(204);
+    for epoch in [0, 1] {
+        let over = bench.license(opened.view, &opened.view_token, &device, epoch).await.expect(403);
+        assert_eq!(over.code(), "preview_over");
+    }
+    assert_eq!(bench.open(&ana, id, &Device::new(2)).await.expect(403).code(), "preview_over");
+    bench.post(&path, &json!({})).bearer(&ana).send().await.expect(404);
+    let ways = format!("/v1/titles/{}/entitlements", bench.title);
+    let ways = bench.get(ways).bearer(&ana).send().await.expect(200).json();
+    assert_eq!(ways["entitlements"][0]["code"], "preview_over");
+    // Given back, it is given again; taken back, it is not.
+    rights(json!({ "preview_ms": 120_000 })).await.expect(204);
+    let back = format!("/v1/entitlements/{id}/return");
+    bench.post(back, &json!({})).bearer(&ana).send().await.expect(200);
+    let next = entitlement_of(&bench.post(&path, &json!({})).bearer(&ana).send().await.expect(201));
+    bench.open(&ana, next, &device).await.expect(201);
+    let operator = bench.login("op@example.org", &[Role::Operator]).await;
+    let revoke = format!("/v1/entitlements/{next}/revocation");
+    bench.post(revoke, &json!({ "reason": "copied" })).bearer(&operator).send().await.expect(200);
+    let refused = bench.post(&path, &json!({})).bearer(&ana).send().await.expect(403);
+    assert_eq!(refused.code(), "entitlement_revoked");
+}
+
 pub async fn a_premiere_opens_at_its_millisecond(bench: &Bench) {
     let studio = bench.studio_login().await;
     let premiere = NOW_MS + DAY_MS;
@@ -296,6 +341,24 @@ pub async fn a_premiere_opens_at_its_millisecond(bench: &Bench) {
     assert_eq!(after.code(), "role_required", "nor is it carried any more");
 }
 
+pub async fn a_premiere_that_is_moved_stops_what_plays(bench: &Bench) {
+    let studio = bench.studio_login().await;
+    let (ana, id) = bench.viewer_with_rental("ana@example.org").await;
+    let device = Device::new(1);
+    let opened = opening(&bench.open(&ana, id, &device).await.expect(201));
+    let path = format!("/v1/titles/{}/rights", bench.title);
+    let moved = json!({ "available_from_ms": NOW_MS + 1000 });
+    bench.call("PUT", &path).json(&moved).bearer(&studio).send().await.expect(204);
+    bench.clock.advance_ms(999);
+    let early = bench.license(opened.view, &opened.view_token, &device, 3).await.expect(403);
+    assert_eq!(early.code(), "not_available_yet");
+    let renewals = format!("/v1/views/{}/renewals", opened.view);
+    let early = bench.post(&renewals, &json!({})).proof(&device, Some(&opened.view_token)).send().await;
+    assert_eq!(early.expect(403).code(), "not_available_yet");
+    bench.clock.advance_ms(1);
+    bench.license(opened.view, &opened.view_token, &device, 3).await.expect(200);
+}
+
 pub async fn what_may_be_played_may_be_placed_before(bench: &Bench) {
     let (ana, id) = bench.viewer_with_rental("ana@example.org").await;
     let path = format!("/v1/releases/{}/carries", bench.release);
@@ -317,10 +380,15 @@ pub async fn a_private_title_is_for_its_group(bench: &Bench) {
     let made =
         bench.post("/v1/groups", &json!({ "name": "Stations" })).bearer(&studio).send().await.expect(201);
     let group = made.json()["group"]["id"].as_str().unwrap().to_owned();
+    let (ana, id) = bench.viewer_with_rental("ana@example.org").await;
+    let (bob, bobs) = bench.viewer_with_rental("bob@example.org").await;
+    let (device, desk) = (Device::new(1), Device::new(2));
+    let playing = opening(&bench.open(&bob, bobs, &desk).await.expect(201));
     let path = format!("/v1/titles/{}/rights", bench.title);
     bench.call("PUT", &path).json(&json!({ "group": group })).bearer(&studio).send().await.expect(204);
-    let (ana, id) = bench.viewer_with_rental("ana@example.org").await;
-    let device = Device::new(1);
+    let outside = bench.license(playing.view, &playing.view_token, &desk, 3).await.expect(403);
+    assert_eq!(outside.code(), "group_required", "what plays is asked again");
+    assert_eq!(bench.open(&bob, bobs, &desk).await.expect(403).code(), "group_required");
     assert_eq!(bench.open(&ana, id, &device).await.expect(403).code(), "group_required");
     let title = format!("/v1/titles/{}", bench.title);
     bench.get(&title).bearer(&ana).send().await.expect(404);
@@ -339,8 +407,53 @@ pub async fn a_private_title_is_for_its_group(bench: &Bench) {
     let remove = format!("{members}/{member}");
     bench.call("DELETE", &remove).bearer(&studio).send().await.expect(204);
     let ended = bench.license(opened.view, &opened.view_token, &device, 3).await.expect(403);
-    assert_eq!(ended.code(), "entitlement_revoked", "the view ended with the membership");
+    assert_eq!(ended.code(), "group_required", "the view ended with the membership");
     assert_eq!(bench.open(&ana, id, &device).await.expect(403).code(), "group_required");
+}
+
+/// What was set and who is in a group can be read again, page by page, for setting replaces everything.
+pub async fn rights_and_groups_are_read_again(bench: &Bench) {
+    let studio = bench.studio_login().await;
+    let get = async |path: &str| bench.get(path).bearer(&studio).send().await.expect(200).json();
+    let mut groups = Vec::new();
+    for name in ["Stations", "Schools", "Press"] {
+        bench.clock.advance_ms(1);
+        let made = bench.post("/v1/groups", &json!({ "name": name })).bearer(&studio).send().await;
+        groups.push(made.expect(201).json()["group"]["id"].as_str().unwrap().to_owned());
+    }
+    let first = get("/v1/groups?limit=2").await;
+    assert_eq!(
+        (&first["groups"][0]["name"], &first["groups"][1]["name"]),
+        (&json!("Press"), &json!("Schools"))
+    );
+    let rest = get(&format!("/v1/groups?limit=2&cursor={}", first["next"].as_str().unwrap())).await;
+    let stations = json!([{ "id": groups[0], "name": "Stations", "created_at_ms": NOW_MS + 1 }]);
+    assert_eq!((&rest["groups"], &rest["next"]), (&stations, &Value::Null));
+
+    let members = format!("/v1/groups/{}/members", groups[0]);
+    assert_eq!(get(&members).await["members"], json!([]));
+    for email in ["ana@example.org", "bob@example.org"] {
+        bench.login(email, &[Role::Viewer]).await;
+        bench.clock.advance_ms(1);
+        bench.post(&members, &json!({ "email": email })).bearer(&studio).send().await.expect(201);
+    }
+    let first = get(&format!("{members}?limit=1")).await;
+    assert_eq!(first["members"][0]["email"], "bob@example.org", "the one added last in front");
+    let rest = get(&format!("{members}?limit=1&cursor={}", first["next"].as_str().unwrap())).await;
+    assert_eq!(
+        (&rest["members"][0]["email"], &rest["members"][0]["added_at_ms"], &rest["next"]),
+        (&json!("ana@example.org"), &json!(NOW_MS + 4), &Value::Null)
+    );
+
+    let rights = format!("/v1/titles/{}/rights", bench.title);
+    assert_eq!(get(&rights).await, json!({}));
+    let whole = json!({ "available_from_ms": NOW_MS, "available_until_ms": NOW_MS + DAY_MS, "group": groups[1],
+        "preview_ms": 60_000, "countries": { "rule": "only", "countries": ["AT", "DE"], "unknown": "deny" },
+        "ad_clip_url": "/clips/soap.mp4" });
+    for body in [whole, json!({ "countries": { "rule": "except", "countries": ["FR"] } })] {
+        bench.call("PUT", &rights).json(&body).bearer(&studio).send().await.expect(204);
+        assert_eq!(get(&rights).await, body, "as it was set");
+    }
 }
 
 pub async fn what_is_given_back_is_over(bench: &Bench) {
@@ -366,11 +479,18 @@ pub async fn what_is_given_back_is_over(bench: &Bench) {
     assert_eq!(after["updated_at_ms"], NOW_MS + 5);
     bench.post(&path, &json!({})).bearer(&ana).send().await.expect(200);
     let ended = bench.license(opened.view, &opened.view_token, &device, 3).await.expect(403);
-    assert_eq!(ended.code(), "entitlement_revoked");
+    assert_eq!(ended.code(), "entitlement_returned");
     assert_eq!(bench.open(&ana, id, &device).await.expect(403).code(), "entitlement_returned");
     let operator = bench.login("op@example.org", &[Role::Operator]).await;
     let revoke = format!("/v1/entitlements/{id}/revocation");
     bench.post(&revoke, &json!({ "reason": "late" })).bearer(&operator).send().await.expect(200);
     let still = bench.get(format!("/v1/entitlements/{id}/status")).bearer(&operator).send().await.expect(200);
     assert_eq!(still.json()["status"], "returned", "what is over stays as it ended");
+    // Nor is what time has ended given back.
+    let (eve, late) = bench.viewer_with_rental("eve@example.org").await;
+    let path = format!("/v1/entitlements/{late}/return");
+    bench.clock.advance_ms(30 * DAY_MS);
+    let over = bench.post(&path, &json!({})).bearer(&eve).send().await.expect(409);
+    assert_eq!(over.code(), "entitlement_over");
+    assert_eq!(status(bench, &eve, late).await["status"], "expired");
 }

@@ -32,9 +32,7 @@ async fn views_left(bench: &Bench, id: EntitlementId) -> Option<u32> {
     entitlement::by_id(&mut bench.app.store.read().await.unwrap(), id).await.unwrap().unwrap().views_left
 }
 
-#[tokio::test]
-async fn a_view_opens_plays_renews_and_ends() {
-    let bench = Bench::new().await;
+pub async fn a_view_opens_plays_renews_and_ends(bench: &Bench) {
     let (login, bought) = bench.viewer_with_rental("ana@example.org").await;
     let device = Device::new(1);
     let answer = bench.open(&login, bought, &device).await.expect(201);
@@ -47,7 +45,7 @@ async fn a_view_opens_plays_renews_and_ends() {
     assert_eq!(license.play_until_ms, (NOW_MS + 2 * DAY_MS) as u64, "the first start fixes the window");
     assert_eq!(epochs(&device, &license), [0, 1, 2]);
     assert!(open_keys(&Device::new(2).agreement, &license).is_err(), "sealed to one device");
-    assert_eq!(views_left(&bench, bought).await, Some(4));
+    assert_eq!(views_left(bench, bought).await, Some(4));
 
     // The token says what the protocol says, to both verifiers.
     let claims = bench.app.keyring.verify_view_token(&opened.view_token, bench.clock.now_s()).unwrap();
@@ -94,9 +92,7 @@ async fn a_view_opens_plays_renews_and_ends() {
     bench.call("DELETE", &view).proof(&device, Some(&renewed_token)).send().await.expect(204);
 }
 
-#[tokio::test]
-async fn a_device_goes_on_with_its_view() {
-    let bench = Bench::new().await;
+pub async fn a_device_goes_on_with_its_view(bench: &Bench) {
     let (login, bought) = bench.viewer_with_rental("ana@example.org").await;
     let (phone, desk) = (Device::new(1), Device::new(2));
     let first = opening(&bench.open(&login, bought, &phone).await.expect(201));
@@ -104,10 +100,10 @@ async fn a_device_goes_on_with_its_view() {
     let again = opening(&bench.open(&login, bought, &phone).await.expect(200));
     assert_eq!(again.view, first.view);
     assert_eq!(epochs(&phone, &again.license.unwrap()), [0, 1, 2]);
-    assert_eq!(views_left(&bench, bought).await, Some(4), "going on counts nothing");
+    assert_eq!(views_left(bench, bought).await, Some(4), "going on counts nothing");
     let other = opening(&bench.open(&login, bought, &desk).await.expect(201));
     assert_ne!(other.view, first.view);
-    assert_eq!(views_left(&bench, bought).await, Some(3));
+    assert_eq!(views_left(bench, bought).await, Some(3));
     let foreign = bench.license(first.view, &other.view_token, &desk, 0).await.expect(404);
     assert_eq!(foreign.code(), "not_found", "a token opens its own view only");
 
@@ -118,12 +114,10 @@ async fn a_device_goes_on_with_its_view() {
     assert_eq!(idle.code(), "view_expired");
     let fresh = opening(&bench.open(&login, bought, &phone).await.expect(201));
     assert_ne!(fresh.view, first.view);
-    assert_eq!(views_left(&bench, bought).await, Some(2));
+    assert_eq!(views_left(bench, bought).await, Some(2));
 }
 
-#[tokio::test]
-async fn forty_starts_of_five_views_open_five() {
-    let bench = Bench::new().await;
+pub async fn forty_starts_of_five_views_open_five(bench: &Bench) {
     let (login, bought) = bench.viewer_with_rental("ana@example.org").await;
     let devices: Vec<Device> = (0..40).map(Device::new).collect();
     let answers =
@@ -134,14 +128,11 @@ async fn forty_starts_of_five_views_open_five() {
         assert_eq!(answer.code(), "no_views_left");
         assert_eq!(answer.status, 403);
     }
-    assert_eq!(views_left(&bench, bought).await, Some(0));
+    assert_eq!(views_left(bench, bought).await, Some(0));
 }
 
-#[tokio::test]
-async fn windows_close() {
-    let bench = Bench::new().await;
+pub async fn windows_close(bench: &Bench) {
     let (login, bought) = bench.viewer_with_rental("ana@example.org").await;
-    let (login2, late) = bench.viewer_with_rental("bob@example.org").await;
     let device = Device::new(1);
     let opened = opening(&bench.open(&login, bought, &device).await.expect(201));
     bench.clock.advance_ms(2 * DAY_MS - 100_000);
@@ -150,19 +141,66 @@ async fn windows_close() {
     assert_eq!(again.expires_at_ms, opened.license.unwrap().play_until_ms);
     bench.clock.advance_ms(100_000 - 1000);
     bench.license(again.view, &again.view_token, &device, 0).await.expect(200);
-    bench.clock.advance_ms(1000);
+    // To the last millisecond, of a view that is open and of the next; and not one longer.
+    bench.clock.advance_ms(999);
+    let renewal = || bench.post(format!("/v1/views/{}/renewals", again.view), &json!({}));
+    renewal().proof(&device, Some(&again.view_token)).send().await.expect(200);
+    bench.open(&login, bought, &device).await.expect(200);
+    bench.open(&login, bought, &Device::new(2)).await.expect(201);
+    bench.clock.advance_ms(1);
+    let over = renewal().proof(&device, Some(&again.view_token)).send().await.expect(403);
+    assert_eq!(over.code(), "play_window_over");
     let over = bench.license(again.view, &again.view_token, &device, 0).await.expect(403);
     assert_eq!(over.code(), "play_window_over");
-    assert_eq!(bench.open(&login, bought, &Device::new(2)).await.expect(403).code(), "play_window_over");
+    for device in [device, Device::new(3)] {
+        assert_eq!(bench.open(&login, bought, &device).await.expect(403).code(), "play_window_over");
+    }
     let listed = bench.get("/v1/entitlements").bearer(&login).send().await.expect(200).json();
     assert_eq!(listed["entitlements"][0]["status"], "expired");
-    bench.clock.advance_ms(28 * DAY_MS);
-    assert_eq!(bench.open(&login2, late, &Device::new(3)).await.expect(403).code(), "start_window_over");
 }
 
-#[tokio::test]
-async fn revocation_ends_views_at_once() {
-    let bench = Bench::new().await;
+pub async fn what_is_not_started_in_time_is_over(bench: &Bench) {
+    let (ana, early) = bench.viewer_with_rental("ana@example.org").await;
+    let (bob, late) = bench.viewer_with_rental("bob@example.org").await;
+    bench.clock.advance_ms(30 * DAY_MS - 1);
+    let opened = opening(&bench.open(&ana, early, &Device::new(1)).await.expect(201));
+    let until_ms = (NOW_MS + 32 * DAY_MS - 1) as u64;
+    assert_eq!(opened.license.unwrap().play_until_ms, until_ms, "it plays for its time from then on");
+    bench.clock.advance_ms(1);
+    assert_eq!(bench.open(&bob, late, &Device::new(2)).await.expect(403).code(), "start_window_over");
+    bench.open(&ana, early, &Device::new(3)).await.expect(201);
+    let listed = bench.get("/v1/entitlements").bearer(&bob).send().await.expect(200).json();
+    assert_eq!(listed["entitlements"][0]["status"], "expired");
+}
+
+/// Reopening what was idle and taking the right back each want the rows that the other holds: one waits for the other.
+pub async fn reopening_and_revocation_wait_for_each_other(bench: &Bench) {
+    let operator = bench.login("op@example.org", &[Role::Operator]).await;
+    let mut held = Vec::new();
+    for viewer in 0..24_u8 {
+        let (login, bought) = bench.viewer_with_rental(&format!("viewer{viewer}@example.org")).await;
+        bench.open(&login, bought, &Device::new(viewer)).await.expect(201);
+        held.push((viewer, login, bought));
+    }
+    bench.clock.advance_ms(900_001);
+    let races = held.iter().map(|(viewer, login, bought)| {
+        let (path, reason) = (format!("/v1/entitlements/{bought}/revocation"), json!({ "reason": "late" }));
+        let revoked = bench.post(path, &reason).bearer(&operator).send();
+        let device = Device::new(*viewer);
+        async move {
+            let (opened, revoked) = tokio::join!(bench.open(login, *bought, &device), revoked);
+            revoked.expect(200);
+            if opened.status != 201 {
+                assert_eq!(opened.expect(403).code(), "entitlement_revoked");
+            }
+            let after = bench.open(login, *bought, &device).await.expect(403);
+            assert_eq!(after.code(), "entitlement_revoked");
+        }
+    });
+    futures_util::future::join_all(races).await;
+}
+
+pub async fn revocation_ends_views_at_once(bench: &Bench) {
     let (login, bought) = bench.viewer_with_rental("ana@example.org").await;
     let operator = bench.login("op@example.org", &[Role::Operator]).await;
     let device = Device::new(1);
@@ -182,11 +220,14 @@ async fn revocation_ends_views_at_once() {
     none.bearer(&operator).send().await.expect(404);
 }
 
-#[tokio::test]
-async fn keys_are_released_no_faster_than_allowed() {
+/// Seven epochs a minute.
+pub fn slow() -> Config {
     let mut config = Config::default();
     config.license.epochs_per_minute_max = 7;
-    let bench = Bench::with(config).await;
+    config
+}
+
+pub async fn keys_are_released_no_faster_than_allowed(bench: &Bench) {
     let (login, bought) = bench.viewer_with_rental("ana@example.org").await;
     let device = Device::new(1);
     let opened = opening(&bench.open(&login, bought, &device).await.expect(201));
@@ -198,9 +239,7 @@ async fn keys_are_released_no_faster_than_allowed() {
     bench.license(opened.view, &opened.view_token, &device, 5).await.expect(200);
 }
 
-#[tokio::test]
-async fn proofs_are_for_one_request_of_one_device_once() {
-    let bench = Bench::new().await;
+pub async fn proofs_are_for_one_request_of_one_device_once(bench: &Bench) {
     let (login, bought) = bench.viewer_with_rental("ana@example.org").await;
     let (phone, thief) = (Device::new(1), Device::new(2));
     let opened = opening(&bench.open(&login, bought, &phone).await.expect(201));
@@ -232,9 +271,7 @@ async fn proofs_are_for_one_request_of_one_device_once() {
     assert_eq!(again.send().await.expect(401).code(), "proof_replayed");
 }
 
-#[tokio::test]
-async fn opening_is_idempotent_a_device() {
-    let bench = Bench::new().await;
+pub async fn opening_is_idempotent_a_device(bench: &Bench) {
     let (login, bought) = bench.viewer_with_rental("ana@example.org").await;
     let (phone, desk) = (Device::new(1), Device::new(2));
     let call = |device: &Device| {
@@ -252,12 +289,10 @@ async fn opening_is_idempotent_a_device() {
     let zero = json!({ "entitlement": bought, "agreement_key": matinee_protocol::encoding::b64u(&[0; 32]) });
     let zero = bench.post("/v1/views", &zero).bearer(&login).key("z").proof(&desk, None).send().await;
     assert_eq!(zero.expect(422).code(), "agreement_key_invalid", "a key that any secret agrees with");
-    assert_eq!(views_left(&bench, bought).await, Some(4), "what was refused counts nothing");
+    assert_eq!(views_left(bench, bought).await, Some(4), "what was refused counts nothing");
 }
 
-#[tokio::test]
-async fn tokens_outlive_a_rotation_of_keys() {
-    let bench = Bench::new().await;
+pub async fn tokens_outlive_a_rotation_of_keys(bench: &Bench) {
     let (login, bought) = bench.viewer_with_rental("ana@example.org").await;
     let device = Device::new(1);
     let opened = opening(&bench.open(&login, bought, &device).await.expect(201));
@@ -283,9 +318,7 @@ async fn tokens_outlive_a_rotation_of_keys() {
     assert!(app.keyring.verify_view_token_at_any_age(&fresh.view_token).is_ok());
 }
 
-#[tokio::test]
-async fn carriers_get_a_token_and_no_keys() {
-    let bench = Bench::new().await;
+pub async fn carriers_get_a_token_and_no_keys(bench: &Bench) {
     let device = Device::new(1);
     let path = format!("/v1/releases/{}/carries", bench.release);
     let viewer = bench.login("ana@example.org", &[Role::Viewer]).await;

@@ -198,6 +198,15 @@ fn plans_of_every_kind_are_added() {
         let text = String::from_utf8(output.stdout).unwrap();
         assert!(output.status.success() && text.contains(line), "{words:?}: {text}");
     }
+    let ended = json!({ "coupon": "SPRING-20" });
+    assert_eq!(house.json(&["coupon", "spring-20", "--end", "--json"]), ended);
+    assert_eq!(house.fails(&["coupon", "winter", "--end"]), "there is no coupon WINTER");
+    for _ in 0..2 {
+        assert_eq!(house.json(&["plan", "end", &plans[1], "--json"]), json!({ "plan": plans[1] }));
+    }
+    let trail = house.json(&["report", "audit", "--subject", &plans[1], "--json"]);
+    let acts: Vec<_> = trail.as_array().unwrap().iter().map(|act| &act["action"]).collect();
+    assert_eq!(acts, ["plan.end", "plan.create"], "once");
     let gift = house.json(&["gift", "--plan", &plans[3], "--count", "3", "--lasts", "30d", "--json"]);
     assert_eq!(gift["codes"].as_array().unwrap().len(), 3);
 }

@@ -27,6 +27,15 @@ export interface Account {
   wallet: Money;
 }
 
+/** In which countries something may be played. */
+export interface CountryRule {
+  /** `only` these, or everywhere `except` in these. */
+  rule: string;
+  /** ISO 3166-1 alpha-2. */
+  countries: string[];
+  unknown?: string | null;
+}
+
 export interface Plan {
   id: string;
   /** `rental`, `purchase`, `subscription`, `quota`, `free` or `ad_supported`. */
@@ -48,6 +57,7 @@ export interface Plan {
   guests?: boolean;
   concurrent_views?: number | null;
   offline_ms?: number | null;
+  countries?: CountryRule | null;
 }
 
 export interface Collection {
@@ -72,6 +82,7 @@ export interface Title {
   available_from_ms?: number | null;
   available_until_ms?: number | null;
   preview_ms?: number | null;
+  countries?: CountryRule | null;
   /** For the members of a group only. */
   private?: boolean;
   collections?: Collection[];

@@ -10,7 +10,7 @@ import { poster } from './poster.ts';
 import './premiere.ts';
 import { navigate, watchPath, withNext } from './router.ts';
 import { shop, type Way } from './shop.ts';
-import { date, day, entitlementInWords } from './wording.ts';
+import { date, day, entitlementInWords, where } from './wording.ts';
 
 /** Titles of bundles whose names are asked for. */
 const BUNDLE_NAMES_MAX = 12;
@@ -120,6 +120,7 @@ export class TitlePage extends Page {
         <div>
           ${this.heading(found.name)} ${this.alert()}
           <p class="quiet">${this.facts(found)}</p>
+          ${found.countries == null ? nothing : html`<p class="quiet" id="countries">${where(found.countries)}.</p>`}
           ${this.play(found)}
         </div>
       </div>

@@ -1,5 +1,5 @@
 // Money, plans and dates as people read them.
-import type { Entitlement, Money, Plan } from '../player/api.ts';
+import type { CountryRule, Entitlement, Money, Plan } from '../player/api.ts';
 import { duration } from '../player/wording.ts';
 
 export function money({ minor, currency }: Money): string {
@@ -38,7 +38,16 @@ export function terms(plan: Plan, highest = 1): Terms {
   if (plan.concurrent_views != null)
     lines.push(`Plays on ${count(plan.concurrent_views, 'device', 'devices')} at once`);
   if (plan.offline_ms) lines.push(`Plays for up to ${span(plan.offline_ms)} without a connection`);
+  if (plan.countries) lines.push(where(plan.countries));
   return { name: plan.name || kindInWords(plan), lines };
+}
+
+/** `Plays in Austria and Germany only`, or `Plays everywhere but in France`. */
+export function where({ rule, countries }: CountryRule): string {
+  const names = new Intl.DisplayNames('en-US', { type: 'region' });
+  const named = countries.map((country) => names.of(country) ?? country).sort();
+  const list = new Intl.ListFormat('en-US').format(named);
+  return rule === 'only' ? `Plays in ${list} only` : `Plays everywhere but in ${list}`;
 }
 
 function kindInWords(plan: Plan): string {

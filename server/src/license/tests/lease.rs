@@ -30,7 +30,8 @@ fn taken(entitlement: &Entitlement, at_ms: i64, expires_at_ms: i64) -> Lease {
 #[test]
 fn every_case_of_taking_a_lease() {
     let open = Title::open(TITLE);
-    let closing = Title { available_until_ms: Some(BOUGHT_MS + 30), ..open.clone() };
+    let rights = Rights { available_until_ms: Some(BOUGHT_MS + 30), ..Rights::default() };
+    let closing = Title { rights, ..open.clone() };
     let own = leasing(granted(Scope::Title(TITLE)));
     let none = Others::default();
     for (row, (entitlement, title, others, expected)) in [
@@ -87,6 +88,15 @@ fn every_case_of_renewing_a_lease() {
     {
         let answer = may_renew(&facts(entitlement, &open, now + at_ms), lease).map(|until_ms| until_ms - now);
         assert_eq!(answer, expected, "row {row}");
+    }
+    // A quota's next period counts its title again, if it has one left.
+    for (used, counted, expected) in
+        [(0, false, Ok(199)), (1, true, Ok(199)), (1, false, Err(Refusal::QuotaUsedUp))]
+    {
+        let quota = Entitlement { quota: Some(Quota { titles: 1, used }), ..own.clone() };
+        let title = Title { counted, ..open.clone() };
+        let answer = may_renew(&facts(&quota, &title, now + 99), &lease).map(|until_ms| until_ms - now);
+        assert_eq!(answer, expected, "{used} {counted}");
     }
     let states = [lease.state(now + 99), lease.state(now + 100), returned.state(now)];
     assert_eq!(states, ["active", "expired", "returned"]);
