@@ -99,6 +99,7 @@ impl House {
             .replace("{group}", NOBODYS)
             .replace("{account}", NOBODYS)
             .replace("{plan}", NOBODYS)
+            .replace("{code}", "nobodys")
             .replace("{device}", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA")
             .replace("{purchase}", &self.purchase)
             .replace("{month}", "2026-10")
