@@ -89,7 +89,7 @@ enum Command {
     /// Collections: titles that are sold together.
     #[command(subcommand)]
     Collection(collection::Command),
-    /// Makes a coupon, or lists them.
+    /// Makes, ends and lists coupons.
     Coupon(coupon::Args),
     /// Makes gift codes.
     Gift(coupon::GiftArgs),
